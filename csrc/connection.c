@@ -210,6 +210,14 @@ begin_body(FcEngine *engine, FcConn *conn, FcHttpError *error)
     return FC_PARSE_MORE;
 }
 
+static bool
+send_interim(FcConn *conn)
+{
+    static const char interim[] = "HTTP/1.1 100 Continue\r\n\r\n";
+
+    return send(conn->fd, interim, sizeof interim - 1, MSG_NOSIGNAL) == (ssize_t)sizeof interim - 1;
+}
+
 /* The head is complete: decide how the body comes. */
 static FcParse
 frame_body(FcEngine *engine, FcConn *conn, FcHttpError *error)
@@ -233,9 +241,13 @@ frame_body(FcEngine *engine, FcConn *conn, FcHttpError *error)
         conn->request_end += (uint32_t)request->content_length;
         return FC_PARSE_DONE;
     }
-    if (request->expect_continue && here == 0) {
-        conn->body.kind = FC_BODY_PENDING;
+    if (request->expect_continue && here == 0 && !request->chunked) {
+        conn->body.kind = FC_BODY_PENDING; /* fetched when the application reads */
         return FC_PARSE_DONE;
+    }
+    if (request->expect_continue && here == 0 && !send_interim(conn)) {
+        *error = FC_HTTP_CUT_SHORT;
+        return FC_PARSE_ERROR;
     }
     return begin_body(engine, conn, error);
 }
@@ -243,7 +255,6 @@ frame_body(FcEngine *engine, FcConn *conn, FcHttpError *error)
 FcHttpError
 fc_conn_fetch_body(FcEngine *engine, FcConn *conn)
 {
-    static const char interim[] = "HTTP/1.1 100 Continue\r\n\r\n";
     struct pollfd poller = {.fd = conn->fd, .events = POLLIN};
     FcHttpError error = FC_HTTP_OK;
     FcParse parse;
@@ -253,7 +264,7 @@ fc_conn_fetch_body(FcEngine *engine, FcConn *conn)
     if (conn->body.kind != FC_BODY_PENDING)
         return FC_HTTP_OK;
     fc_body_init(&conn->body);
-    if (send(conn->fd, interim, sizeof interim - 1, MSG_NOSIGNAL) != (ssize_t)sizeof interim - 1) {
+    if (!send_interim(conn)) {
         error = FC_HTTP_CUT_SHORT;
         goto fail;
     }
@@ -399,6 +410,7 @@ fc_conn_read(FcEngine *engine, FcConn *conn)
             return FC_LOOK_GONE;
         }
         buf->len += (uint32_t)n;
+        fc_conn_count_idle(engine, conn, false);
         conn->readable = (size_t)n == room;
         fc_add(&engine->line->bytes_in, (uint64_t)n);
         look = fc_conn_advance(engine, conn);
@@ -414,6 +426,7 @@ void
 fc_conn_idle(FcEngine *engine, FcConn *conn)
 {
     conn->state = FC_CONN_IDLE;
+    fc_conn_count_idle(engine, conn, true);
     fc_buf_return(engine, conn->buf);
     conn->buf = NULL;
     fc_conn_watch(engine, conn, false);

@@ -15,6 +15,7 @@ typedef enum FcLook {
 void fc_conn_close(FcEngine *engine, FcConn *conn);
 void fc_conn_queue(FcEngine *engine, FcConn *conn);             /* look at it again this turn */
 void fc_conn_watch(FcEngine *engine, FcConn *conn, bool room);  /* have its events reported */
+void fc_conn_count_idle(FcEngine *engine, FcConn *conn, bool idle);
 
 /* connection.c: what comes in */
 FcLook fc_conn_read(FcEngine *engine, FcConn *conn);    /* receive, then parse */

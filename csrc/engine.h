@@ -88,6 +88,7 @@ typedef struct FcConn {
     bool readable;   /* an edge came that has not been read to its end */
     bool hung_up;    /* RDHUP, HUP or ERR seen */
     bool keep_alive; /* of the request in hand, until the answer says otherwise */
+    bool counted_idle;
     bool head_sent;  /* some byte of the answer went out or is queued */
     uint32_t served;
     uint32_t body_at;       /* where the body begins in the buffer */
@@ -148,7 +149,7 @@ typedef struct FcEngine {
     FcSegment *spent;/* sent segments whose owners the gateway must release */
     FcAccessLog *log;/* borrowed; NULL: off */
     const FcTrust *trust; /* borrowed */
-    unsigned open;   /* connections */
+    unsigned open, idle; /* connections */
     uint64_t accept_pause_until; /* after EMFILE and the like */
     uint64_t drain_idle_until;   /* draining: idle connections are closed then */
     _Atomic uint32_t commands;   /* FC_COMMAND_*, set by the monitor */
