@@ -39,7 +39,7 @@ def stream():
 
 
 def open_descriptors():
-    listed = os.listdir("/proc/self/fd")  # with the one that lists, which is closed by now
+    listed = os.listdir("/proc/self/fd")  # among them the one that lists, which is closed by now
     return {name for name in listed if os.path.lexists(f"/proc/self/fd/{name}")}
 
 
