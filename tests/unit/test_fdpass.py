@@ -22,7 +22,7 @@ from forkcluster._fdpass import (
 
 @pytest.fixture
 def channel():
-    """A sending and a receiving end; the test fails if a descriptor is open afterwards that was not before."""
+    """A sending and a receiving end; the test fails if it leaves a descriptor open that was not before."""
     before = open_descriptors()
     sender, receiver = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with sender, receiver:
