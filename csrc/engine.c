@@ -214,6 +214,7 @@ fc_engine_listen(FcEngine *engine)
             return error;
     }
     engine->listening = true;
+    fc_store(&engine->line->state, FC_STATE_READY);
     return 0;
 }
 
@@ -358,6 +359,7 @@ begin_drain(FcEngine *engine)
         return;
     engine->draining = true;
     engine->listening = false;
+    fc_store(&engine->line->state, FC_STATE_DRAINING);
     engine->accept_left = 0;
     engine->accept_pause_until = 0;
     unpoll_listeners(engine);
