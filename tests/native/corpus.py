@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ class Case:
     clause: str
     data: bytes
     verdict: Verdict
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = field(default=Limits())
 
 
 def expand(text: str) -> str:
@@ -78,11 +78,11 @@ def expand(text: str) -> str:
 def read_request(table: dict[str, Any]) -> Request:
     """Make a Request of its table, filling in what is not said."""
     texts = {key: expand(value) if isinstance(value, str) else value for key, value in table.items()}
-    fields = [(name, expand(value)) for name, value in texts.pop("fields", [["Host", "a"]])]
+    pairs = [(name, expand(value)) for name, value in texts.pop("fields", [["Host", "a"]])]
     times, name, value = texts.pop("fields_repeated", (0, "", ""))
-    fields += [(name, value)] * times
+    pairs += [(name, value)] * times
     texts.setdefault("path", texts.get("target", "/").partition("?")[0])
-    return Request(**texts, fields=tuple(fields))
+    return Request(**texts, fields=tuple(pairs))
 
 
 def read_ending(table: dict[str, Any]) -> str:
@@ -115,12 +115,24 @@ def read_corpus() -> dict[str, Case]:
     return cases
 
 
+def encode(case: Case, seed: int) -> bytes:
+    """Return a case as parser_run reads it; seed says how the bytes arrive."""
+    limits = (getattr(case.limits, part.name) for part in fields(case.limits))
+    return " ".join(map(str, (len(case.data), *limits, seed))).encode() + b"\n" + case.data
+
+
 def write_seeds(folder: Path) -> None:
-    """Write every case's bytes as a file: seeds for the fuzzer."""
+    """Write every case's bytes as a file, a seed for the fuzzer: behind a byte for the limits, the usual ones."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, case in enumerate(read_corpus().values()):
-        (folder / f"{number:04}").write_bytes(case.data)
+        (folder / f"{number:04}").write_bytes(b"\0" + case.data)
 
 
 if __name__ == "__main__":
-    write_seeds(Path(sys.argv[1]))
+    match sys.argv[1:]:
+        case ["seeds", folder]:
+            write_seeds(Path(folder))
+        case ["feed"]:
+            sys.stdout.buffer.write(b"".join(encode(case, 0) for case in read_corpus().values()))
+        case _:
+            raise SystemExit("usage: corpus.py seeds FOLDER | feed")

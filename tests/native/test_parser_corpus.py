@@ -5,11 +5,10 @@ from __future__ import annotations
 import subprocess
 import zlib
 from collections import Counter
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from corpus import Case, Request, Verdict, read_corpus
+from corpus import Request, Verdict, encode, read_corpus
 from field_hash import CSRC, read_names, render
 
 CASES = read_corpus()
@@ -25,12 +24,6 @@ def seeds(key: str) -> list[int]:
     """Return the ways in which a case arrives: whole, byte by byte, and in random pieces."""
     base = zlib.crc32(key.encode())
     return [WHOLE, BYTEWISE, *(base + 2 + run for run in range(RANDOM_RUNS))]
-
-
-def encode(case: Case, seed: int) -> bytes:
-    """Return a case as parser_run reads it."""
-    limits = (getattr(case.limits, part.name) for part in fields(case.limits))
-    return " ".join(map(str, (len(case.data), *limits, seed))).encode() + b"\n" + case.data
 
 
 def text_of(hexadecimal: str) -> str:
