@@ -69,7 +69,7 @@ fc_find(const char *base, const char *at, const char *end, unsigned (*match)(con
             return at + __builtin_ctz(found);
     }
     rest = (size_t)(end - at);
-    if (rest == 0)
+    if (FC_SCAN_BLOCK == 1 || rest == 0)
         return end;
     if (end - base >= FC_SCAN_BLOCK) {
         found = match(end - FC_SCAN_BLOCK) >> (FC_SCAN_BLOCK - rest);
