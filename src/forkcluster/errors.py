@@ -1,9 +1,10 @@
 """Every error forkcluster raises on purpose: one root, below it by who can fix it. Owns the exit codes.
 
-A message says what we were doing, to which object, what the system said, and (in `remedy`) what to try. This is a leaf:
-it imports nothing of forkcluster. The table of exit codes is told to users in docs/exit-codes.md.
+A message says what we were doing, to which object, what the system said, and (in `remedy`) what to try. This
+is a leaf: it imports nothing of forkcluster. The table of exit codes is told to users in docs/exit-codes.md.
 """
 
+from collections.abc import Iterable
 from typing import ClassVar, Final
 
 EXIT_OK: Final = 0
@@ -28,7 +29,7 @@ class ForkclusterError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.message}\n  try: {self.remedy}" if self.remedy else self.message
+        return f"{self.message}\n  {self.remedy}" if self.remedy else self.message
 
     def to_json(self) -> dict[str, str | int]:
         """The error as plain values, for another process: kind, message, remedy, exit_code."""
@@ -100,7 +101,15 @@ class InternalError(ForkclusterError):
 
 KINDS: Final[dict[str, type[ForkclusterError]]] = {
     cls.kind: cls
-    for cls in (UserError, UsageError, ConfigurationError, BindError, ApplicationError, PeerError, InternalError)
+    for cls in (
+        UserError,
+        UsageError,
+        ConfigurationError,
+        BindError,
+        ApplicationError,
+        PeerError,
+        InternalError,
+    )
 }
 
 
@@ -113,3 +122,11 @@ def from_json(value: object) -> ForkclusterError:
     if issubclass(cls, ApplicationError):
         return cls(message, remedy, str(value.get("details", "")))
     return cls(message, remedy)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The known words most like `word` as a remedy ("did you mean a or b?"); empty if none is near."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, list(known), n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(near)}?" if near else ""

@@ -1,8 +1,9 @@
-"""The operating log: structured lines, written by one `os.write` each, never raising. Owns the log's descriptor.
+"""The operating log: structured lines, written by one `os.write` each, never raising. Owns the log's
+descriptor.
 
-It does not use the logging package: the master must stay small, and an application's logging set-up is its own. This is
-a leaf. A line that cannot be written (disk full, reader gone, pipe full) is dropped and counted in `Log.dropped`: a log
-must never stop a server.
+It does not use the logging package: the master must stay small, and an application's logging set-up is its
+own. This is a leaf. A line that cannot be written (disk full, reader gone, pipe full) is dropped and counted
+in `Log.dropped`: a log must never stop a server.
 """
 
 import contextlib
@@ -46,7 +47,9 @@ class Log:
         """Write one line if `level` is loud enough. Never raises; what cannot be written is counted."""
         if LEVELS.index(level) < LEVELS.index(self.level):
             return
-        line = (json_line if self.format == "json" else text_line)(time.time(), level, self.process, message, fields)
+        line = (json_line if self.format == "json" else text_line)(
+            time.time(), level, self.process, message, fields
+        )
         data = line.encode("utf-8", "backslashreplace")
         try:
             whole = os.write(self.fd, data) == len(data)
@@ -57,8 +60,8 @@ class Log:
     def reopen(self) -> None:
         """Open the log file anew, after a rotation moved it; keep the old descriptor if that fails.
 
-        The number stays the same, so that children which inherited the descriptor at spawn need not be told. A log that
-        goes to standard error stays there.
+        The number stays the same, so that children which inherited the descriptor at spawn need not be told.
+        A log that goes to standard error stays there.
         """
         if self.path is None:
             return
@@ -86,7 +89,8 @@ def timestamp(now: float) -> str:
 def text_line(now: float, level: str, process: str, message: str, fields: dict[str, Field]) -> str:
     """A line for people: `2026-11-23T09:41:02.123Z info  master  text slot=0 generation=1`.
 
-    The fields follow the first line of the message; further lines (a traceback) are indented below it, unchanged.
+    The fields follow the first line of the message; further lines (a traceback) are indented below it,
+    unchanged.
     """
     first, *rest = message.rstrip("\n").split("\n")
     words = "".join(f" {name}={_word(value)}" for name, value in fields.items())
@@ -95,9 +99,11 @@ def text_line(now: float, level: str, process: str, message: str, fields: dict[s
 
 
 def json_line(now: float, level: str, process: str, message: str, fields: dict[str, Field]) -> str:
-    """One JSON object in one line: time, level, process, message, then the fields (ours win a clash of names)."""
+    """One JSON object in one line: time, level, process, message, then the fields (ours win a clash)."""
     line = {"time": timestamp(now), "level": level, "process": process, "message": message}
-    return json.dumps({**line, **{k: v for k, v in fields.items() if k not in line}}, ensure_ascii=False) + "\n"
+    return (
+        json.dumps({**line, **{k: v for k, v in fields.items() if k not in line}}, ensure_ascii=False) + "\n"
+    )
 
 
 def _word(value: Field) -> str:

@@ -1,11 +1,11 @@
 """What may stand after --bind. Pure: text to address and back; nothing is resolved or opened.
 
-  8000             127.0.0.1, port 8000
-  :8000            every IPv4 address of this machine
-  host:8000        one address; a name is resolved when it is bound, IPv4 preferred
-  [::1]:8000       one IPv6 address; [::]:8000 every IPv6 address and IPv6 only, so that :8000 may stand beside it
-  unix:run/a.sock  a unix socket, relative to the directory of the command
-  fd://3           a listening socket that the parent process left open
+8000             127.0.0.1, port 8000
+:8000            every IPv4 address of this machine
+host:8000        one address; a name is resolved when it is bound, IPv4 preferred
+[::1]:8000       one IPv6 address; [::]:8000 every IPv6 address and IPv6 only, so that :8000 may stand beside
+it unix:run/a.sock  a unix socket, relative to the directory of the command
+fd://3           a listening socket that the parent process left open
 """
 
 import re
@@ -71,7 +71,9 @@ def _unix(path: str) -> Unix:
     if path.startswith("@"):
         raise ValueError("abstract sockets have no owner and no permissions; expected unix: and a path")
     if len(path.encode("utf-8", "surrogateescape")) > UNIX_PATH_MAX:
-        raise ValueError(f"the path of a unix socket may have {UNIX_PATH_MAX} bytes at most; expected a shorter one")
+        raise ValueError(
+            f"the path of a unix socket may have {UNIX_PATH_MAX} bytes at most; expected a shorter one"
+        )
     return Unix(path)
 
 
@@ -83,7 +85,9 @@ def _inherited(text: str) -> Inherited:
 
 
 def _tcp(text: str) -> Tcp:
-    match = re.fullmatch(r"(?:(?P<host>\[[0-9A-Fa-f:.%\w-]+\]|[^\s:/\[\]@]*):)?(?P<port>[0-9]+)", text, re.ASCII)
+    match = re.fullmatch(
+        r"(?:(?P<host>\[[0-9A-Fa-f:.%\w-]+\]|[^\s:/\[\]@]*):)?(?P<port>[0-9]+)", text, re.ASCII
+    )
     if match is None:
         raise ValueError(f"expected port, host:port, [v6 address]:port, unix:path or fd://N{_hint(text)}")
     port = int(match["port"])

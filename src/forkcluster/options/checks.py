@@ -45,7 +45,9 @@ def root_path(text: str) -> None:
 def access_format(text: str) -> None:
     """A known format's name, or a format with at least one % in it; the C core compiles it."""
     if text not in ("common", "combined", "json") and ("%" not in text or "\n" in text):
-        raise ValueError("expected common, combined, json, or a format such as '%(h)s %(r)s %(s)s' in one line")
+        raise ValueError(
+            "expected common, combined, json, or a format such as '%(h)s %(r)s %(s)s' in one line"
+        )
 
 
 def trusted(text: str) -> None:
@@ -59,7 +61,8 @@ def trusted(text: str) -> None:
             ipaddress.ip_network(item.strip())
         except ValueError as error:
             raise ValueError(
-                f"{item.strip()!r} is no address or network ({error}); expected items such as 10.0.0.0/8, ::1, unix or *"
+                f"{item.strip()!r} is no address or network ({error}); "
+                "expected items such as 10.0.0.0/8, ::1, unix or *"
             ) from None
 
 
@@ -72,7 +75,7 @@ def environment_pair(text: str) -> tuple[str, str]:
 
 
 def header(text: str) -> tuple[str, str]:
-    """NAME: VALUE of a response field (RFC 9110 section 5), framing fields excepted: those are the engine's."""
+    """NAME: VALUE of a response field (RFC 9110 section 5); framing fields are the engine's alone."""
     name, colon, value = text.partition(":")
     value = value.strip(" \t")
     if not colon or not TOKEN.fullmatch(name):

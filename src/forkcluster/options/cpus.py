@@ -1,7 +1,9 @@
-"""How many CPUs this process may use, and how many workers that makes. Decides purely; `observe` reads the system.
+"""How many CPUs this process may use, and how many workers that makes. Decides purely; `observe` reads the
+system.
 
-A container's quota is in its cgroup or in any above it: the smallest counts. cgroup v2 says it in `cpu.max`, v1 in
-`cpu.cfs_quota_us` and `cpu.cfs_period_us`. A quota of 2.5 CPUs makes 2 workers: a third would be throttled with the rest.
+A container's quota is in its cgroup or in any above it: the smallest counts. cgroup v2 says it in `cpu.max`,
+v1 in `cpu.cfs_quota_us` and `cpu.cfs_period_us`. A quota of 2.5 CPUs makes 2 workers: a third would be
+throttled with the rest.
 """
 
 import os
@@ -10,7 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-MOST_WORKERS: Final = 341  # a third of the scoreboard's 1024 seats: a roll and a drain may each need as many again
+MOST_WORKERS: Final = (
+    341  # a third of the scoreboard's 1024 seats: a roll and a drain may each need as many again
+)
 
 ReadText = Callable[[str], str | None]
 
@@ -30,7 +34,7 @@ class Cpus:
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """How many workers, and the words for it on the start screen ("4 of 64 CPUs, cgroup quota"; "" for a plain N)."""
+    """How many workers, and why in words ("4 of 64 CPUs, cgroup quota"); no words for a plain N."""
 
     count: int
     words: str = ""
@@ -57,7 +61,7 @@ def workers(instances: str, cpus: Cpus) -> Workers:
 
 
 def usable(affinity: frozenset[int], total: int, read: ReadText) -> Cpus:
-    """Decide from the affinity set, the machine's number of CPUs, and `read` (a file's text, None if unreadable)."""
+    """Decide from the affinity set, the machine's CPUs, and `read` (a file's text, None if unreadable)."""
     allowed = max(1, len(affinity))
     quota = _quota(read)
     if quota is not None and max(1, int(quota)) < allowed:
@@ -72,7 +76,10 @@ def observe() -> Cpus:
 
 def _quota(read: ReadText) -> float | None:
     """The smallest quota of our cgroups and those above them, in CPUs; None if there is none."""
-    memberships, mounts = _memberships(read("/proc/self/cgroup") or ""), _mounts(read("/proc/self/mountinfo") or "")
+    memberships, mounts = (
+        _memberships(read("/proc/self/cgroup") or ""),
+        _mounts(read("/proc/self/mountinfo") or ""),
+    )
     found: list[float] = []
     for controller, reader in (("", _quota_v2), ("cpu", _quota_v1)):
         if controller in memberships and controller in mounts:
@@ -152,5 +159,3 @@ def _read_file(path: str) -> str | None:
             return file.read()
     except OSError:
         return None
-
-

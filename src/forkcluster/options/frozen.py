@@ -1,14 +1,15 @@
-"""The frozen result: every option's value, typed. It travels to the master as JSON in a memfd and never changes.
+"""The frozen result: every option's value, typed. It travels to the master as JSON in a memfd and never
+changes.
 
-Field names and order are the table's (a test asserts it); times are seconds, sizes bytes, 0 in a limit means none.
-`Request` is what was asked for and where, so that a reload can read everything again; `Launch` is both.
+Field names and order are the table's (a test asserts it); times are seconds, sizes bytes, 0 in a limit means
+none. `Request` is what was asked for and where, so that a reload can read everything again; `Launch` is both.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import TypedDict, cast
 
+from forkcluster import errors
 from forkcluster.errors import InternalError
 
 Pairs = tuple[tuple[str, str], ...]
@@ -76,7 +77,7 @@ class Options:
 
     @classmethod
     def from_json(cls, text: str) -> "Options":
-        """Read what `to_json` wrote, maybe of another release. Raises InternalError naming what does not fit."""
+        """Read what `to_json` wrote, maybe of another release. Raises InternalError if it does not fit."""
         return cls.from_mapping(_load(text))
 
     @classmethod
@@ -88,7 +89,7 @@ class Options:
         if names != set(values):
             differing = ", ".join(sorted(names ^ set(values)))
             raise InternalError(
-                f"reading frozen options: they are of another release of forkcluster (these differ: {differing})",
+                f"reading frozen options: written by another release of forkcluster ({differing})",
                 "restart the app instead of reloading it",
             )
         try:
@@ -99,9 +100,11 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked for: flags as given (option name → texts) and the directory they were given in, unresolved.
+    """What was asked for: flags as given (option name → texts) and the directory they were given in,
+    unresolved.
 
-    The environment belongs to it too, but is the process's own: `to_json` adds it when another process must know it.
+    The environment belongs to it too, but is the process's own: `to_json` adds it when another process must
+    know it.
     """
 
     flags: Mapping[str, tuple[str, ...]]
@@ -109,7 +112,9 @@ class Request:
 
     def to_json(self, environment: Mapping[str, str]) -> str:
         """The request as `python -m forkcluster.options` reads it on standard input."""
-        return json.dumps({"flags": self.flags, "directory": self.directory, "environment": dict(environment)})
+        return json.dumps(
+            {"flags": self.flags, "directory": self.directory, "environment": dict(environment)}
+        )
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, object]) -> "Request":
@@ -118,12 +123,6 @@ class Request:
         if not isinstance(flags, dict) or not isinstance(directory, str):
             raise InternalError("reading a request: flags or directory missing")
         return cls({str(name): tuple(map(str, texts)) for name, texts in flags.items()}, directory)
-
-
-class _LaunchJson(TypedDict):
-    options: dict[str, object]
-    request: dict[str, object]
-    notes: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +139,20 @@ class Launch:
 
     @classmethod
     def from_json(cls, text: str) -> "Launch":
-        """Read what `to_json` wrote. Raises InternalError."""
-        try:
-            values = cast("_LaunchJson", _load(text))
-            options, request = Options.from_mapping(values["options"]), Request.from_mapping(values["request"])
-            return cls(options, request, tuple(values["notes"]))
-        except (KeyError, TypeError) as error:
-            raise InternalError(f"reading the launch: {error!r}") from error
+        """Read what `to_json`, or `python -m forkcluster.options`, wrote.
+
+        Raises the error that was reported instead of a launch, or InternalError.
+        """
+        values = _load(text)
+        if "error" in values:
+            raise errors.from_json(values["error"])
+        match values:
+            case {"options": dict(options), "request": dict(request), "notes": list(notes)}:
+                return cls(
+                    Options.from_mapping(options), Request.from_mapping(request), tuple(map(str, notes))
+                )
+            case _:
+                raise InternalError("reading the launch: not what a launch looks like")
 
 
 def _load(text: str) -> dict[str, object]:

@@ -1,13 +1,15 @@
 """What a value may be. A kind reads it from text (flag, variable), from a TOML value, and from our own JSON.
 
-Every reader either returns the frozen value or raises ValueError with what was expected, as the end of a sentence:
-"expected a duration such as 30, 500ms or 2m". Who names the option and the source is the caller (`read`).
+Every reader either returns the frozen value or raises ValueError with what was expected, as the end of a
+sentence: "expected a duration such as 30, 500ms or 2m". Who names the option and the source is the caller
+(`read`).
 """
 
 import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 Pairs = tuple[tuple[str, str], ...]
 Value = None | bool | int | float | str | tuple[str, ...] | Pairs
@@ -152,7 +154,7 @@ class Size(Count):
         return self.thaw(int(match[1]) * SIZE_UNITS[match[2].upper()])
 
     def show(self, value: Value) -> str:
-        assert isinstance(value, int)
+        value = self.thaw(value)
         for unit in "GMK":
             if value and value % SIZE_UNITS[unit] == 0:
                 return f"{value // SIZE_UNITS[unit]}{unit}"
@@ -192,7 +194,6 @@ class Duration(Kind):
         return float(value)
 
     def show(self, value: Value) -> str:
-        assert isinstance(value, int | float)
         return f"{value:.6f}".rstrip("0").rstrip(".")
 
 
@@ -227,8 +228,7 @@ class Texts(Kind):
         return tuple(value)
 
     def show(self, value: Value) -> str:
-        assert isinstance(value, tuple)
-        return ", ".join(map(str, value))
+        return ", ".join(map(str, cast("tuple[str, ...]", value)))
 
 
 @dataclass(frozen=True)
@@ -251,23 +251,28 @@ class PairList(Kind):
 
     def from_toml(self, value: object) -> Pairs:
         if isinstance(value, Mapping):
-            value = [f"{name}{self.mark}{_scalar(text, self.noun)}" for name, text in value.items()]
-        values = value if isinstance(value, list) else [value]
-        if not all(isinstance(v, str) for v in values):
+            return self.from_texts([f"{name}{self.mark}{_scalar(v, self.noun)}" for name, v in value.items()])
+        values: list[object] = value if isinstance(value, list) else [value]
+        texts = [each for each in values if isinstance(each, str)]
+        if len(texts) != len(values):
             raise ValueError(f"expected {self.noun}")
-        return self.from_texts(values)
+        return self.from_texts(texts)
 
     def thaw(self, value: object) -> Pairs:
         if not isinstance(value, list):
             raise ValueError(f"expected {self.noun}")
-        for pair in value:
-            if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(v, str) for v in pair)):
+        return tuple(map(self._thaw_pair, value))
+
+    def _thaw_pair(self, value: object) -> tuple[str, str]:
+        match value:
+            case [str(name), str(text)]:
+                return name, text
+            case _:
                 raise ValueError(f"expected {self.noun}")
-        return tuple((name, text) for name, text in value)
 
     def show(self, value: Value) -> str:
-        assert isinstance(value, tuple)
-        return ", ".join(f"{name}{self.mark}{'…' if self.secret else text}" for name, text in value)
+        shown = ((name, "…" if self.secret else text) for name, text in cast("Pairs", value))
+        return ", ".join(f"{name}{self.mark}{text}" for name, text in shown)
 
 
 def _scalar(value: object, noun: str) -> str:

@@ -1,8 +1,8 @@
-"""Every option, declared once. The flag, the variable, the configuration key, the help and the default all come from here.
+"""Every option, declared once: flag, variable, configuration key, help and default all come from here.
 
-From the name `drain_timeout` follow the flag `--drain-timeout`, the variable FORKCLUSTER_DRAIN_TIMEOUT and the key
-`drain_timeout` of the `[app]` table; a switch `date_header` also has `--no-date-header`. Defaults are written as a person
-would write them. An option is declared when something obeys it, not before.
+From the name `drain_timeout` follow the flag `--drain-timeout`, the variable FORKCLUSTER_DRAIN_TIMEOUT and
+the key `drain_timeout` of the `[app]` table; a switch `date_header` also has `--no-date-header`. Defaults are
+written as a person would write them. An option is declared when something obeys it, not before.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ GROUPS: Final = ("Application", "Workers", "Listeners", "Limits", "Requests and 
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """One option. `default` is text, None where absence is a value of its own; `implied` says what absence means."""
+    """One option. `default` is text, or None where absence is a value: `implied` says what it means."""
 
     name: str
     kind: Kind
@@ -80,7 +80,6 @@ class Option:
         return self.implied or "not set" if value is None or value == () else self.kind.show(value)
 
 
-TEXT: Final = Kind()
 PATH: Final = Kind("a path", "PATH", checks.path)
 FILE: Final = Kind("a path", "FILE", checks.path)
 SWITCH: Final = Switch()
@@ -89,12 +88,17 @@ POSITIVE: Final = Duration(low=0.001)
 DURATION: Final = Duration()
 
 
+# fmt: off
+
 def _application() -> list[Option]:
     group = "Application"
-    environment = PairList("KEY=VALUE texts or a table", "KEY=VALUE", None, "=", checks.environment_pair, secret=True)
+    environment = PairList(
+        "KEY=VALUE texts or a table", "KEY=VALUE", None, "=", checks.environment_pair, secret=True
+    )
     return [
         Option(
-            name="target", kind=Kind("a target such as app:application", "TARGET", checks.target), group=group,
+            name="target", kind=Kind("a target such as app:application", "TARGET", checks.target),
+            group=group,
             positional=True, implied="found in the directory",
             help="What to serve: module:attribute, module, or path/to/file.py[:attribute].",
         ),
@@ -108,9 +112,10 @@ def _application() -> list[Option]:
         ),
         Option(
             name="factory", kind=SWITCH, group=group, default="false",
-            help="The target is a function that is called once, without arguments, and returns the application.",
+            help="The target is called once, without arguments, and returns the application.",
         ),
-        Option(name="chdir", kind=PATH, group=group, help="Change to this directory before the application is loaded."),
+        Option(name="chdir", kind=PATH, group=group,
+               help="Change to this directory before the application is loaded."),
         Option(
             name="pythonpath", kind=Texts("a path or a list of paths", "PATH", checks.path, ":"), group=group,
             help="Put this directory on sys.path; may be repeated.",
@@ -134,13 +139,14 @@ def _workers() -> list[Option]:
     group = "Workers"
     return [
         Option(
-            name="instances", kind=Kind("a number of workers, 0, -1 or max", "N", check_instances), group=group,
+            name="instances", kind=Kind("a number of workers, 0, -1 or max", "N", check_instances),
+            group=group,
             default="1", short=("-i",),
             help="How many workers; 0 or max: one for each CPU this process may use; -1: one fewer.",
         ),
         Option(
             name="min_uptime", kind=DURATION, group=group, default="1", unit="seconds",
-            help="A worker that was ready for so long is replaced at once when it dies; an earlier death waits.",
+            help="A worker ready for so long is replaced at once when it dies; an earlier death waits.",
         ),
         Option(
             name="boot_timeout", kind=POSITIVE, group=group, default="60", unit="seconds",
@@ -176,11 +182,13 @@ def _listeners() -> list[Option]:
             help="How many connections the kernel may keep waiting for us, for each listener.",
         ),
         Option(
-            name="socket_mode", kind=Count("octal permissions", "MODE", low=0, high=0o777, base=8), group=group,
+            name="socket_mode", kind=Count("octal permissions", "MODE", low=0, high=0o777, base=8),
+            group=group,
             implied="as the umask says", help="Permissions of a unix socket, octal, such as 660.",
         ),
         Option(
-            name="socket_owner", kind=Kind("user, user:group or :group", "USER:GROUP", checks.owner), group=group,
+            name="socket_owner", kind=Kind("user, user:group or :group", "USER:GROUP", checks.owner),
+            group=group,
             implied="this process's", help="Owner of a unix socket.",
         ),
         Option(
@@ -193,7 +201,8 @@ def _listeners() -> list[Option]:
 def _limits() -> list[Option]:
     group = "Limits"
     return [
-        Option(name="limit_request_line", kind=Size(low=64, high=1 << 20), group=group, default="8190", unit="bytes",
+        Option(name="limit_request_line", kind=Size(low=64, high=1 << 20), group=group, default="8190",
+               unit="bytes",
                help="Longest request line; longer ones are answered 414."),
         Option(name="limit_field", kind=Size(low=64, high=1 << 20), group=group, default="8190", unit="bytes",
                help="Longest header field line; longer ones are answered 431."),
@@ -217,54 +226,60 @@ def _limits() -> list[Option]:
                help="Most requests on one connection. 0: no limit."),
         Option(name="write_timeout", kind=POSITIVE, group=group, default="60", unit="seconds",
                help="How long a client may take nothing of an answer."),
-    ]  # fmt: skip
+    ]
 
 
 def _requests() -> list[Option]:
     group = "Requests and answers"
     return [
-        Option(name="root_path", kind=Kind("a path such as /shop", "PATH", checks.root_path), group=group, default="",
+        Option(name="root_path", kind=Kind("a path such as /shop", "PATH", checks.root_path),
+               group=group, default="",
                help="The path the application is mounted at: SCRIPT_NAME, root_path."),
-        Option(name="forwarded_allow_ips", kind=Kind("addresses and networks", "LIST", checks.trusted), group=group,
+        Option(name="forwarded_allow_ips", kind=Kind("addresses and networks", "LIST", checks.trusted),
+               group=group,
                default="127.0.0.0/8,::1,unix",
-               help="Proxies whose Forwarded and X-Forwarded-* are believed: addresses, networks, unix, or *."),
-        Option(name="header", kind=PairList("NAME: VALUE texts or a table", "NAME:VALUE", None, ":", checks.header),
-               group=group, help="Add this header field to every answer; may be repeated."),
+               help="Proxies whose Forwarded and X-Forwarded-* are believed: addresses, networks, unix, *."),
+        Option(name="header", group=group,
+               kind=PairList("NAME: VALUE texts or a table", "NAME:VALUE", None, ":", checks.header),
+               help="Add this header field to every answer; may be repeated."),
         Option(name="server_header", kind=SWITCH, group=group, default="true", help="Send the Server field."),
         Option(name="date_header", kind=SWITCH, group=group, default="true", help="Send the Date field."),
-    ]  # fmt: skip
+    ]
 
 
 def _logs() -> list[Option]:
     group = "Logs"
     return [
-        Option(name="log_level", kind=choice("debug", "info", "warning", "error"), group=group, default="info",
-               help="How much forkcluster itself logs."),
+        Option(name="log_level", kind=choice("debug", "info", "warning", "error"), group=group,
+               default="info", help="How much forkcluster itself logs."),
         Option(name="log_file", kind=FILE, group=group, implied="standard error",
                help="Append forkcluster's log to this file; USR1 opens it anew."),
         Option(name="log_format", kind=choice("text", "json"), group=group, default="text",
                help="Lines for people or for machines."),
         Option(name="log_config", kind=FILE, group=group, implied="the application's own",
-               help="Set up the application's logging from this file: .json or .toml (dictConfig), .ini (fileConfig)."),
+               help="Set up the application's logging from this file: .json, .toml (dictConfig) or .ini."),
         Option(name="access_log", kind=Kind("a path, or -", "FILE", checks.path), group=group, implied="off",
                help="Write a line for each request to this file, or to standard output (-)."),
-        Option(name="access_log_format", kind=Kind("common, combined, json or a format", "FORMAT", checks.access_format),
-               group=group, default="combined", help="common, combined, json, or a format such as '%(h)s %(r)s %(s)s'."),
-    ]  # fmt: skip
+        Option(name="access_log_format", group=group, default="combined",
+               kind=Kind("common, combined, json or a format", "FORMAT", checks.access_format),
+               help="common, combined, json, or a format such as '%(h)s %(r)s %(s)s'."),
+    ]
 
 
 def _process() -> list[Option]:
     group = "Process"
     return [
         Option(name="pid", kind=FILE, group=group, help="Write the master's process id to this file."),
-        Option(name="config", kind=FILE, group=group, short=("-c",), implied="forkcluster.toml, if it is there",
-               frozen=False, help="Read the configuration from this file."),
-    ]  # fmt: skip
+        Option(name="config", kind=FILE, group=group, short=("-c",), frozen=False,
+               implied="forkcluster.toml, if it is there", help="Read the configuration from this file."),
+    ]
 
 
 TABLE: Final[tuple[Option, ...]] = (
     *_application(), *_workers(), *_listeners(), *_limits(), *_requests(), *_logs(), *_process(),
-)  # fmt: skip
+)
+# fmt: on
 BY_NAME: Final[Mapping[str, Option]] = {option.name: option for option in TABLE}
-BY_KEY: Final[Mapping[str, Option]] = {name: option for option in TABLE if option.frozen for name in option.names}
-
+BY_KEY: Final[Mapping[str, Option]] = {
+    name: option for option in TABLE if option.frozen for name in option.names
+}
