@@ -89,11 +89,24 @@ static void
 fc_reset_signals(void)
 {
     static const int quiet[] = {SIGINT, SIGHUP, SIGQUIT, SIGUSR1};
-    PySignal_SetWakeupFd(-1);
     atomic_store(&fc_leave_fd, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     for (size_t i = 0; i < sizeof quiet / sizeof quiet[0]; i++)
         fc_set_handler(quiet[i], fc_ignore_signal);
     fc_set_handler(SIGTERM, fc_leave_signal);
+}
+
+/* Unset the wake-up descriptor an import may have left, before the fork: shared with a child it would wake
+ * the parent. */
+static int
+fc_unset_wakeup(void)
+{
+    PyObject *module = PyImport_ImportModule("signal");
+    if (module == NULL)
+        return -1;
+    PyObject *before = PyObject_CallMethod(module, "set_wakeup_fd", "i", -1);
+    Py_DECREF(module);
+    Py_XDECREF(before);
+    return before == NULL ? -1 : 0;
 }
 
 /* Read the grandchild's pid within the time; a positive pid, or -errno (-ETIMEDOUT, -EPIPE: it died unheard).
@@ -145,6 +158,8 @@ fc_double_fork(PyObject *self, PyObject *unused)
     sigset_t all, before;
     int word = 0;
 
+    if (fc_unset_wakeup() < 0)
+        return NULL;
     if (pipe2(ends, O_CLOEXEC) < 0)
         return PyErr_SetFromErrno(PyExc_OSError);
     fc_set_handler(SIGCHLD, SIG_DFL);

@@ -5,7 +5,9 @@ LONGEST_WAIT = 30.0
 
 
 class Backoff:
-    """Counts early deaths in a row of one slot (or mold): early is before `min_uptime` seconds of being ready."""
+    """Counts early deaths in a row of one slot (or mold): early is before `min_uptime` seconds of being
+    ready.
+    """
 
     def __init__(self) -> None:
         self.failures = 0

@@ -1,9 +1,10 @@
 """The policy of a cluster: `step(event, now)` takes in what happened and gives the actions that follow.
 
-Two laws. First, events only change facts; then one reconciliation compares the facts with what is wanted (a ready worker
-of the wanted generation in every slot, a mold for every generation wanted) and asks for the difference, so that boot,
-crash, roll, rollback, scaling and stop are one mechanism. Second, a worker that serves is retired only when its
-replacement is ready or its slot is gone, so that capacity never falls by our doing.
+Two laws. First, events only change facts; then one reconciliation compares the facts with what is wanted (a
+ready worker of the wanted generation in every slot, a mold for every generation wanted) and asks for the
+difference, so that boot, crash, roll, rollback, scaling and stop are one mechanism. Second, a worker that
+serves is retired only when its replacement is ready or its slot is gone, so that capacity never falls by our
+doing.
 
 Pure: knows no descriptor, no clock and no process; `now` is CLOCK_MONOTONIC seconds.
 """
@@ -48,7 +49,7 @@ class Cluster:
         self._exit_code = EXIT_OK
         self._actions: list[do.Action] = []
 
-    # -- the outside ---------------------------------------------------------------------------------------------
+    # -- the outside -----------------------------------------------------------------------------------------
 
     def step(self, event: on.Event, now: float) -> list[do.Action]:
         """Take in one event; give the actions to perform, in order."""
@@ -66,7 +67,7 @@ class Cluster:
         """Give the workers that are part of the capacity."""
         return [worker for worker in self.workers.values() if worker.serving]
 
-    # -- taking in -----------------------------------------------------------------------------------------------
+    # -- taking in -------------------------------------------------------------------------------------------
 
     def _take_in(self, event: on.Event, now: float) -> None:  # noqa: PLR0912  one line per event
         match event:
@@ -139,7 +140,9 @@ class Cluster:
         if not self._booted and mold.ready_at is None:
             self._give_up(reason)
         elif self.roll and self.roll.generation == mold.generation:
-            self._roll_back("the mold ended" if mold.ready_at else "the application could not be loaded", reason)
+            self._roll_back(
+                "the mold ended" if mold.ready_at else "the application could not be loaded", reason
+            )
         else:
             generation.start_at = now + generation.backoff.after_death(uptime, self.limits.min_uptime)
             text = "the mold ended; workers go on, a new one is started"
@@ -198,13 +201,16 @@ class Cluster:
             text = f"{said}\n{worker.failure}" if worker.failure else said
             self._say("error", text, how=how, next_in=round(wait, 3), **_names(worker))
 
-    # -- reload --------------------------------------------------------------------------------------------------
+    # -- reload ----------------------------------------------------------------------------------------------
 
     def _reload_asked(self) -> None:
         if self._stopping:
             return
         if self.roll is not None or not self._booted:
-            self._say("info", "a reload will follow the one in progress" if self.roll else "a reload will follow the boot")
+            self._say(
+                "info",
+                "a reload will follow the one in progress" if self.roll else "a reload will follow the boot",
+            )
             self._reload_again = True
             return
         self._newest_generation += 1
@@ -270,7 +276,7 @@ class Cluster:
         self._say("error", text, generation=roll.generation)
         self._actions.append(do.Abandon(roll.generation))
 
-    # -- scale, stop ---------------------------------------------------------------------------------------------
+    # -- scale, stop -----------------------------------------------------------------------------------------
 
     def _scale(self, by: int) -> None:
         wanted = min(max(self.target + by, 1), self.most_workers)
@@ -302,7 +308,7 @@ class Cluster:
         for mold in self.molds.values():
             self._kill_mold(mold)
 
-    # -- reconciliation ------------------------------------------------------------------------------------------
+    # -- reconciliation --------------------------------------------------------------------------------------
 
     def _reconcile(self, now: float) -> None:
         self._expire(now)
@@ -329,7 +335,9 @@ class Cluster:
 
     def _overdue(self, worker: Worker) -> None:
         if worker.booting:
-            worker.failure = worker.failure or f"the worker was not ready within {self.limits.boot_timeout:g} s"
+            worker.failure = (
+                worker.failure or f"the worker was not ready within {self.limits.boot_timeout:g} s"
+            )
         if worker.pid is None and worker.mold in self.molds:
             self._kill_mold(self.molds[worker.mold])
         worker.killed = True
@@ -412,7 +420,7 @@ class Cluster:
             self._finished = True
             self._actions.append(do.Finish(self._exit_code))
 
-    # -- orders --------------------------------------------------------------------------------------------------
+    # -- orders ----------------------------------------------------------------------------------------------
 
     def _dismiss(self, worker: Worker, now: float) -> None:
         if worker.serving:
@@ -448,7 +456,7 @@ class Cluster:
     def _say(self, level: str, text: str, **fields: str | int | float) -> None:
         self._actions.append(do.Say(level, text, fields))
 
-    # -- looking -------------------------------------------------------------------------------------------------
+    # -- looking ---------------------------------------------------------------------------------------------
 
     def _living_mold(self, generation: int) -> Mold | None:
         """Find the mold that is or will be ready to fork this generation."""
@@ -475,4 +483,9 @@ class Cluster:
 
 
 def _names(worker: Worker) -> dict[str, str | int | float]:
-    return {"slot": worker.slot, "generation": worker.generation, "seat": worker.who.seat, "pid": worker.pid or 0}
+    return {
+        "slot": worker.slot,
+        "generation": worker.generation,
+        "seat": worker.who.seat,
+        "pid": worker.pid or 0,
+    }

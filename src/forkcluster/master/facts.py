@@ -1,4 +1,4 @@
-"""What the policy knows: one record per worker, mold, slot and generation. Times are CLOCK_MONOTONIC seconds."""
+"""What the policy knows: one record per worker, mold, slot, generation. Times are CLOCK_MONOTONIC seconds."""
 
 from dataclasses import dataclass, field
 

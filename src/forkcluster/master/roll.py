@@ -1,9 +1,9 @@
 """A reload in progress: which slots are to be of the new generation by now, step by step.
 
-The transaction of docs/design.md: read the configuration, load the app in a new mold, replace one worker (the canary,
-in the newest slot), roll the others newest first, observe, commit. The roll only widens the set of slots that shall be
-of the new generation; replacing workers is the cluster's everyday business, and forgetting the roll is the rollback.
-Pure.
+The transaction of docs/design.md: read the configuration, load the app in a new mold, replace one worker (the
+canary, in the newest slot), roll the others newest first, observe, commit. The roll only widens the set of
+slots that shall be of the new generation; replacing workers is the cluster's everyday business, and
+forgetting the roll is the rollback. Pure.
 """
 
 from collections.abc import Collection
@@ -41,7 +41,8 @@ class Roll:
     def widen(self, target: int, renewed: Collection[int], max_surge: int) -> bool:
         """Move on when the slots asked for are `renewed` (served by the new generation); True when all are.
 
-        `target` is the number of slots. At most `max_surge` slots are asked for beyond those that are renewed.
+        `target` is the number of slots. At most `max_surge` slots are asked for beyond those that are
+        renewed.
         """
         if self.phase is Phase.CANARY and any(slot in renewed for slot in self.slots):
             self.phase = Phase.ROLLING

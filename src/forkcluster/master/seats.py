@@ -1,7 +1,7 @@
 """Seats: which line of the scoreboard belongs to which live worker, and how often each has changed hands.
 
-A seat has one owner from the moment a worker is asked for until its process has ended; each owner gets the next epoch,
-so that (seat, epoch) names one worker for ever. Pure: the scoreboard itself is the edge's.
+A seat has one owner from the moment a worker is asked for until its process has ended; each owner gets the
+next epoch, so that (seat, epoch) names one worker for ever. Pure: the scoreboard itself is the edge's.
 """
 
 import heapq

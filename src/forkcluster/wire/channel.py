@@ -1,7 +1,7 @@
 """A channel: one end of a SOCK_SEQPACKET pair that carries messages and descriptors between two processes.
 
-Owns its socket. Sending never blocks: the kernel's queue is the only buffer, and a peer that lets it fill is broken.
-Received descriptors are CLOEXEC and belong to the caller. Knows nothing of what the messages mean.
+Owns its socket. Sending never blocks: the kernel's queue is the only buffer, and a peer that lets it fill is
+broken. Received descriptors are CLOEXEC and belong to the caller. Knows nothing of what the messages mean.
 """
 
 import array
@@ -40,7 +40,7 @@ class Channel:
         return self._line.fileno()
 
     def send(self, message: Message, descriptors: Sequence[int] = ()) -> Sent:
-        """Queue one message with copies of `descriptors` (borrowed, at most MOST_DESCRIPTORS). Never blocks."""
+        """Queue one message with copies of `descriptors` (borrowed, at most MOST_DESCRIPTORS)."""
         ancillary = []
         if descriptors:
             ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
@@ -56,8 +56,8 @@ class Channel:
     def receive(self, *, wait: bool = False) -> tuple[Message, list[int]] | None:
         """Take the next message and the descriptors beside it; None at end of file.
 
-        Raise BlockingIOError when there is none (`wait` false), MessageError when the record is not a message or its
-        descriptors were truncated; in both its descriptors are closed again.
+        Raise BlockingIOError when there is none (`wait` false), MessageError when the record is not a message
+        or its descriptors were truncated; in both its descriptors are closed again.
         """
         flags = socket.MSG_CMSG_CLOEXEC | (0 if wait else socket.MSG_DONTWAIT)
         room = socket.CMSG_SPACE(MOST_DESCRIPTORS * array.array("i").itemsize)

@@ -1,7 +1,8 @@
 """The messages between master, mold and worker, and their bytes.
 
-Twin of csrc/wire.h: one 32-byte head in native byte order, then UTF-8 text. A unit test holds the two together through
-the constants that `forkcluster._process` exports. Knows no sockets: `channel` sends what this module packs.
+Twin of csrc/wire.h: one 32-byte head in native byte order, then UTF-8 text. A unit test holds the two
+together through the constants that `forkcluster._process` exports. Knows no sockets: `channel` sends what
+this module packs.
 """
 
 import struct

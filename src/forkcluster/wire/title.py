@@ -1,7 +1,8 @@
 """How the processes of a cluster are named in `ps`: `forkcluster: worker [api] 0 g7`.
 
-Loads the extension of setproctitle without its package module, which would bring `logging` into the master. Room for a
-title is the process's own argument vector, so whoever starts a process passes its title as last argument.
+Loads the extension of setproctitle without its package module, which would bring `logging` into the master.
+Room for a title is the process's own argument vector, so whoever starts a process passes its title as last
+argument.
 """
 
 import importlib.util
