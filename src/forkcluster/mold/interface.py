@@ -40,7 +40,7 @@ def refuse_unserved(detected: Detected) -> None:
     """Raise ApplicationError for an interface that this release does not serve."""
     if detected.interface == "asgi":
         raise ApplicationError(
-            f"the application is an ASGI one ({detected.reason}), and this release of forkcluster serves WSGI only",
+            f"the application is ASGI ({detected.reason}), and this release of forkcluster serves WSGI only",
             "--interface wsgi, if it is a WSGI application after all",
         )
 
@@ -61,8 +61,7 @@ def detect(application: Callable[..., object]) -> Detected:
 
 def _of_class(application: type) -> Detected:
     """A class is called like a function, and what it makes answers."""
-    call = application.__dict__.get("__call__") or getattr(application, "__call__", None)
-    asynchronous = call is not None and _is_async(call)
+    asynchronous = _is_async(inspect.getattr_static(application, "__call__", None))
     parameters = _parameters(application)
     if asynchronous and (parameters is None or len(parameters.required) <= 1):
         return Detected("asgi", "a class of (scope) with an async __call__(receive, send): ASGI 2")
@@ -71,7 +70,7 @@ def _of_class(application: type) -> Detected:
     if hasattr(application, "__iter__") and (parameters is None or parameters.takes(2)):
         return Detected("wsgi", "a class of (environ, start_response) whose instances are iterated")
     raise ApplicationError(
-        f"telling the interface of the class {application.__name__}: its instances neither iterate nor are awaited",
+        f"telling the interface of class {application.__name__}: its instances neither iterate nor are awaited",
         "name an instance of it, or a function that returns one with --factory; or force it with --interface",
     )
 
@@ -92,7 +91,7 @@ def _of_signature(application: Callable[..., object]) -> Detected | None:
             f"telling the interface of {words}: WSGI calls no async functions, and ASGI passes 3 arguments",
             "an ASGI application is async def application(scope, receive, send)",
         )
-    if parameters.names[:2] == ("environ", "start_response") or parameters.takes(2):
+    if parameters.names[:1] == ("environ",) or parameters.takes(2):
         return Detected("wsgi", words)
     if parameters.takes(3):
         return Detected("asgi", words)
@@ -138,11 +137,9 @@ class _Parameters:
         return self.variable and not self.names
 
     def takes(self, number: int) -> bool:
-        return (
-            len(self.required) <= number
-            and (self.variable or number <= len(self.names))
-            and (len(self.required) == number or number == 2)
-        )
+        """Whether `number` arguments are what it seems to want: all it needs, or all it has."""
+        enough = len(self.required) <= number and (self.variable or number <= len(self.names))
+        return enough and number in (len(self.required), len(self.names))
 
 
 def _parameters(application: Callable[..., object]) -> _Parameters | None:
@@ -165,7 +162,7 @@ def _is_async(application: object) -> bool:
         application = application.func
     if inspect.iscoroutinefunction(application):
         return True
-    call = getattr(type(application), "__call__", None)
+    call = inspect.getattr_static(type(application), "__call__", None)
     return not inspect.isroutine(application) and inspect.iscoroutinefunction(call)
 
 

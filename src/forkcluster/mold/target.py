@@ -109,7 +109,7 @@ def _modules_in(directory: str) -> list[str]:
 
 
 def _import_file(location: str, directory: str) -> ModuleType:
-    """Import a file under its own name: in its package if it lies in one, with the right directory on sys.path."""
+    """Import a file under its own name: in its package if it lies in one, whose root goes on sys.path."""
     path = os.path.abspath(os.path.join(directory, location))
     if not os.path.isfile(path) or not path.endswith(".py"):
         what = (
