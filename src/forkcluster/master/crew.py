@@ -144,10 +144,10 @@ class Crew:
             self._hear_mold(number)
         mold = self._molds.pop(number)
         mold.channel.close()
+        self._emit(on.MoldEnded(number, how))
         for who in sorted(mold.asked):
             self._drop(who)
             self._emit(on.ForkFailed(who, f"the mold {how}"))
-        self._emit(on.MoldEnded(number, how))
 
     # -- workers ---------------------------------------------------------------------------------------------
 
