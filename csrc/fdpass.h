@@ -19,11 +19,12 @@
 #define FC_PASS_MOST    16            /* connections in one message */
 #define FC_PASS_BYTES   (128 * 1024)  /* of one message */
 #define FC_PASS_UNREAD  (16 * 1024)   /* unread bytes of one connection */
+#define FC_PASS_HOPS    2             /* hand-overs of a connection between two answered requests */
 
 typedef struct FcPassed {
     int fd;                 /* the connection; on receive: owned by the caller, CLOEXEC set */
     uint16_t listener;      /* index of the listener it came in by: scheme, server name, trust */
-    uint8_t hops;           /* hand-overs since its last answered request; at most 2 */
+    uint8_t hops;           /* hand-overs since its last answered request; at most FC_PASS_HOPS */
     uint8_t addr_len;       /* bytes used in addr; 0 for a peer without an address */
     uint32_t served;        /* requests answered so far */
     uint64_t deadline_ns;   /* CLOCK_MONOTONIC, absolute: of the head in progress, or of keep-alive; 0: none */
@@ -42,11 +43,13 @@ typedef enum FcPassResult {
     FC_PASS_ERROR,     /* see errno */
 } FcPassResult;
 
-/* Send 1 to FC_PASS_MOST connections as one message, all or none, without blocking. The array is borrowed. */
+/* Send 1 to FC_PASS_MOST connections as one message, all or none, without blocking. The array is borrowed. Unread bytes
+ * of the whole batch must fit FC_PASS_BYTES together with the records, else FC_PASS_INVALID: send fewer at once. */
 FcPassResult fc_send_connections(int channel, const FcPassed *connections, unsigned count);
 
 /* Receive one message without blocking into buf (FC_PASS_BYTES, borrowed; unread pointers lead into it) and out
- * (FC_PASS_MOST entries). *count is set on FC_PASS_OK only. */
+ * (FC_PASS_MOST entries). *count is set on FC_PASS_OK only. An empty message without descriptors cannot be told from the
+ * end of file; no sender of ours makes one. */
 FcPassResult fc_receive_connections(int channel, char *buf, FcPassed *out, unsigned *count);
 
 #endif

@@ -52,6 +52,8 @@ typedef enum FcHttpError {
     FC_HTTP_BODY_TOO_LARGE,     /* 413 (raised by the connection, listed here so that all refusals are in one place) */
     FC_HTTP_TIMEOUT,            /* 408 (likewise) */
     FC_HTTP_EXPECT_UNSUPPORTED, /* 417 Expect with anything but 100-continue */
+    FC_HTTP_STORAGE,            /* 503 no memory or disk for the body (raised by the connection) */
+    FC_HTTP_CUT_SHORT,          /* 400 the client left inside its request (likewise; usually nobody is there to read it) */
 } FcHttpError;
 
 int fc_http_status(FcHttpError error);

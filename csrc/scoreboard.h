@@ -37,9 +37,14 @@ typedef enum FcState {
 /* Status classes of the request counter: 1xx, 2xx, 3xx, 4xx, 5xx, and requests that ended without a whole answer. */
 enum { FC_CLASS_ABORTED = 0, FC_CLASSES = 6 };
 
-/* Log-linear histogram of request duration: 4 buckets per power of two, the first upper bound 64 us, the last finite
- * one 64 us * 2^20 = 67 s, then everything above. Upper bound of bucket i in ns: fc_bucket_bound(i). */
+/* Log-linear histogram of request duration: the first bucket ends at 2^16 ns (65.536 us); above it 4 buckets per power
+ * of two, the first of them ending at 81.92 us, the last finite one at 2^36 ns (68.719 s); then everything longer. A
+ * bound is the first ns that is not in the bucket. Upper bound of bucket i in ns: fc_bucket_bound(i). */
 enum { FC_BUCKETS = 82 };
+
+/* Bytes of the oldest request's method and path, with their NUL; multiples of 8. */
+#define FC_OLDEST_METHOD 16
+#define FC_OLDEST_PATH   256
 
 /* What the gauges are. Reset by the master after a death, so they are written by it and by the owner, never at the
  * same time. */
@@ -56,7 +61,7 @@ enum { FC_BUCKETS = 82 };
     X(accepted)       /* connections accepted from a listener */                                             \
     X(handed_in)      /* connections received through the inbox */                                           \
     X(handed_out)     /* connections given to a peer */                                                      \
-    X(sent)           /* connections sent to this seat's inbox; raised by the senders before the send */     \
+    X(sent)           /* connections sent to this seat's inbox; by the senders, before: fc_add_shared() */   \
     X(taken)          /* set to the value of sent that was read before the inbox was found empty */          \
     X(bytes_in)                                                                                              \
     X(bytes_out)                                                                                             \
@@ -90,8 +95,8 @@ typedef struct FcLine {
     /* the oldest request in flight above 100 ms, by the native monitor; odd seq: being written */
     FcWord oldest_seq;
     FcWord oldest_since_ns; /* 0: none */
-    char oldest_method[16]; /* NUL-terminated */
-    char oldest_path[256];  /* NUL-terminated, cut */
+    FcWord oldest_method[FC_OLDEST_METHOD / 8]; /* text, NUL-terminated, in words so that a torn read is defined */
+    FcWord oldest_path[FC_OLDEST_PATH / 8];     /* likewise, cut */
 } FcLine;
 
 _Static_assert(sizeof(FcLine) <= FC_LINE_SIZE, "a line fits its seat");
@@ -114,7 +119,8 @@ const char *fc_layout_hash(void);
 
 /* Make a sealed, empty scoreboard memfd (CLOEXEC; MFD_NOEXEC_SEAL where the kernel has it). The descriptor, or -errno. */
 int fc_board_create(const char *app);
-/* Map it. 0, or -errno; -EPROTO when the layout hash differs. board->header stays NULL on failure. */
+/* Map it. 0, or -errno; -EPROTO when the layout hash differs, -EINVAL when it is not a sealed board at all.
+ * board->header stays NULL on failure. */
 int fc_board_map(FcBoard *board, int fd, bool writable);
 void fc_board_unmap(FcBoard *board); /* idempotent */
 
@@ -123,6 +129,10 @@ fc_board_line(const FcBoard *board, unsigned seat)
 {
     return seat < FC_SEATS ? (FcLine *)((char *)board->header + (size_t)FC_LINE_SIZE * (seat + 1)) : NULL;
 }
+
+/* Give a line to a new owner: who it is and since when (CLOCK_MONOTONIC), state BOOTING. By the master, before the
+ * fork, on a line that is EMPTY. */
+void fc_line_claim(FcLine *line, uint64_t epoch, uint64_t slot, uint64_t generation, uint64_t now_ns);
 
 /* Reset the gauges and the oldest request of a dead owner's line; state becomes EMPTY. The counters stay. */
 void fc_line_reset(FcLine *line);
@@ -146,6 +156,13 @@ fc_add(FcWord *word, uint64_t by)
     fc_store(word, fc_load(word) + by);
 }
 
+/* Add to a word that several processes write (sent). */
+static inline void
+fc_add_shared(FcWord *word, uint64_t by)
+{
+    atomic_fetch_add_explicit(word, by, memory_order_relaxed);
+}
+
 /* The bucket of a duration. */
 static inline unsigned
 fc_bucket(uint64_t ns)
@@ -167,8 +184,8 @@ void fc_oldest_publish(FcLine *line, uint64_t since_ns, const char *method, size
 
 typedef struct FcOldest {
     uint64_t since_ns;
-    char method[16];
-    char path[256];
+    char method[FC_OLDEST_METHOD];
+    char path[FC_OLDEST_PATH];
 } FcOldest;
 
 /* Read it consistently; false after a bounded number of tries (the writer died in the middle). */

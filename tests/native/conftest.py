@@ -1,4 +1,4 @@
-"""Build the native test programs once, with sanitizers, and let the tests find the corpus module."""
+"""Fixtures for tests of the C core: programs with asserts, compiled with sanitizers and run to their end."""
 
 from __future__ import annotations
 
@@ -13,6 +13,27 @@ CSRC = HERE.parents[1] / "csrc"
 PARSER = ("parser", "request_line", "framing", "fields", "syntax", "refusal", "chunked")
 
 sys.path.insert(0, str(HERE))
+
+from build import build, remove_folder, run  # noqa: E402  its folder is on the path only now
+
+
+@pytest.fixture(scope="session", autouse=True)
+def programs():
+    """Leave no compiled program behind."""
+    yield
+    remove_folder()
+
+
+@pytest.fixture(scope="session")
+def passes():
+    """Compile (once) and run one case of a program; the test fails with what it said unless it exits 0."""
+
+    def check(name, sources, *arguments, sanitize="address,undefined"):
+        done = run(build(name, *sources, sanitize=sanitize), *arguments)
+        assert (0, "") == (done.returncode, done.stderr), done.stdout + done.stderr
+        return done.stdout
+
+    return check
 
 
 @pytest.fixture(scope="session", params=["simd", "plain"])

@@ -1,0 +1,417 @@
+/* forkcluster._scoreboard: the shared memory of a cluster, for Python. The binding only; see scoreboard.h. */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "scoreboard.h"
+
+typedef struct Scoreboard {
+    PyObject_HEAD FcBoard board;
+    bool writable;
+} Scoreboard;
+
+static const char *const state_names[] = {"empty", "booting", "ready", "busy", "full", "draining", "dead"};
+enum { STATES = sizeof state_names / sizeof state_names[0] };
+_Static_assert(STATES == FC_STATE_DEAD + 1, "every state has a name");
+
+static const char *const class_names[FC_CLASSES] = {"aborted", "1xx", "2xx", "3xx", "4xx", "5xx"};
+
+static PyObject *
+raise_negative_errno(int error)
+{
+    errno = -error;
+    return PyErr_SetFromErrno(PyExc_OSError);
+}
+
+static PyObject *
+tuple_of_names(const char *const *names, Py_ssize_t count)
+{
+    PyObject *tuple = PyTuple_New(count);
+
+    for (Py_ssize_t i = 0; tuple && i < count; i++) {
+        PyObject *name = PyUnicode_InternFromString(names[i]);
+        if (name)
+            PyTuple_SET_ITEM(tuple, i, name);
+        else
+            Py_CLEAR(tuple);
+    }
+    return tuple;
+}
+
+static PyObject *
+list_of_words(const FcWord *words, Py_ssize_t count)
+{
+    PyObject *list = PyList_New(count);
+
+    for (Py_ssize_t i = 0; list && i < count; i++) {
+        PyObject *number = PyLong_FromUnsignedLongLong(fc_load(&words[i]));
+        if (number)
+            PyList_SET_ITEM(list, i, number);
+        else
+            Py_CLEAR(list);
+    }
+    return list;
+}
+
+static PyObject *
+scoreboard_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"fd", "writable", NULL};
+    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    int fd = -1;
+    int writable = 0;
+    int error = 0;
+    Scoreboard *self = NULL;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "i|p:Scoreboard", names, &fd, &writable))
+        return NULL;
+    self = (Scoreboard *)alloc(type, 0);
+    if (!self)
+        return NULL;
+    self->writable = writable;
+    error = fc_board_map(&self->board, fd, self->writable);
+    if (error) {
+        Py_DECREF(self);
+        return raise_negative_errno(error);
+    }
+    return (PyObject *)self;
+}
+
+static void
+scoreboard_dealloc(Scoreboard *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+
+    fc_board_unmap(&self->board);
+    release(self);
+    Py_DECREF(type);
+}
+
+/* The line of a seat, or NULL with IndexError, ValueError (closed) or, if it is to be written,
+ * PermissionError. */
+static FcLine *
+find_line(Scoreboard *self, Py_ssize_t seat, bool to_write)
+{
+    if (!self->board.header) {
+        PyErr_SetString(PyExc_ValueError, "the scoreboard is closed");
+        return NULL;
+    }
+    if (seat < 0 || seat >= FC_SEATS) {
+        PyErr_Format(PyExc_IndexError, "seat must be from 0 to %d, not %zd", FC_SEATS - 1, seat);
+        return NULL;
+    }
+    if (to_write && !self->writable) {
+        PyErr_SetString(PyExc_PermissionError, "the scoreboard is mapped read-only");
+        return NULL;
+    }
+    return fc_board_line(&self->board, (unsigned)seat);
+}
+
+/* Put value (stolen, may be NULL) into dict. */
+static int
+put(PyObject *dict, const char *name, PyObject *value)
+{
+    int result = value ? PyDict_SetItemString(dict, name, value) : -1;
+
+    Py_XDECREF(value);
+    return result;
+}
+
+static int
+put_word(PyObject *dict, const char *name, const FcWord *word)
+{
+    return put(dict, name, PyLong_FromUnsignedLongLong(fc_load(word)));
+}
+
+static PyObject *
+state_name(uint64_t state)
+{
+    return PyUnicode_InternFromString(state < STATES ? state_names[state] : "unknown");
+}
+
+/* (since_ns, method, path), or None if there is none or it cannot be read. */
+static PyObject *
+oldest_request(const FcLine *line)
+{
+    FcOldest oldest;
+
+    if (!fc_oldest_read(line, &oldest) || oldest.since_ns == 0)
+        Py_RETURN_NONE;
+    return Py_BuildValue("(KNN)", (unsigned long long)oldest.since_ns,
+                         PyUnicode_DecodeLatin1(oldest.method, (Py_ssize_t)strlen(oldest.method), NULL),
+                         PyUnicode_DecodeLatin1(oldest.path, (Py_ssize_t)strlen(oldest.path), NULL));
+}
+
+PyDoc_STRVAR(line_doc, "line($self, seat, /)\n--\n\n"
+                       "Everything in the line of a seat, by name; two words may be a moment apart.");
+
+static PyObject *
+scoreboard_line(Scoreboard *self, PyObject *arg)
+{
+    Py_ssize_t seat = PyNumber_AsSsize_t(arg, PyExc_IndexError);
+    const FcLine *line = PyErr_Occurred() ? NULL : find_line(self, seat, false);
+    PyObject *dict = line ? PyDict_New() : NULL;
+
+    if (!dict)
+        return NULL;
+#define X(name)                                                                                              \
+    if (put_word(dict, #name, &line->name) < 0)                                                              \
+        goto fail;
+    X(epoch)
+    X(slot)
+    X(generation) X(pid) X(started_ns) X(heartbeat_ns) FC_GAUGE_LIST(X) FC_COUNTER_LIST(X)
+#undef X
+        if (put(dict, "state", state_name(fc_load(&line->state))) < 0 ||
+            put(dict, "requests", list_of_words(line->requests, FC_CLASSES)) < 0 ||
+            put(dict, "duration", list_of_words(line->duration, FC_BUCKETS)) < 0 ||
+            put(dict, "oldest", oldest_request(line)) < 0) goto fail;
+    return dict;
+
+fail:
+    Py_DECREF(dict);
+    return NULL;
+}
+
+PyDoc_STRVAR(claim_doc,
+             "claim($self, seat, epoch, slot, generation, /)\n--\n\n"
+             "Give an empty line to a new owner, state 'booting'. By the master, before the fork.");
+
+static PyObject *
+scoreboard_claim(Scoreboard *self, PyObject *args)
+{
+    Py_ssize_t seat = 0;
+    unsigned long long epoch = 0;
+    unsigned long long slot = 0;
+    unsigned long long generation = 0;
+    struct timespec now;
+    FcLine *line = NULL;
+
+    if (!PyArg_ParseTuple(args, "nKKK:claim", &seat, &epoch, &slot, &generation))
+        return NULL;
+    line = find_line(self, seat, true);
+    if (!line)
+        return NULL;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    fc_line_claim(line, epoch, slot, generation, (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(reset_doc, "reset($self, seat, /)\n--\n\n"
+                        "Reset the gauges of a dead owner's line, state 'empty'. The counters stay.");
+
+static PyObject *
+scoreboard_reset(Scoreboard *self, PyObject *arg)
+{
+    Py_ssize_t seat = PyNumber_AsSsize_t(arg, PyExc_IndexError);
+    FcLine *line = PyErr_Occurred() ? NULL : find_line(self, seat, true);
+
+    if (!line)
+        return NULL;
+    fc_line_reset(line);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(set_state_doc, "set_state($self, seat, state, /)\n--\n\nSay what a seat does; state is one of STATES.");
+
+static PyObject *
+scoreboard_set_state(Scoreboard *self, PyObject *args)
+{
+    Py_ssize_t seat = 0;
+    const char *name = NULL;
+    unsigned state = 0;
+    FcLine *line = NULL;
+
+    if (!PyArg_ParseTuple(args, "ns:set_state", &seat, &name))
+        return NULL;
+    line = find_line(self, seat, true);
+    if (!line)
+        return NULL;
+    while (state < STATES && strcmp(state_names[state], name) != 0)
+        state++;
+    if (state == STATES)
+        return PyErr_Format(PyExc_ValueError, "no such state: '%s'", name);
+    fc_store(&line->state, state);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+scoreboard_close(Scoreboard *self, PyObject *unused)
+{
+    (void)unused;
+    fc_board_unmap(&self->board);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+scoreboard_app(Scoreboard *self, void *unused)
+{
+    (void)unused;
+    if (!find_line(self, 0, false))
+        return NULL;
+    return PyUnicode_DecodeUTF8(self->board.header->app, (Py_ssize_t)strlen(self->board.header->app),
+                                "replace");
+}
+
+static PyObject *
+scoreboard_get_generation(Scoreboard *self, void *unused)
+{
+    (void)unused;
+    if (!find_line(self, 0, false))
+        return NULL;
+    return PyLong_FromUnsignedLongLong(fc_load(&self->board.header->generation));
+}
+
+static int
+scoreboard_set_generation(Scoreboard *self, PyObject *value, void *unused)
+{
+    unsigned long long generation = 0;
+
+    (void)unused;
+    if (!value) {
+        PyErr_SetString(PyExc_AttributeError, "generation cannot be deleted");
+        return -1;
+    }
+    generation = PyLong_AsUnsignedLongLong(value);
+    if (PyErr_Occurred() || !find_line(self, 0, true))
+        return -1;
+    fc_store(&self->board.header->generation, generation);
+    return 0;
+}
+
+static PyMethodDef scoreboard_methods[] = {
+    {"line", (PyCFunction)scoreboard_line, METH_O, line_doc},
+    {"claim", (PyCFunction)scoreboard_claim, METH_VARARGS, claim_doc},
+    {"reset", (PyCFunction)scoreboard_reset, METH_O, reset_doc},
+    {"set_state", (PyCFunction)scoreboard_set_state, METH_VARARGS, set_state_doc},
+    {"close", (PyCFunction)scoreboard_close, METH_NOARGS,
+     PyDoc_STR("close($self)\n--\n\nUnmap it; again does nothing.")},
+    {.ml_name = NULL},
+};
+
+static PyGetSetDef scoreboard_getset[] = {
+    {"app", (getter)scoreboard_app, NULL, PyDoc_STR("The app's name, cut at 127 bytes."), NULL},
+    {"generation", (getter)scoreboard_get_generation, (setter)scoreboard_set_generation,
+     PyDoc_STR("The generation in service; written by the master."), NULL},
+    {.name = NULL},
+};
+
+PyDoc_STRVAR(scoreboard_doc,
+             "Scoreboard(fd, writable=False)\n--\n\n"
+             "Map the scoreboard of a descriptor, which stays the caller's.\n\n"
+             "OSError with EPROTO: made by a build of another layout; EINVAL: not a scoreboard.");
+
+static PyType_Slot scoreboard_slots[] = {
+    {Py_tp_new, scoreboard_new},         {Py_tp_dealloc, scoreboard_dealloc},
+    {Py_tp_methods, scoreboard_methods}, {Py_tp_getset, scoreboard_getset},
+    {Py_tp_doc, (void *)scoreboard_doc}, {0, NULL},
+};
+
+static PyType_Spec scoreboard_spec = {
+    .name = "forkcluster._scoreboard.Scoreboard",
+    .basicsize = sizeof(Scoreboard),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = scoreboard_slots,
+};
+
+PyDoc_STRVAR(create_doc, "create(app, /)\n--\n\n"
+                         "Make a sealed, empty scoreboard; its descriptor, close-on-exec, is the caller's.");
+
+static PyObject *
+create(PyObject *module, PyObject *arg)
+{
+    const char *app = PyUnicode_AsUTF8(arg);
+    int fd = -1;
+
+    (void)module;
+    if (!app)
+        return NULL;
+    fd = fc_board_create(app);
+    return fd < 0 ? raise_negative_errno(fd) : PyLong_FromLong(fd);
+}
+
+static PyObject *
+layout_hash(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    return PyUnicode_FromString(fc_layout_hash());
+}
+
+PyDoc_STRVAR(
+    bucket_bounds_doc,
+    "bucket_bounds()\n--\n\n"
+    "Upper bounds of the duration buckets in nanoseconds, the first value that is not in each; the last\n"
+    "bucket of a line has none, so there is one bound fewer than buckets.");
+
+static PyObject *
+bucket_bounds(PyObject *module, PyObject *unused)
+{
+    PyObject *bounds = PyTuple_New(FC_BUCKETS - 1);
+
+    (void)module;
+    (void)unused;
+    for (unsigned i = 0; bounds && i < FC_BUCKETS - 1; i++) {
+        PyObject *bound = PyLong_FromUnsignedLongLong(fc_bucket_bound(i));
+        if (bound)
+            PyTuple_SET_ITEM(bounds, (Py_ssize_t)i, bound);
+        else
+            Py_CLEAR(bounds);
+    }
+    return bounds;
+}
+
+static PyMethodDef module_methods[] = {
+    {"create", create, METH_O, create_doc},
+    {"layout_hash", layout_hash, METH_NOARGS,
+     PyDoc_STR("layout_hash()\n--\n\n16 hex digits; processes with different ones must not share memory.")},
+    {"bucket_bounds", bucket_bounds, METH_NOARGS, bucket_bounds_doc},
+    {.ml_name = NULL},
+};
+
+/* PyModule_AddObjectRef with a reference that is stolen and may be NULL. */
+static int
+add_stolen(PyObject *module, const char *name, PyObject *value)
+{
+    int result = value ? PyModule_AddObjectRef(module, name, value) : -1;
+
+    Py_XDECREF(value);
+    return result;
+}
+
+static int
+module_exec(PyObject *module)
+{
+    if (add_stolen(module, "Scoreboard", PyType_FromModuleAndSpec(module, &scoreboard_spec, NULL)) < 0 ||
+        add_stolen(module, "STATES", tuple_of_names(state_names, STATES)) < 0 ||
+        add_stolen(module, "CLASSES", tuple_of_names(class_names, FC_CLASSES)) < 0 ||
+        PyModule_AddIntConstant(module, "SEATS", FC_SEATS) < 0)
+        return -1;
+    return 0;
+}
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, module_exec},
+#if PY_VERSION_HEX >= 0x030c0000
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef module_def = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "forkcluster._scoreboard",
+    .m_doc = PyDoc_STR("The shared memory that says what every worker is doing and has done."),
+    .m_size = 0,
+    .m_methods = module_methods,
+    .m_slots = module_slots,
+};
+
+PyMODINIT_FUNC
+PyInit__scoreboard(void)
+{
+    return PyModuleDef_Init(&module_def);
+}

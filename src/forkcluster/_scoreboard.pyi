@@ -1,0 +1,70 @@
+"""The shared memory that says what every worker is doing and has done (C: csrc/py_scoreboard.c)."""
+
+from typing import Literal, TypedDict, final, type_check_only
+
+State = Literal["empty", "booting", "ready", "busy", "full", "draining", "dead"]
+
+SEATS: int
+STATES: tuple[State, ...]
+CLASSES: tuple[str, ...]  # of Line["requests"]: "aborted", then "1xx" to "5xx"
+
+@type_check_only
+class Line(TypedDict):
+    """One seat. Times are CLOCK_MONOTONIC nanoseconds; counters never go back, gauges are of now."""
+
+    epoch: int
+    slot: int
+    generation: int
+    pid: int
+    started_ns: int
+    heartbeat_ns: int
+    state: State | Literal["unknown"]
+    in_flight: int
+    open: int
+    idle: int
+    threads_out: int
+    loop_lag_ns: int
+    calls: int
+    rejected_state: int
+    accepted: int
+    handed_in: int
+    handed_out: int
+    sent: int
+    taken: int
+    bytes_in: int
+    bytes_out: int
+    refused: int
+    duration_ns: int
+    blocked_ns: int
+    computed_ns: int
+    promotions: int
+    exports: int
+    accept_errors: int
+    log_dropped: int
+    truncated: int
+    timeouts: int
+    shed: int
+    requests: list[int]  # by CLASSES
+    duration: list[int]  # one more than bucket_bounds()
+    oldest: tuple[int, str, str] | None  # since_ns, method, path
+
+@final
+class Scoreboard:
+    """The mapped scoreboard of a descriptor, which stays the caller's."""
+
+    def __new__(cls, fd: int, writable: bool = False) -> Scoreboard: ...
+    @property
+    def app(self) -> str: ...
+    @property
+    def generation(self) -> int: ...
+    @generation.setter
+    def generation(self, value: int) -> None: ...
+    def line(self, seat: int, /) -> Line: ...
+    def claim(self, seat: int, epoch: int, slot: int, generation: int, /) -> None: ...
+    def reset(self, seat: int, /) -> None: ...
+    def set_state(self, seat: int, state: State, /) -> None: ...
+    def close(self) -> None: ...
+
+def create(app: str, /) -> int: ...
+def layout_hash() -> str: ...
+def bucket_bounds() -> tuple[int, ...]: ...
