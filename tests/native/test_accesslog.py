@@ -5,7 +5,8 @@ The cases are functions of accesslog_test.c; each name is the sentence that hold
 
 import pytest
 
-SOURCES = ("tests/native/accesslog_test.c", "csrc/accesslog.c", "csrc/logformat.c")
+FORMATTING = ("csrc/logformat.c", "csrc/logline.c", "csrc/logjson.c")
+SOURCES = ("tests/native/accesslog_test.c", "csrc/accesslog.c", *FORMATTING)
 CASES = [
     "lines_reach_the_file_in_order",
     "a_line_is_written_without_more_to_come",

@@ -1,11 +1,11 @@
-"""csrc/logformat.c: every atom says what it should, and no byte of a client can break a line."""
+"""Lines of the access log: every atom says what it should, and no byte of a client can break a line."""
 
 import json
 import random
 
 import pytest
 
-SOURCES = ("tests/native/logformat_run.c", "csrc/logformat.c")
+SOURCES = ("tests/native/logformat_run.c", "csrc/logformat.c", "csrc/logline.c", "csrc/logjson.c")
 RESPONSE = "Content-Type: text/html\r\nSet-Cookie: a=1\r\nset-cookie: b=2\r\n"
 
 

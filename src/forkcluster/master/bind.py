@@ -108,7 +108,7 @@ def _refused(address: Tcp, error: OSError) -> BindError:
     if error.errno == errno.EACCES and address.port < 1024:
         return BindError(
             f"{what}; ports below 1024 need a right that this process lacks",
-            "let systemd bind it (a .socket unit), or put a proxy in front, or lower the bar for the machine: "
+            "let systemd bind it (a .socket unit), or put a proxy in front, or lower the bar for all: "
             "sysctl net.ipv4.ip_unprivileged_port_start=80, or give the interpreter the right: "
             "setcap cap_net_bind_service=+ep on its resolved path, or use authbind",
         )

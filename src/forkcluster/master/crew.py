@@ -77,7 +77,9 @@ class Crew:
             return
         finally:
             theirs.close()
-        order = LoadOrder(release.generation, release.directory, bare, release.options)
+        order = LoadOrder(
+            release.generation, release.directory, bare, release.options, release.access_log
+        )
         self._molds[number] = MoldHand(pid, ours, order, set())
         self.children.adopt(pid, lambda how: self._mold_ended(number, how))
         self._loop.watch(ours.fileno(), lambda: self._hear_mold(number))
@@ -142,10 +144,10 @@ class Crew:
             self._hear_mold(number)
         mold = self._molds.pop(number)
         mold.channel.close()
+        self._emit(on.MoldEnded(number, how))
         for who in sorted(mold.asked):
             self._drop(who)
             self._emit(on.ForkFailed(who, f"the mold {how}"))
-        self._emit(on.MoldEnded(number, how))
 
     # -- workers ---------------------------------------------------------------------------------------------
 

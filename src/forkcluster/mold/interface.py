@@ -70,8 +70,8 @@ def _of_class(application: type) -> Detected:
     if hasattr(application, "__iter__") and (parameters is None or parameters.takes(2)):
         return Detected("wsgi", "a class of (environ, start_response) whose instances are iterated")
     raise ApplicationError(
-        f"telling the interface of class {application.__name__}: its instances neither iterate nor are awaited",
-        "name an instance of it, or a function that returns one with --factory; or force it with --interface",
+        f"no interface for class {application.__name__}: its instances are neither iterated nor awaited",
+        "name an instance of it, or a factory of one with --factory; or force it with --interface",
     )
 
 

@@ -1,8 +1,8 @@
 """From a target's text to the application object. Owns the import rules and their errors.
 
 The caller has entered the app's directory and put it first on sys.path. What the application's own code
-raises while it is imported or made passes through untouched, SystemExit excepted: whoever reports it wants the author's
-frames.
+raises while it is imported or made passes through untouched, SystemExit excepted: whoever reports it wants
+the author's frames.
 """
 
 import importlib

@@ -73,7 +73,7 @@ class Options:
 
     def to_json(self) -> str:
         """The options as one JSON object."""
-        return json.dumps(asdict(self), ensure_ascii=False)
+        return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "Options":
@@ -135,7 +135,7 @@ class Launch:
 
     def to_json(self) -> str:
         """The launch as one JSON object."""
-        return json.dumps(asdict(self), ensure_ascii=False)
+        return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "Launch":

@@ -145,15 +145,15 @@ def _workers() -> list[Option]:
             help="How many workers; 0 or max: one for each CPU this process may use; -1: one fewer.",
         ),
         Option(
-            name="min_uptime", kind=DURATION, group=group, default="1", unit="seconds",
+            name="min_uptime", kind=DURATION, group=group, default="1", unit="s",
             help="A worker ready for so long is replaced at once when it dies; an earlier death waits.",
         ),
         Option(
-            name="boot_timeout", kind=POSITIVE, group=group, default="60", unit="seconds",
+            name="boot_timeout", kind=POSITIVE, group=group, default="60", unit="s",
             help="How long loading the application, and a worker's start, may take.",
         ),
         Option(
-            name="drain_timeout", kind=DURATION, group=group, default="30", unit="seconds",
+            name="drain_timeout", kind=DURATION, group=group, default="30", unit="s",
             aliases=("graceful_timeout", "kill_timeout"),
             help="How long a leaving worker may take to finish what it is doing before it is killed.",
         ),
@@ -162,7 +162,7 @@ def _workers() -> list[Option]:
             help="How many workers above the wanted number a roll may have at once.",
         ),
         Option(
-            name="observe", kind=DURATION, group=group, default="1", unit="seconds",
+            name="observe", kind=DURATION, group=group, default="1", unit="s",
             help="How long a reload watches the new workers before it is final.",
         ),
     ]
@@ -214,17 +214,17 @@ def _limits() -> list[Option]:
                help="Longest request body; longer ones are answered 413. 0: no limit."),
         Option(name="body_buffer", kind=Size(low=0, high=1 << 30), group=group, default="512K", unit="bytes",
                help="A request body up to this size is kept in memory; a longer one in a file."),
-        Option(name="header_timeout", kind=POSITIVE, group=group, default="10", unit="seconds",
+        Option(name="header_timeout", kind=POSITIVE, group=group, default="10", unit="s",
                help="How long a request's head may take to arrive."),
-        Option(name="body_timeout", kind=POSITIVE, group=group, default="30", unit="seconds",
+        Option(name="body_timeout", kind=POSITIVE, group=group, default="30", unit="s",
                help="How long a request's body may stall, or stay below --body-min-rate."),
         Option(name="body_min_rate", kind=Count(low=0, high=1 << 30), group=group, default="240",
                unit="bytes per second", help="Slowest a request's body may arrive. 0: any speed."),
-        Option(name="keep_alive", kind=DURATION, group=group, default="75", unit="seconds",
+        Option(name="keep_alive", kind=DURATION, group=group, default="75", unit="s",
                help="How long an idle connection is kept. 0: closed after each answer."),
         Option(name="keep_alive_requests", kind=Count(), group=group, default="0",
                help="Most requests on one connection. 0: no limit."),
-        Option(name="write_timeout", kind=POSITIVE, group=group, default="60", unit="seconds",
+        Option(name="write_timeout", kind=POSITIVE, group=group, default="60", unit="s",
                help="How long a client may take nothing of an answer."),
     ]
 
