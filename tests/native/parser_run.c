@@ -48,6 +48,14 @@ print_names(void)
     return 0;
 }
 
+static int
+print_refusals(unsigned count)
+{
+    for (unsigned error = 0; error < count; error++)
+        printf("%d %s\n", fc_http_status((FcHttpError)error), fc_http_reason((FcHttpError)error));
+    return 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -57,6 +65,8 @@ main(int argc, char **argv)
 
     if (argc == 2 && strcmp(argv[1], "names") == 0)
         return print_names();
+    if (argc == 3 && strcmp(argv[1], "refusals") == 0)
+        return print_refusals((unsigned)atoi(argv[2]));
     while (scanf("%zu %" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu64, &len, &limits.request_line,
                  &limits.field, &limits.head, &limits.fields, &seed) == 6) {
         char *data = malloc(len + 1);
