@@ -2,8 +2,9 @@
  *
  * A case is a line "LEN REQUEST_LINE FIELD HEAD FIELDS SEED" (limits as in FcLimits) and LEN raw bytes. SEED
  * 0: all bytes arrive at once; 1: one by one; else in random runs of that seed. The verdict is that of
- * drive.h, up to "end". With the argument "names": print every known field instead: name, id, the ids found
- * for three spellings, and how many impostors are taken for it or another.
+ * drive.h, up to "end". With the argument "names" it prints every known field instead: name, id, the ids
+ * found for three spellings, and how many impostors are taken for it or another; with "refusals N" status and
+ * reason of the first N errors.
  */
 #include <ctype.h>
 #include <inttypes.h>
