@@ -1,0 +1,5 @@
+"""`python -m forkcluster` is the command `forkcluster`."""
+
+from forkcluster.cli import main
+
+main()

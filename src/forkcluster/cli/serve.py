@@ -1,0 +1,57 @@
+"""From the terminal to the master: the frozen options go into a memfd, and this very process becomes the
+master.
+
+The same pid: what systemd, a shell or PID 1 of a container started is what serves. LISTEN_* and all other
+variables, standard streams and systemd's descriptors pass untouched.
+"""
+
+import os
+import sys
+from typing import NoReturn
+
+from forkcluster.errors import InternalError
+from forkcluster.options.frozen import Launch
+from forkcluster.wire.program import command
+from forkcluster.wire.title import title_of
+
+
+def become_master(launch: Launch) -> NoReturn:
+    """Execute the master in place of this process. Raises InternalError if the system refuses."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    try:
+        fd = _memory(launch.to_json().encode())
+        arguments = command(sys.executable, "master", str(fd), title_of("master", launch.options.name))
+        # The interpreter stays unresolved: a virtual environment is found by its symlink.
+        os.execv(sys.executable, arguments)  # noqa: S606  becoming the master is the point
+    except OSError as error:
+        raise InternalError(f"starting the master with {sys.executable}: {error.strerror}") from error
+
+
+def working_directory() -> str:
+    """The working directory as the person sees it: $PWD, if true, keeps a symlink's name."""
+    named = os.environ.get("PWD", "")
+    if os.path.isabs(named) and _same(named, "."):
+        return named
+    return os.getcwd()
+
+
+def _same(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
+
+
+def _memory(data: bytes) -> int:
+    """A descriptor to read `data` from, which survives exec."""
+    fd = os.memfd_create("forkcluster-options", 0)
+    try:
+        with os.fdopen(os.dup(fd), "wb") as file:
+            file.write(data)
+        os.lseek(fd, 0, os.SEEK_SET)
+        os.set_inheritable(fd, True)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd

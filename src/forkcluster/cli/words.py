@@ -1,0 +1,33 @@
+"""Words that people bring from elsewhere, and those kept for later: each gets an answer, none a guess."""
+
+from typing import Final
+
+# fmt: off
+FUTURE: Final = frozenset((
+    "start", "stop", "restart", "reload", "list", "ls", "ps", "status", "scale", "delete", "kill",
+    "monit", "logs", "describe", "env", "save", "resurrect", "startup", "unstartup", "init", "apply",
+    "plan", "run", "deploy", "flush", "help",
+))
+# fmt: on
+"""Subcommands of the coming manager: never taken for a target."""
+
+FOREIGN: Final = {
+    "--workers": "-i or --instances says how many workers",
+    "-w": "-i or --instances says how many workers",
+    "--host": "--bind host:port says where to listen",
+    "--port": "--bind host:port says where to listen",
+    "-p": "--bind host:port says where to listen",
+    "--uds": "--bind unix:path listens on a unix socket",
+    "--fd": "--bind fd://N takes over a descriptor",
+    "--timeout": "see --boot-timeout, --header-timeout, --body-timeout, --write-timeout and --drain-timeout",
+    "--access-logfile": "--access-log FILE, or - for standard output",
+    "--error-logfile": "--log-file FILE",
+    "--app-dir": "--chdir PATH, or --pythonpath PATH",
+    "--preload-app": "--preload always; auto, the default, judges by itself",
+    "--threads": "not in this release yet",
+    "--reload": "not in this release yet",
+    "--watch": "not in this release yet",
+    "--ssl-keyfile": "TLS is not in this release yet: put a proxy in front",
+    "--certfile": "TLS is not in this release yet: put a proxy in front",
+}
+"""Flags of gunicorn, uvicorn and PM2, and what to use instead."""

@@ -1,0 +1,166 @@
+"""The operating log: structured lines, written by one `os.write` each, never raising. Owns the log's
+descriptor.
+
+It does not use the logging package: the master must stay small, and an application's logging set-up is its
+own. This is a leaf. A line that cannot be written (disk full, reader gone, pipe full) is dropped and counted
+in `Log.dropped`: a log must never stop a server.
+"""
+
+import contextlib
+import json
+import os
+import time
+from dataclasses import dataclass
+from typing import Final
+
+LEVELS: Final = ("debug", "info", "warning", "error")
+FORMATS: Final = ("text", "json")
+SHORT: Final = {"warning": "warn"}
+
+Field = str | int | float | bool | None
+
+
+@dataclass(slots=True)
+class Log:
+    """One process's log. `process` is the process's word in each line: master, mold, worker …"""
+
+    process: str = "forkcluster"
+    level: str = "info"
+    format: str = "text"
+    path: str | None = None
+    fd: int = 2
+    dropped: int = 0
+
+    def debug(self, message: str, **fields: Field) -> None:
+        self.write("debug", message, fields)
+
+    def info(self, message: str, **fields: Field) -> None:
+        self.write("info", message, fields)
+
+    def warning(self, message: str, **fields: Field) -> None:
+        self.write("warning", message, fields)
+
+    def error(self, message: str, **fields: Field) -> None:
+        self.write("error", message, fields)
+
+    def write(self, level: str, message: str, fields: dict[str, Field]) -> None:
+        """Write one line if `level` is loud enough. Never raises; what cannot be written is counted."""
+        if LEVELS.index(level) < LEVELS.index(self.level):
+            return
+        line = (json_line if self.format == "json" else text_line)(
+            time.time(), level, self.process, message, fields
+        )
+        data = line.encode("utf-8", "backslashreplace")
+        try:
+            whole = os.write(self.fd, data) == len(data)
+        except OSError:
+            whole = False
+        self.dropped += not whole
+
+    def reopen(self) -> None:
+        """Open the log file anew, after a rotation moved it; keep the old descriptor if that fails.
+
+        The number stays the same, so that children which inherited the descriptor at spawn need not be told.
+        A log that goes to standard error stays there.
+        """
+        if self.path is None:
+            return
+        try:
+            new = open_append(self.path)
+        except OSError as error:
+            self.error("cannot reopen the log file; keeping the old one", path=self.path, error=str(error))
+            return
+        os.dup2(new, self.fd, inheritable=False)
+        os.close(new)
+
+
+def open_append(path: str) -> int:
+    """Open `path` for appending, close-on-exec, made with mode 0640 if it is new. Raises OSError."""
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+
+
+def timestamp(now: float) -> str:
+    """`now` (seconds since the epoch) as UTC in RFC 3339 with milliseconds."""
+    milliseconds = int(now * 1000)
+    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(milliseconds // 1000))
+    return f"{whole}.{milliseconds % 1000:03d}Z"
+
+
+def text_line(now: float, level: str, process: str, message: str, fields: dict[str, Field]) -> str:
+    """A line for people: `2026-11-23T09:41:02.123Z info  master  text slot=0 generation=1`.
+
+    The fields follow the first line of the message; further lines (a traceback) are indented below it,
+    unchanged.
+    """
+    first, *rest = message.rstrip("\n").split("\n")
+    words = "".join(f" {name}={_word(value)}" for name, value in fields.items())
+    head = f"{timestamp(now)} {SHORT.get(level, level):<5} {process:<7} {_printable(first)}{words}"
+    return "\n    ".join([head, *map(_printable, rest)]) + "\n"
+
+
+def json_line(now: float, level: str, process: str, message: str, fields: dict[str, Field]) -> str:
+    """One JSON object in one line: time, level, process, message, then the fields (ours win a clash)."""
+    line = {"time": timestamp(now), "level": level, "process": process, "message": message}
+    return (
+        json.dumps({**line, **{k: v for k, v in fields.items() if k not in line}}, ensure_ascii=False) + "\n"
+    )
+
+
+def _word(value: Field) -> str:
+    """A field's value as one word; quoted when it would not read as one."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:.3f}".rstrip("0").rstrip(".")
+    if isinstance(value, int):
+        return str(value)
+    plain = value and value.isprintable() and not any(c in value for c in " \"'=\\")
+    return value if plain else json.dumps(value, ensure_ascii=False)
+
+
+def _printable(line: str) -> str:
+    """`line` with control characters escaped, so that nothing logged can move a terminal's cursor."""
+    if line.isprintable():
+        return line
+    return "".join(c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in line)
+
+
+log: Final = Log()
+"""This process's log. Set up once by `configure`; before that it writes text to standard error."""
+
+
+def configure(process: str, level: str = "info", format: str = "text", path: str | None = None) -> None:
+    """Set up this process's log. `path` None: standard error. Raises OSError if the file cannot be opened."""
+    fd = 2 if path is None else open_append(path)
+    log.process, log.level, log.format, log.path = process, level, format, path
+    if log.fd != 2:
+        with contextlib.suppress(OSError):
+            os.close(log.fd)
+    log.fd = fd
+
+
+def debug(message: str, **fields: Field) -> None:
+    """Write what only someone searching for a fault wants to read."""
+    log.write("debug", message, fields)
+
+
+def info(message: str, **fields: Field) -> None:
+    """Write what happened as it should."""
+    log.write("info", message, fields)
+
+
+def warning(message: str, **fields: Field) -> None:
+    """Write what went wrong and was coped with."""
+    log.write("warning", message, fields)
+
+
+def error(message: str, **fields: Field) -> None:
+    """Write what failed."""
+    log.write("error", message, fields)
+
+
+def reopen() -> None:
+    """Open the log file anew (USR1)."""
+    log.reopen()

@@ -1,0 +1,119 @@
+"""What the policy wants done: small frozen records that only the edge performs."""
+
+from dataclasses import dataclass, field
+
+from forkcluster.master.seats import Ref
+
+
+@dataclass(frozen=True, slots=True)
+class ReadConfiguration:
+    """Read the configuration for that generation; answer with Configured or ConfigurationRefused."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartMold:
+    """Exec a mold from the generation's pinned release and have it load the app (or not, when `bare`)."""
+
+    mold: int
+    generation: int
+    bare: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EndMold:
+    """Tell the mold to exit."""
+
+    mold: int
+
+
+@dataclass(frozen=True, slots=True)
+class KillMold:
+    """SIGKILL it."""
+
+    mold: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """Ask the mold for a worker in this seat."""
+
+    mold: int
+    who: Ref
+    slot: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """Tell the worker to drain and exit until `deadline` (seconds, CLOCK_MONOTONIC)."""
+
+    who: Ref
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class Quit:
+    """Tell the worker to exit at once."""
+
+    who: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """SIGKILL it, as soon as it has a pid."""
+
+    who: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Write to the log."""
+
+    level: str
+    text: str
+    fields: dict[str, str | int | float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """The first boot is over: show the start screen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """That generation is now the one that counts; releases before it are no longer needed."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Abandon:
+    """That generation's release is no longer needed."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """No process is left: exit with this code."""
+
+    code: int
+
+
+Action = (
+    ReadConfiguration
+    | StartMold
+    | EndMold
+    | KillMold
+    | Fork
+    | Retire
+    | Quit
+    | Kill
+    | Say
+    | Announce
+    | Commit
+    | Abandon
+    | Finish
+)

@@ -1,0 +1,91 @@
+"""The master's child processes: waits for those it knows by pidfd, then reaps strays.
+
+The master is a subreaper, so an application's orphans become its children; they are reaped, never counted. A
+worker whose pid is not known yet (its mold has not answered) must not be taken for a stray: see
+`reap_strays`.
+"""
+
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from forkcluster.master.loop import Loop
+
+Ended = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """One known child process. The pidfd is owned by Children."""
+
+    pid: int
+    pidfd: int
+    ended: Ended
+
+
+class Children:
+    """Known children by pid."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._known: dict[int, Child] = {}
+
+    def adopt(self, pid: int, ended: Ended, pidfd: int | None = None) -> None:
+        """Wait for a child; call `ended` with words about its end once it is reaped. Steals `pidfd`.
+
+        A child of ours keeps its pid until we reap it, so opening the pidfd here cannot meet another process.
+        """
+        child = Child(pid, os.pidfd_open(pid) if pidfd is None else pidfd, ended)
+        self._known[pid] = child
+        self._loop.watch(child.pidfd, lambda: self._reap(child))
+
+    def known(self, pid: int) -> bool:
+        """Tell whether that pid is a child we wait for."""
+        return pid in self._known
+
+    def kill(self, pid: int) -> None:
+        """SIGKILL a known child; nothing happens when it is gone."""
+        child = self._known.get(pid)
+        if child is not None:
+            try:
+                signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
+            except ProcessLookupError:
+                return
+
+    def reap_strays(self, *, expecting: bool) -> None:
+        """Reap dead children that we do not know; none while a worker's pid is unknown (`expecting`)."""
+        while True:
+            try:
+                dead = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if dead is None:
+                return
+            child = self._known.get(dead.si_pid)
+            if child is not None:
+                self._reap(child)
+            elif expecting:
+                return
+            else:
+                os.waitid(os.P_PID, dead.si_pid, os.WEXITED | os.WNOHANG)
+
+    def _reap(self, child: Child) -> None:
+        result = os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED | os.WNOHANG)
+        if result is None:
+            return
+        self._loop.unwatch(child.pidfd)
+        os.close(child.pidfd)
+        del self._known[child.pid]
+        child.ended(describe_end(result.si_code, result.si_status))
+
+
+def describe_end(code: int, status: int) -> str:
+    """Say how a process ended, from the `si_code` and `si_status` of waitid(2)."""
+    if code == os.CLD_EXITED:
+        return f"exited with status {status}"
+    try:
+        name = signal.Signals(status).name
+    except ValueError:
+        name = f"signal {status}"
+    return f"was killed by {name}" + (" (core dumped)" if code == os.CLD_DUMPED else "")

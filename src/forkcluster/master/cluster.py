@@ -1,0 +1,492 @@
+"""The policy of a cluster: `step(event, now)` takes in what happened and gives the actions that follow.
+
+Two laws. First, events only change facts; then one reconciliation compares the facts with what is wanted (a
+ready worker of the wanted generation in every slot, a mold for every generation wanted) and asks for the
+difference, so that boot, crash, roll, rollback, scaling and stop are one mechanism. Second, a worker that
+serves is retired only when its replacement is ready or its slot is gone, so that capacity never falls by our
+doing.
+
+Pure: knows no descriptor, no clock and no process; `now` is CLOCK_MONOTONIC seconds.
+"""
+
+from collections.abc import Iterator
+
+from forkcluster.errors import EXIT_APPLICATION, EXIT_OK
+from forkcluster.master import actions as do
+from forkcluster.master import events as on
+from forkcluster.master.facts import Generation, Limits, Mold, Slot, Worker
+from forkcluster.master.roll import Phase, Roll
+from forkcluster.master.seats import Ref, SeatTable
+
+MOST_DRAINING_GENERATIONS = 2
+MOLD_EXIT_TIMEOUT = 2.0
+QUIT_TIMEOUT = 1.0
+ORPHAN_TIMEOUT = 2.0
+
+
+class Cluster:
+    """The state of one app's processes and the decisions about them."""
+
+    def __init__(self, workers: int, limits: Limits, seats: int = 1024) -> None:
+        self.target = workers
+        self.limits = limits
+        self.seats = SeatTable(seats)
+        self.most_workers = seats // 3
+        self.workers: dict[Ref, Worker] = {}
+        self.molds: dict[int, Mold] = {}
+        self.slots: dict[int, Slot] = {}
+        self.generations: dict[int, Generation] = {}
+        self.current = 1
+        self.roll: Roll | None = None
+        self._configured_workers = workers
+        self._newest_generation = 1
+        self._newest_mold = 0
+        self._reload_again = False
+        self._booted = False
+        self._announced = False
+        self._stopping = False
+        self._finished = False
+        self._exit_code = EXIT_OK
+        self._actions: list[do.Action] = []
+
+    # -- the outside -----------------------------------------------------------------------------------------
+
+    def step(self, event: on.Event, now: float) -> list[do.Action]:
+        """Take in one event; give the actions to perform, in order."""
+        self._actions = []
+        if not self._finished:
+            self._take_in(event, now)
+            self._reconcile(now)
+        return self._actions
+
+    def deadline(self, now: float) -> float | None:
+        """Give the time of the next Tick that would change something, None when nothing is waited for."""
+        return min((time for time in self._times() if time > now), default=None)
+
+    def ready(self) -> list[Worker]:
+        """Give the workers that are part of the capacity."""
+        return [worker for worker in self.workers.values() if worker.serving]
+
+    # -- taking in -------------------------------------------------------------------------------------------
+
+    def _take_in(self, event: on.Event, now: float) -> None:  # noqa: PLR0912  one line per event
+        match event:
+            case on.Start(bare):
+                self.generations[1] = Generation(1, bare)
+            case on.MoldLoaded():
+                self._mold_loaded(event, now)
+            case on.MoldFailed(number, text):
+                if number in self.molds:
+                    self.molds[number].failure = text
+            case on.MoldEnded(number, how):
+                self._mold_ended(number, how, now)
+            case on.ForkFailed(who, text):
+                self._worker_ended(who, f"could not be forked: {text}", now)
+            case on.WorkerBorn(who, pid):
+                if who in self.workers:
+                    self.workers[who].pid = pid
+            case on.WorkerReady(who):
+                self._worker_ready(who, now)
+            case on.WorkerFailed(who, text):
+                if who in self.workers:
+                    self.workers[who].failure = text
+            case on.WorkerLeaves(who, reason):
+                self._worker_leaves(who, reason, now)
+            case on.WorkerLost(who):
+                self._worker_lost(who, now)
+            case on.WorkerEnded(who, how):
+                self._worker_ended(who, how, now)
+            case on.ReloadAsked():
+                self._reload_asked()
+            case on.Configured():
+                self._configured(event)
+            case on.ConfigurationRefused(generation, text):
+                if self.roll and self.roll.generation == generation:
+                    self._roll_back("the configuration cannot be used", text)
+            case on.Scaled(by):
+                self._scale(by)
+            case on.StopAsked(at_once):
+                self._stop(now, at_once)
+            case on.Tick():
+                pass
+
+    def _mold_loaded(self, event: on.MoldLoaded, now: float) -> None:
+        mold = self.molds.get(event.mold)
+        if mold is None or mold.ending:
+            return
+        if not event.forkable:
+            reasons = "; ".join(event.reasons)
+            self._say(
+                "warning",
+                "the loaded application cannot be forked safely; every worker imports it by itself",
+                generation=mold.generation,
+                found=reasons,
+            )
+            self.generations[mold.generation].bare = True
+            self._end_mold(mold, now)
+            return
+        mold.ready_at = now
+        mold.deadline = None
+
+    def _mold_ended(self, number: int, how: str, now: float) -> None:
+        mold = self.molds.pop(number, None)
+        if mold is None or mold.ending:
+            return
+        reason = mold.failure or f"the mold {how} while loading the application"
+        generation = self.generations.get(mold.generation)
+        if generation is None or self._stopping:
+            return
+        uptime = None if mold.ready_at is None else now - mold.ready_at
+        if not self._booted and mold.ready_at is None:
+            self._give_up(reason)
+        elif self.roll and self.roll.generation == mold.generation:
+            self._roll_back(
+                "the mold ended" if mold.ready_at else "the application could not be loaded", reason
+            )
+        else:
+            generation.start_at = now + generation.backoff.after_death(uptime, self.limits.min_uptime)
+            text = "the mold ended; workers go on, a new one is started"
+            self._say("error", text, generation=mold.generation, how=mold.failure or how)
+
+    def _worker_ready(self, who: Ref, now: float) -> None:
+        worker = self.workers.get(who)
+        if worker is None or not worker.booting:
+            return
+        worker.ready_at = now
+        worker.deadline = None
+        self._booted = True
+        self._say("info", "worker ready", **_names(worker))
+
+    def _worker_leaves(self, who: Ref, reason: str, now: float) -> None:
+        worker = self.workers.get(who)
+        if worker is None or worker.ending:
+            return
+        self._say("info", "worker asks to be retired", reason=reason, **_names(worker))
+        worker.leaving = True
+        if worker.booting:
+            self._quit(worker, now)
+
+    def _worker_lost(self, who: Ref, now: float) -> None:
+        worker = self.workers.get(who)
+        if worker is not None and not worker.killed:
+            sooner = now + ORPHAN_TIMEOUT
+            worker.deadline = sooner if worker.deadline is None else min(sooner, worker.deadline)
+
+    def _worker_ended(self, who: Ref, how: str, now: float) -> None:
+        worker = self.workers.pop(who, None)
+        if worker is None:
+            return
+        self.seats.free(who)
+        if worker.ending:
+            level = "warning" if worker.killed else "info"
+            self._say(level, "worker ended", how=how, **_names(worker))
+            return
+        died_ready = worker.ready_at is not None
+        said = "worker died" if died_ready else "worker failed to boot"
+        reason = worker.failure or f"the worker {how}"
+        if self._stopping:
+            return
+        if not self._booted:
+            self._give_up(reason)
+        elif self.roll and worker.generation == self.roll.generation:
+            self._say("error", said, how=how, **_names(worker))
+            self._roll_back("a new worker died" if died_ready else "a new worker failed to boot", reason)
+        elif worker.leaving or worker.generation != self.current:
+            self._say("info", "worker ended", how=how, **_names(worker))
+        else:
+            uptime = None if worker.ready_at is None else now - worker.ready_at
+            slot = self.slots.setdefault(worker.slot, Slot())
+            wait = slot.backoff.after_death(uptime, self.limits.min_uptime)
+            slot.start_at = now + wait
+            text = f"{said}\n{worker.failure}" if worker.failure else said
+            self._say("error", text, how=how, next_in=round(wait, 3), **_names(worker))
+
+    # -- reload ----------------------------------------------------------------------------------------------
+
+    def _reload_asked(self) -> None:
+        if self._stopping:
+            return
+        if self.roll is not None or not self._booted:
+            self._say(
+                "info",
+                "a reload will follow the one in progress" if self.roll else "a reload will follow the boot",
+            )
+            self._reload_again = True
+            return
+        self._newest_generation += 1
+        self.roll = Roll(self._newest_generation)
+        self._say("info", "reload started", generation=self.roll.generation)
+        self._actions.append(do.ReadConfiguration(self.roll.generation))
+
+    def _configured(self, event: on.Configured) -> None:
+        roll = self.roll
+        if roll is None or roll.generation != event.generation or roll.phase is not Phase.READING:
+            return
+        roll.configured = event
+        roll.phase = Phase.WAITING
+        if self._must_wait_for_drain():
+            text = "reload waits: two older generations are still draining"
+            self._say("warning", text, generation=roll.generation)
+
+    def _must_wait_for_drain(self) -> bool:
+        older = {worker.generation for worker in self.workers.values()} - {self.current}
+        return len(older) >= MOST_DRAINING_GENERATIONS
+
+    def _advance_roll(self, now: float) -> None:
+        roll = self.roll
+        if roll is None or roll.configured is None or self._stopping:
+            return
+        if roll.phase is Phase.WAITING and not self._must_wait_for_drain():
+            self.generations[roll.generation] = Generation(roll.generation, roll.configured.bare)
+            roll.phase = Phase.LOADING
+        if roll.phase is Phase.LOADING and self._ready_mold(roll.generation) is not None:
+            roll.phase = Phase.CANARY
+        if roll.phase in (Phase.CANARY, Phase.ROLLING, Phase.OBSERVING):
+            self._widen_roll(roll, now)
+
+    def _widen_roll(self, roll: Roll, now: float) -> None:
+        renewed = {worker.slot for worker in self.ready() if worker.generation == roll.generation}
+        if not roll.widen(self.target, renewed, self.limits.max_surge):
+            return
+        if roll.observe_until is None:
+            roll.phase = Phase.OBSERVING
+            roll.observe_until = now + self.limits.observe
+        if now >= roll.observe_until:
+            self._commit(roll)
+
+    def _commit(self, roll: Roll) -> None:
+        configured = roll.configured
+        if configured is not None:
+            self.limits = configured.limits
+            if configured.workers != self._configured_workers:
+                self._configured_workers = self.target = configured.workers
+        del self.generations[self.current]
+        self.current = roll.generation
+        self.roll = None
+        self._say("info", "reload done", generation=self.current)
+        self._actions.append(do.Commit(self.current))
+
+    def _roll_back(self, what: str, reason: str) -> None:
+        roll = self.roll
+        if roll is None:
+            return
+        self.generations.pop(roll.generation, None)
+        self.roll = None
+        text = f"reload failed: {what}; generation {self.current} goes on serving\n{reason}"
+        self._say("error", text, generation=roll.generation)
+        self._actions.append(do.Abandon(roll.generation))
+
+    # -- scale, stop -----------------------------------------------------------------------------------------
+
+    def _scale(self, by: int) -> None:
+        wanted = min(max(self.target + by, 1), self.most_workers)
+        if wanted != self.target + by:
+            self._say("warning", "cannot scale", workers=self.target + by, most=self.most_workers, least=1)
+        if wanted != self.target:
+            self._say("info", "scaled", before=self.target, workers=wanted)
+        self.target = wanted
+
+    def _stop(self, now: float, at_once: bool) -> None:
+        if not self._stopping:
+            self._say("info", "stopping at once" if at_once else "stopping", workers=len(self.workers))
+        self._stopping = True
+        self.roll = None
+        for worker in self.workers.values():
+            if at_once or worker.ready_at is None:
+                self._quit(worker, now)
+            else:
+                self._retire(worker, now)
+        for mold in self.molds.values():
+            if at_once or mold.ready_at is None:
+                self._kill_mold(mold)
+
+    def _give_up(self, reason: str) -> None:
+        """End the first boot: nothing was ever ready."""
+        self._say("error", f"the application could not be started\n{reason}")
+        self._exit_code = EXIT_APPLICATION
+        self._stopping = True
+        for mold in self.molds.values():
+            self._kill_mold(mold)
+
+    # -- reconciliation --------------------------------------------------------------------------------------
+
+    def _reconcile(self, now: float) -> None:
+        self._expire(now)
+        self._advance_roll(now)
+        if self._stopping:
+            self._wind_up(now)
+            return
+        self._keep_molds(now)
+        self._keep_slots(now)
+        self._announce()
+        if self._reload_again and self._booted and self.roll is None:
+            self._reload_again = False
+            self._reload_asked()
+
+    def _expire(self, now: float) -> None:
+        for worker in list(self.workers.values()):
+            if worker.deadline is not None and now >= worker.deadline:
+                self._overdue(worker)
+        for mold in list(self.molds.values()):
+            if mold.deadline is not None and now >= mold.deadline:
+                if mold.ready_at is None and not mold.ending:
+                    mold.failure = f"the application was not loaded within {self.limits.boot_timeout:g} s"
+                self._kill_mold(mold)
+
+    def _overdue(self, worker: Worker) -> None:
+        if worker.booting:
+            worker.failure = (
+                worker.failure or f"the worker was not ready within {self.limits.boot_timeout:g} s"
+            )
+        if worker.pid is None and worker.mold in self.molds:
+            self._kill_mold(self.molds[worker.mold])
+        worker.killed = True
+        worker.deadline = None
+        self._actions.append(do.Kill(worker.who))
+
+    def _keep_molds(self, now: float) -> None:
+        for mold in list(self.molds.values()):
+            if mold.generation not in self.generations and not mold.ending:
+                self._end_mold(mold, now)
+        for generation in self.generations.values():
+            if self._present_mold(generation.number) is None and now >= generation.start_at:
+                self._start_mold(generation, now)
+
+    def _start_mold(self, generation: Generation, now: float) -> None:
+        self._newest_mold += 1
+        deadline = now + self.limits.boot_timeout
+        mold = Mold(self._newest_mold, generation.number, generation.bare, deadline)
+        self.molds[mold.number] = mold
+        self._actions.append(do.StartMold(mold.number, mold.generation, mold.bare))
+
+    def _keep_slots(self, now: float) -> None:
+        for worker in list(self.workers.values()):
+            if worker.slot >= self.target and not worker.ending:
+                self._dismiss(worker, now)
+        for slot in [number for number in self.slots if number >= self.target]:
+            del self.slots[slot]
+        for slot in range(self.target if self._booted else min(self.target, 1)):
+            self._keep_slot(slot, now)
+
+    def _keep_slot(self, number: int, now: float) -> None:
+        wanted = self.current
+        if self.roll and self.roll.wants(number):
+            wanted = self.roll.generation
+        mine = [worker for worker in self.workers.values() if worker.slot == number and not worker.ending]
+        good = [w for w in mine if w.serving and w.generation == wanted and not w.leaving]
+        coming = [w for w in mine if w.booting and w.generation == wanted]
+        keep = (good or coming)[:1]
+        for worker in mine:
+            if worker not in keep and (good or worker.booting):
+                self._dismiss(worker, now)
+        if not keep:
+            self._fill_slot(number, wanted, now, surge=any(worker.serving for worker in mine))
+
+    def _fill_slot(self, number: int, wanted: int, now: float, *, surge: bool) -> None:
+        mold = self._ready_mold(wanted)
+        slot = self.slots.setdefault(number, Slot())
+        rolling = self.roll is not None and self.roll.generation == wanted
+        if mold is None or (now < slot.start_at and not rolling):
+            return
+        if surge and self._surging() >= self.limits.max_surge:
+            return
+        who = self.seats.take()
+        if who is None:
+            self._say("error", "no free seat for a worker", slot=number)
+            return
+        deadline = now + self.limits.boot_timeout
+        self.workers[who] = Worker(who, number, wanted, mold.number, deadline)
+        self._actions.append(do.Fork(mold.number, who, number, wanted))
+
+    def _surging(self) -> int:
+        serving = {worker.slot for worker in self.workers.values() if worker.serving}
+        return sum(1 for worker in self.workers.values() if worker.booting and worker.slot in serving)
+
+    def _announce(self) -> None:
+        if self._announced or not self._booted:
+            return
+        ready = {worker.slot for worker in self.ready()}
+        if len(ready) >= self.target or any(slot.backoff.failures for slot in self.slots.values()):
+            self._announced = True
+            self._actions.append(do.Announce())
+
+    def _wind_up(self, now: float) -> None:
+        if self.workers:
+            return
+        for mold in self.molds.values():
+            if not mold.ending:
+                self._end_mold(mold, now)
+        if not self.molds:
+            self._finished = True
+            self._actions.append(do.Finish(self._exit_code))
+
+    # -- orders ----------------------------------------------------------------------------------------------
+
+    def _dismiss(self, worker: Worker, now: float) -> None:
+        if worker.serving:
+            self._retire(worker, now)
+        else:
+            self._quit(worker, now)
+
+    def _retire(self, worker: Worker, now: float) -> None:
+        if worker.ending:
+            return
+        worker.ending = True
+        worker.deadline = now + self.limits.drain_timeout
+        self._actions.append(do.Retire(worker.who, worker.deadline))
+
+    def _quit(self, worker: Worker, now: float) -> None:
+        if worker.killed:
+            return
+        worker.ending = True
+        worker.deadline = now + QUIT_TIMEOUT
+        self._actions.append(do.Quit(worker.who))
+
+    def _end_mold(self, mold: Mold, now: float) -> None:
+        mold.ending = True
+        mold.deadline = now + MOLD_EXIT_TIMEOUT
+        self._actions.append(do.EndMold(mold.number))
+
+    def _kill_mold(self, mold: Mold) -> None:
+        mold.deadline = None
+        if not mold.killed:
+            mold.killed = True
+            self._actions.append(do.KillMold(mold.number))
+
+    def _say(self, level: str, text: str, **fields: str | int | float) -> None:
+        self._actions.append(do.Say(level, text, fields))
+
+    # -- looking ---------------------------------------------------------------------------------------------
+
+    def _present_mold(self, generation: int) -> Mold | None:
+        """Find the mold that forks this generation, will, or whose end decides what comes next."""
+        molds = (mold for mold in self.molds.values() if not mold.ending)
+        return next((mold for mold in molds if mold.generation == generation), None)
+
+    def _ready_mold(self, generation: int) -> Mold | None:
+        """Find the mold that can be asked for workers of this generation now."""
+        mold = self._present_mold(generation)
+        return mold if mold is not None and mold.ready_at is not None and not mold.killed else None
+
+    def _times(self) -> Iterator[float]:
+        for worker in self.workers.values():
+            if worker.deadline is not None:
+                yield worker.deadline
+        for mold in self.molds.values():
+            if mold.deadline is not None:
+                yield mold.deadline
+        for slot in self.slots.values():
+            yield slot.start_at
+        for generation in self.generations.values():
+            yield generation.start_at
+        if self.roll is not None and self.roll.observe_until is not None:
+            yield self.roll.observe_until
+
+
+def _names(worker: Worker) -> dict[str, str | int | float]:
+    return {
+        "slot": worker.slot,
+        "generation": worker.generation,
+        "seat": worker.who.seat,
+        "pid": worker.pid or 0,
+    }

@@ -1,0 +1,260 @@
+"""The processes of one app as the edge holds them: channels, inboxes, pids. Performs orders about molds and
+workers, and turns what their channels and ends say into events. Decides nothing.
+
+The master keeps both ends of every inbox, so that nothing a dead worker had not taken is lost.
+"""
+
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from forkcluster import _scoreboard, log
+from forkcluster.errors import InternalError
+from forkcluster.master import events as on
+from forkcluster.master.children import Children
+from forkcluster.master.loop import Loop
+from forkcluster.master.release import Release
+from forkcluster.master.seats import Ref
+from forkcluster.master.spawn import spawn_mold
+from forkcluster.wire.channel import Channel, Sent, channel_pair, close_all
+from forkcluster.wire.messages import Kind, Message, MessageError
+from forkcluster.wire.orders import LoadOrder, LoadReport
+
+Emit = Callable[[on.Event], None]
+
+
+@dataclass(slots=True)
+class MoldHand:
+    """A mold as the edge holds it."""
+
+    pid: int
+    channel: Channel
+    order: LoadOrder
+    asked: set[Ref]
+
+
+@dataclass(slots=True)
+class WorkerHand:
+    """A worker as the edge holds it; `pid` is 0 until the mold or the worker has told it."""
+
+    channel: Channel
+    inbox: tuple[socket.socket, socket.socket]
+    pid: int = 0
+    doomed: bool = False
+
+
+class Crew:
+    """All molds and workers of one app."""
+
+    def __init__(self, loop: Loop, emit: Emit, board: int, listeners: Sequence[int]) -> None:
+        self._loop = loop
+        self._emit = emit
+        self._board_fd = board
+        self._board = _scoreboard.Scoreboard(board, writable=True)
+        self.listeners = tuple(listeners)
+        self.children = Children(loop)
+        self._molds: dict[int, MoldHand] = {}
+        self._workers: dict[Ref, WorkerHand] = {}
+        self.interface = ""
+        self.reports: dict[int, LoadReport] = {}
+
+    def expecting(self) -> bool:
+        """Tell whether a worker may have been born whose pid we do not know."""
+        return any(mold.asked for mold in self._molds.values())
+
+    # -- molds -----------------------------------------------------------------------------------------------
+
+    def start_mold(self, number: int, release: Release, *, bare: bool) -> None:
+        """Exec a mold; an exec that fails is a mold that failed and ended."""
+        ours, theirs = channel_pair()
+        try:
+            pid = spawn_mold(release, theirs)
+        except OSError as error:
+            ours.close()
+            text = f"cannot start {release.python} in {release.directory}: {error.strerror or error}"
+            self._emit(on.MoldFailed(number, text))
+            self._emit(on.MoldEnded(number, "could not be started"))
+            return
+        finally:
+            theirs.close()
+        order = LoadOrder(
+            release.generation, release.directory, bare, release.options, release.access_log
+        )
+        self._molds[number] = MoldHand(pid, ours, order, set())
+        self.children.adopt(pid, lambda how: self._mold_ended(number, how))
+        self._loop.watch(ours.fileno(), lambda: self._hear_mold(number))
+
+    def end_mold(self, number: int) -> None:
+        """Tell it to exit."""
+        if number in self._molds:
+            self._molds[number].channel.send(Message(Kind.EXIT))
+
+    def kill_mold(self, number: int) -> None:
+        """SIGKILL it."""
+        if number in self._molds:
+            self.children.kill(self._molds[number].pid)
+
+    def _hear_mold(self, number: int) -> None:
+        mold = self._molds[number]
+        heard = _receive(mold.channel, "mold", mold.pid)
+        if heard is None:
+            self._loop.unwatch(mold.channel.fileno())
+            return
+        message, descriptors = heard
+        close_all(descriptors)
+        who = Ref(message.seat, message.epoch)
+        match message.kind:
+            case Kind.MOLD_HELLO:
+                self._greet_mold(number, mold, message.text)
+            case Kind.LOADED:
+                self._loaded(number, message.text)
+            case Kind.FAILED:
+                self._emit(on.MoldFailed(number, message.text))
+            case Kind.FORKED:
+                mold.asked.discard(who)
+                self._born(who, message.arg, None)
+            case Kind.FORK_FAILED:
+                mold.asked.discard(who)
+                self._drop(who)
+                self._emit(on.ForkFailed(who, message.text))
+
+    def _greet_mold(self, number: int, mold: MoldHand, layout: str) -> None:
+        if layout == _scoreboard.layout_hash():
+            mold.channel.send(Message(Kind.LOAD, mold.order.to_json()))
+            return
+        text = (
+            f"the release has another forkcluster (layout {layout}, running {_scoreboard.layout_hash()}):"
+            " restart the app instead of reloading it"
+        )
+        self._emit(on.MoldFailed(number, text))
+        self.kill_mold(number)
+
+    def _loaded(self, number: int, text: str) -> None:
+        try:
+            report = LoadReport.from_json(text)
+        except InternalError as error:
+            self._emit(on.MoldFailed(number, str(error)))
+            self.kill_mold(number)
+            return
+        self.reports[self._molds[number].order.generation] = report
+        self._emit(on.MoldLoaded(number, report.forkable, report.reasons))
+
+    def _mold_ended(self, number: int, how: str) -> None:
+        while self._molds[number].channel.fileno() in self._loop:
+            self._hear_mold(number)
+        mold = self._molds.pop(number)
+        mold.channel.close()
+        self._emit(on.MoldEnded(number, how))
+        for who in sorted(mold.asked):
+            self._drop(who)
+            self._emit(on.ForkFailed(who, f"the mold {how}"))
+
+    # -- workers ---------------------------------------------------------------------------------------------
+
+    def fork(self, number: int, who: Ref, slot: int, generation: int) -> None:
+        """Ask a mold for a worker in that seat, with its channel, the scoreboard, its inbox and the
+        listeners.
+        """
+        ours, theirs = channel_pair()
+        inbox = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._board.claim(who.seat, who.epoch, slot, generation)
+        self._workers[who] = WorkerHand(ours, inbox)
+        message = Message(Kind.FORK, seat=who.seat, epoch=who.epoch, arg=slot)
+        descriptors = [theirs.fileno(), self._board_fd, inbox[1].fileno(), *self.listeners]
+        sent = Sent.CLOSED
+        if number in self._molds:
+            sent = self._molds[number].channel.send(message, descriptors)
+        theirs.close()
+        if sent is Sent.OK:
+            self._molds[number].asked.add(who)
+            self._loop.watch(ours.fileno(), lambda: self._hear_worker(who))
+        else:
+            self._drop(who)
+            self._emit(on.ForkFailed(who, f"the mold's channel is {sent.value}"))
+
+    def tell(self, who: Ref, message: Message, descriptors: Sequence[int] = ()) -> None:
+        """Send a worker a message; one that cannot be told is gone, or will be killed at its deadline."""
+        hand = self._workers.get(who)
+        if hand is not None and hand.channel.send(message, descriptors) is Sent.FULL:
+            log.warning("a worker does not read its channel", seat=who.seat, pid=hand.pid)
+
+    def tell_all(self, kind: Kind, descriptors: Sequence[int] = ()) -> None:
+        """Send all workers a message, each in its own name."""
+        for who in list(self._workers):
+            self.tell(who, Message(kind, "", *who), descriptors)
+
+    def kill(self, who: Ref) -> None:
+        """SIGKILL a worker; one not born yet is killed at birth."""
+        hand = self._workers.get(who)
+        if hand is not None:
+            hand.doomed = True
+            self.children.kill(hand.pid)
+
+    def _hear_worker(self, who: Ref) -> None:
+        hand = self._workers[who]
+        heard = _receive(hand.channel, "worker", hand.pid)
+        if heard is None:
+            self._loop.unwatch(hand.channel.fileno())
+            self._emit(on.WorkerLost(who))
+            return
+        message, descriptors = heard
+        if Ref(message.seat, message.epoch) != who:
+            log.error(
+                "a message in another worker's name", seat=who.seat, pid=hand.pid, kind=message.kind.name
+            )
+            close_all(descriptors)
+            return
+        match message.kind:
+            case Kind.HELLO:
+                self._born(who, message.arg, descriptors.pop() if descriptors else None)
+            case Kind.READY:
+                self._emit(on.WorkerReady(who))
+            case Kind.FAILED:
+                self._emit(on.WorkerFailed(who, message.text))
+            case Kind.LEAVE:
+                self._emit(on.WorkerLeaves(who, message.text))
+        close_all(descriptors)
+
+    def _born(self, who: Ref, pid: int, pidfd: int | None) -> None:
+        hand = self._workers.get(who)
+        if hand is None or hand.pid:
+            close_all([] if pidfd is None else [pidfd])
+            return
+        hand.pid = pid
+        self.children.adopt(pid, lambda how: self._worker_ended(who, how), pidfd)
+        if hand.doomed:
+            self.children.kill(pid)
+        self._emit(on.WorkerBorn(who, pid))
+
+    def _worker_ended(self, who: Ref, how: str) -> None:
+        while self._workers[who].channel.fileno() in self._loop:
+            self._hear_worker(who)
+        self._drop(who)
+        self._emit(on.WorkerEnded(who, how))
+
+    def _drop(self, who: Ref) -> None:
+        hand = self._workers.pop(who, None)
+        if hand is None:
+            return
+        self._loop.unwatch(hand.channel.fileno())
+        hand.channel.close()
+        for end in hand.inbox:
+            end.close()
+        self._board.reset(who.seat)
+        for mold in self._molds.values():
+            mold.asked.discard(who)
+
+    def close(self) -> None:
+        """Unmap the scoreboard; every process is gone."""
+        self._board.close()
+
+
+def _receive(channel: Channel, role: str, pid: int) -> tuple[Message, list[int]] | None:
+    """Take one message; None at the end, which is also where a peer that does not speak our language is."""
+    try:
+        return channel.receive()
+    except BlockingIOError:
+        return None
+    except (MessageError, OSError) as error:
+        log.error(f"cannot understand a {role}", pid=pid, error=str(error))
+        return None

@@ -1,0 +1,155 @@
+"""What can happen to a cluster: small frozen records that the edge makes and the policy reads."""
+
+from dataclasses import dataclass
+
+from forkcluster.master.facts import Limits
+from forkcluster.master.seats import Ref
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The listeners are bound; boot generation 1. `bare`: the mold must not import the app."""
+
+    bare: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class MoldLoaded:
+    """The mold is ready to be asked for workers, or says why it must not be (`forkable` false)."""
+
+    mold: int
+    forkable: bool = True
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MoldFailed:
+    """The mold could not load the app; `text` is what there is to tell, usually a traceback."""
+
+    mold: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class MoldEnded:
+    """The mold's process has ended; `how` names status or signal."""
+
+    mold: int
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForkFailed:
+    """No process was made for this worker."""
+
+    who: Ref
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerBorn:
+    """The worker's process exists."""
+
+    who: Ref
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReady:
+    """The worker serves."""
+
+    who: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFailed:
+    """The worker tells why it cannot boot, before it ends."""
+
+    who: Ref
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLeaves:
+    """The worker asks to be retired."""
+
+    who: Ref
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLost:
+    """The worker's channel is at its end while its process lives: it can no longer be steered."""
+
+    who: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerEnded:
+    """The worker's process has ended and was reaped."""
+
+    who: Ref
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadAsked:
+    """Somebody wants the code and configuration loaded anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """The configuration of that generation was read and its paths are pinned."""
+
+    generation: int
+    workers: int
+    limits: Limits
+    bare: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationRefused:
+    """The configuration of that generation cannot be used."""
+
+    generation: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """Somebody wants `by` more workers (fewer when negative)."""
+
+    by: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopAsked:
+    """Somebody wants the cluster to end."""
+
+    at_once: bool = False
+
+
+Event = (
+    Start
+    | Tick
+    | MoldLoaded
+    | MoldFailed
+    | MoldEnded
+    | ForkFailed
+    | WorkerBorn
+    | WorkerReady
+    | WorkerFailed
+    | WorkerLeaves
+    | WorkerLost
+    | WorkerEnded
+    | ReloadAsked
+    | Configured
+    | ConfigurationRefused
+    | Scaled
+    | StopAsked
+)

@@ -1,0 +1,209 @@
+"""The master's main: takes the frozen options from the terminal, builds the edge, runs the policy until it
+finishes.
+
+The only place where signals, configuration, processes and policy meet. Runs no user code, has one thread,
+never forks.
+"""
+
+import os
+import signal
+import sys
+from collections import deque
+
+from forkcluster import _process, _scoreboard, log
+from forkcluster.errors import EXIT_INTERNAL, ForkclusterError
+from forkcluster.master import actions as do
+from forkcluster.master import events as on
+from forkcluster.master.cluster import Cluster
+from forkcluster.master.crew import Crew
+from forkcluster.master.facts import Limits
+from forkcluster.master.loop import Loop
+from forkcluster.master.pidfile import PidFile
+from forkcluster.master.release import Release, pin
+from forkcluster.master.reload import Reader
+from forkcluster.master.signals import Signals
+from forkcluster.master.standin import Listeners, bind
+from forkcluster.options import cpus
+from forkcluster.options.frozen import Launch, Options
+from forkcluster.wire.messages import Kind, Message
+from forkcluster.wire.title import set_title, title_of
+
+
+class Master:
+    """One app's master, from bound listeners to exit code."""
+
+    def __init__(self, launch: Launch, listeners: Listeners) -> None:
+        options = launch.options
+        self._loop = Loop()
+        self._signals = Signals()
+        self._events: deque[on.Event] = deque()
+        self._exit_code: int | None = None
+        self._listeners = listeners
+        self._launch = launch
+        self._releases = {1: pin(1, sys.executable, launch.request, options)}
+        self._cluster = Cluster(count_workers(options), limits_of(options))
+        board = _scoreboard.create(options.name)
+        self._crew = Crew(self._loop, self._events.append, board, listeners.descriptors())
+        self._reader = Reader(self._crew.children, launch.request)
+        self._interrupted = False
+
+    def run(self) -> int:
+        """Serve until told to stop; give the exit code."""
+        self._loop.watch(self._signals.reader, self._hear_signals)
+        self._events.append(on.Start(bare=self._launch.options.preload == "never"))
+        while self._exit_code is None:
+            self._settle()
+            if self._exit_code is None:
+                self._loop.turn(self._wake_at())
+                self._reader.expire(self._loop.now())
+                self._crew.children.reap_strays(expecting=self._crew.expecting())
+                self._events.append(on.Tick())
+        self._crew.close()
+        self._loop.close()
+        return self._exit_code
+
+    def _settle(self) -> None:
+        while self._events:
+            for action in self._cluster.step(self._events.popleft(), self._loop.now()):
+                self._perform(action)
+
+    def _wake_at(self) -> float | None:
+        times = (self._cluster.deadline(self._loop.now()), self._reader.overdue_at())
+        return min((time for time in times if time is not None), default=None)
+
+    def _perform(self, action: do.Action) -> None:  # noqa: PLR0912  one line per action
+        match action:
+            case do.ReadConfiguration(generation):
+                self._reader.start(generation, lambda result: self._configured(generation, result))
+            case do.StartMold(mold, generation, bare):
+                self._crew.start_mold(mold, self._releases[generation], bare=bare)
+            case do.EndMold(mold):
+                self._crew.end_mold(mold)
+            case do.KillMold(mold):
+                self._crew.kill_mold(mold)
+            case do.Fork(mold, who, slot, generation):
+                self._crew.fork(mold, who, slot, generation)
+            case do.Retire(who, deadline):
+                self._crew.tell(who, Message(Kind.RETIRE, "", *who, deadline_ns=int(deadline * 1e9)))
+            case do.Quit(who):
+                self._crew.tell(who, Message(Kind.QUIT, "", *who))
+            case do.Kill(who):
+                self._crew.kill(who)
+            case do.Say(level, text, fields):
+                log.log.write(level, text, dict(fields))
+            case do.Announce():
+                self._announce()
+            case do.Commit(generation):
+                self._releases = {n: r for n, r in self._releases.items() if n >= generation}
+            case do.Abandon(generation):
+                self._releases.pop(generation, None)
+            case do.Finish(code):
+                self._exit_code = code
+
+    def _configured(self, generation: int, result: Release | str) -> None:
+        if isinstance(result, str):
+            self._events.append(on.ConfigurationRefused(generation, result))
+            return
+        self._releases[generation] = result
+        options = result.options
+        bare = options.preload == "never"
+        self._events.append(on.Configured(generation, count_workers(options), limits_of(options), bare))
+
+    def _hear_signals(self) -> None:
+        for number in self._signals.read():
+            match number:
+                case signal.SIGTERM:
+                    self._events.append(on.StopAsked())
+                case signal.SIGINT:
+                    self._events.append(on.StopAsked(at_once=self._interrupted))
+                    self._interrupted = True
+                case signal.SIGQUIT:
+                    self._events.append(on.StopAsked(at_once=True))
+                case signal.SIGHUP:
+                    self._events.append(on.ReloadAsked())
+                case signal.SIGTTIN | signal.SIGTTOU:
+                    self._events.append(on.Scaled(1 if number == signal.SIGTTIN else -1))
+                case signal.SIGUSR1:
+                    self._reopen_logs()
+                case signal.SIGUSR2:
+                    log.warning("USR2 does nothing yet")
+
+    def _reopen_logs(self) -> None:
+        log.reopen()
+        log.info("logs reopened")
+        path = self._launch.options.access_log
+        if path is None or path == "-":
+            return
+        try:
+            descriptor = log.open_append(os.path.join(self._launch.request.directory, path))
+        except OSError as error:
+            log.error("cannot reopen the access log; keeping the old one", path=path, error=str(error))
+            return
+        self._crew.tell_all(Kind.LOG, [descriptor])
+        os.close(descriptor)
+
+    def _announce(self) -> None:
+        options = self._launch.options
+        report = self._crew.reports.get(1)
+        log.info(
+            "ready",
+            app=options.name,
+            listening=" ".join(self._listeners.names()),
+            workers=len(self._cluster.ready()),
+            interface=report.interface if report else "",
+            pid=os.getpid(),
+        )
+
+
+def count_workers(options: Options) -> int:
+    """Turn --instances into a number, by the CPUs this process may use now."""
+    return cpus.workers(options.instances, cpus.observe()).count
+
+
+def limits_of(options: Options) -> Limits:
+    """Pick what the policy obeys."""
+    return Limits(
+        boot_timeout=options.boot_timeout,
+        drain_timeout=options.drain_timeout,
+        min_uptime=options.min_uptime,
+        observe=options.observe,
+        max_surge=options.max_surge,
+    )
+
+
+def main(argv: list[str]) -> int:
+    """Run the master of the launch that the descriptor `argv[1]` holds; give the exit code."""
+    try:
+        with open(int(argv[1]), encoding="utf-8") as file:
+            launch = Launch.from_json(file.read())
+        return serve(launch)
+    except ForkclusterError as error:
+        log.error(str(error))
+        return error.exit_code
+    except Exception as error:
+        import traceback
+
+        log.error("the master failed: please report this\n" + "".join(traceback.format_exception(error)))
+        return EXIT_INTERNAL
+
+
+def serve(launch: Launch) -> int:
+    """Bind, run, clean up; give the exit code. Raise UserError when it cannot start."""
+    options = launch.options
+    directory = launch.request.directory
+    log_file = options.log_file and os.path.join(directory, options.log_file)
+    log.configure("master", options.log_level, options.log_format, log_file)
+    set_title(title_of("master", options.name))
+    _process.set_child_subreaper()
+    for note in launch.notes:
+        log.info(note)
+    listeners = bind(options, directory)
+    pidfile = PidFile(os.path.join(directory, options.pid)) if options.pid else None
+    try:
+        if pidfile:
+            pidfile.write()
+        return Master(launch, listeners).run()
+    finally:
+        if pidfile:
+            pidfile.remove()
+        listeners.close()

@@ -1,0 +1,39 @@
+"""A release: from where one generation's code comes. Paths are resolved once and pinned for its molds'
+respawns.
+
+The configured directory and interpreter are kept unresolved, so that a `current` symlink that was switched
+before a reload leads the new generation to the new release, while the old one can still start its mold from
+the old.
+"""
+
+import os
+from dataclasses import dataclass
+
+from forkcluster.options.frozen import Options, Request
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One generation's interpreter (absolute, its directory resolved), working directory, options and the
+    absolute path of its access log ("-": standard output).
+    """
+
+    generation: int
+    python: str
+    directory: str
+    options: Options
+    access_log: str | None = None
+
+
+def pin(generation: int, python: str, request: Request, options: Options) -> Release:
+    """Resolve now where this generation comes from. Raise OSError when the directory is not there."""
+    directory = os.path.join(request.directory, options.chdir or "")
+    log = options.access_log
+    if log not in (None, "-"):
+        log = os.path.join(request.directory, log)
+    return Release(generation, pin_python(python), os.path.realpath(directory, strict=True), options, log)
+
+
+def pin_python(python: str) -> str:
+    """Resolve an interpreter's directory, never its last name: a virtual environment is found by that."""
+    return os.path.join(os.path.realpath(os.path.dirname(python)), os.path.basename(python))

@@ -1,0 +1,74 @@
+"""Starts programs: molds, and the reader of the configuration. Each gets its channel, its stdio and nothing
+else.
+
+Exec only: the master never forks itself bare, so no library's fork hooks run in it.
+"""
+
+import os
+import subprocess
+import time
+
+from forkcluster.master.release import Release, pin_python
+from forkcluster.options.frozen import Request
+from forkcluster.wire.channel import Channel
+from forkcluster.wire.title import title_of
+
+
+def spawn_mold(release: Release, channel: Channel) -> int:
+    """Exec a mold of that release with its end of the channel (borrowed); give its pid. Raise OSError."""
+    title = title_of("mold", release.options.name, f"g{release.generation}")
+    number = str(channel.fileno())
+    command = [release.python, "-m", "forkcluster.mold", number, str(os.getpid()), title]
+    return _spawn(command, release.directory, keep=channel.fileno())
+
+
+def _spawn(command: list[str], directory: str, *, keep: int) -> int:
+    process = subprocess.Popen(command, cwd=directory, pass_fds=[keep], close_fds=True)
+    process.returncode = 0  # Children waits for it; a Popen that thinks it is over never will
+    return process.pid
+
+
+class Reading:
+    """A configuration being read by `python -m forkcluster.options` under the new generation's interpreter.
+
+    Input and output are memfds, so nothing has to be pumped; the pid is the caller's to wait for.
+    """
+
+    def __init__(self, python: str, request: Request) -> None:
+        self.started = time.monotonic()
+        self._answer = os.memfd_create("forkcluster-options")
+        self._complaint = os.memfd_create("forkcluster-options-error")
+        question = os.memfd_create("forkcluster-request")
+        try:
+            os.write(question, request.to_json(os.environ).encode("utf-8", "surrogateescape"))
+            os.lseek(question, 0, os.SEEK_SET)
+            process = subprocess.Popen(
+                [pin_python(python), "-m", "forkcluster.options"],
+                cwd=os.path.realpath(request.directory),
+                stdin=question,
+                stdout=self._answer,
+                stderr=self._complaint,
+            )
+        except OSError:
+            self.close()
+            raise
+        finally:
+            os.close(question)
+        process.returncode = 0
+        self.pid = process.pid
+
+    def answer(self) -> tuple[str, str]:
+        """Give what it has written to standard output and standard error."""
+        return _whole(self._answer), _whole(self._complaint)
+
+    def close(self) -> None:
+        """Close the memfds; idempotent."""
+        for descriptor in (self._answer, self._complaint):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._answer = self._complaint = -1
+
+
+def _whole(descriptor: int) -> str:
+    size = os.fstat(descriptor).st_size
+    return os.pread(descriptor, size, 0).decode("utf-8", "replace")

@@ -1,0 +1,135 @@
+"""The mold's main: greet, load the app, then sleep in recvmsg and fork on request; end of file ends it.
+
+Holds no listener, no inbox and no event loop: what a worker needs comes with FORK and is closed here again.
+It ends by `_exit`: the app's atexit functions belong to its workers, some of which still use what those would
+remove.
+"""
+
+import os
+import signal
+import sys
+from typing import NoReturn
+
+from forkcluster import _process, _scoreboard
+from forkcluster.mold.collector import Collector
+from forkcluster.mold.load import Loaded, describe_failure, load, prepare
+from forkcluster.mold.verdict import judge
+from forkcluster.wire.channel import Channel, close_all
+from forkcluster.wire.messages import Kind, Message
+from forkcluster.wire.orders import LoadOrder, LoadReport
+from forkcluster.wire.title import set_title, title_of
+from forkcluster.worker.main import WorkerSpec, work
+
+QUIET = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
+
+
+def main(argv: list[str]) -> int:
+    """Be the mold of the master `argv[2]` on the channel `argv[1]`; a worker forked from it returns its exit
+    code.
+    """
+    _process.quiet_signals(QUIET)
+    _process.set_parent_death_signal(signal.SIGKILL)
+    if os.getppid() != int(argv[2]):
+        return 1
+    channel = Channel.adopt(int(argv[1]))
+    channel.send(Message(Kind.MOLD_HELLO, _scoreboard.layout_hash()))
+    heard = channel.receive(wait=True)
+    if heard is None:
+        return 0
+    mold = Mold(channel)
+    try:
+        order = LoadOrder.from_json(heard[0].text)
+        set_title(title_of("mold", order.options.name, f"g{order.generation}"))
+        mold.load(order)
+    except BaseException as error:  # the boundary of the app's import: SystemExit and KeyboardInterrupt too
+        channel.send(Message(Kind.FAILED, describe_failure(error)))
+        _leave(1)
+    return work(mold.serve(order))
+
+
+class Mold:
+    """What is loaded, and the line to the master."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._collector = Collector()
+        self._loaded: Loaded | None = None
+
+    def load(self, order: LoadOrder) -> None:
+        """Load the app unless the mold is to stay bare, and report. Raise what the import raises."""
+        prepare(order)
+        if order.bare:
+            self._report(LoadReport())
+            return
+        with self._collector.loading():
+            self._loaded = load(order)
+        reasons = judge()
+        forkable = not reasons or order.options.preload == "always"
+        self._report(LoadReport(self._loaded.interface, self._loaded.decided, forkable, tuple(reasons)))
+
+    def serve(self, order: LoadOrder) -> WorkerSpec:
+        """Fork on request until told to exit; returns only in a worker."""
+        while True:
+            heard = self._channel.receive(wait=True)
+            if heard is None or heard[0].kind is Kind.EXIT:
+                _leave(0)
+            message, descriptors = heard
+            if message.kind is not Kind.FORK:
+                close_all(descriptors)
+                continue
+            if self._fork(message):
+                return self._spec(order, message, descriptors)
+            close_all(descriptors)
+
+    def _fork(self, message: Message) -> bool:
+        """Fork; tell the master; True in the worker."""
+        _flush()
+        self._collector.freeze()
+        try:
+            role, pid = _process.double_fork()
+        except OSError as error:
+            text = error.strerror or str(error)
+            self._channel.send(Message(Kind.FORK_FAILED, text, message.seat, message.epoch))
+            return False
+        if role == _process.ROLE_WORKER:
+            self._channel.close()
+            self._collector.resume()
+            return True
+        self._channel.send(Message(Kind.FORKED, "", message.seat, message.epoch, arg=pid))
+        return False
+
+    def _spec(self, order: LoadOrder, message: Message, descriptors: list[int]) -> WorkerSpec:
+        channel, scoreboard, inbox, *listeners = descriptors
+        return WorkerSpec(
+            seat=message.seat,
+            epoch=message.epoch,
+            slot=message.arg,
+            generation=order.generation,
+            channel=channel,
+            scoreboard=scoreboard,
+            inbox=inbox,
+            listeners=tuple(listeners),
+            options=order.options,
+            access_log=order.access_log,
+            application=self._loaded.application if self._loaded else None,
+            load=lambda: load(order).application,
+            describe_failure=describe_failure,
+        )
+
+    def _report(self, report: LoadReport) -> None:
+        self._channel.send(Message(Kind.LOADED, report.to_json()))
+
+
+def _flush() -> None:
+    """Write out what the app has printed, so that no worker prints it again."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                continue
+
+
+def _leave(code: int) -> NoReturn:
+    _flush()
+    os._exit(code)

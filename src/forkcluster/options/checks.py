@@ -1,0 +1,91 @@
+"""What a text must look like to be the value of an option. Pure: nothing is opened and nothing looked up.
+
+Each check raises ValueError with what was expected; the parsers of NAME and VALUE return the pair.
+"""
+
+import re
+from typing import Final
+
+TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
+FRAMING: Final = frozenset(
+    ("connection", "content-length", "date", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade")
+)
+
+
+def path(text: str) -> None:
+    """A path that a system call would take."""
+    if not text or "\0" in text:
+        raise ValueError("expected a path")
+
+
+def target(text: str) -> None:
+    """A target's shape only; whether it is there is the mold's to find out."""
+    if not text or text != text.strip() or "\0" in text or text.startswith(("-", ":")) or text.endswith(":"):
+        raise ValueError("expected module:attribute, module, or path/to/file.py[:attribute]")
+
+
+def app_name(text: str) -> None:
+    """An app's name: it stands in titles, file names and metrics."""
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}", text):
+        raise ValueError("expected a name of letters, digits, '.', '_' and '-', at most 64")
+
+
+def owner(text: str) -> None:
+    """user, user:group or :group, by name or number."""
+    if not re.fullmatch(r"[^:\s]+(:[^:\s]+)?|:[^:\s]+", text):
+        raise ValueError("expected user, user:group or :group")
+
+
+def root_path(text: str) -> None:
+    """Empty, or a path with a leading and no trailing slash."""
+    if text and not re.fullmatch(r"(/[^/?#\x00-\x20\x7f]+)+", text):
+        raise ValueError("expected a path such as /shop: a leading slash, no trailing one, no ? or #")
+
+
+def access_format(text: str) -> None:
+    """A known format's name, or a format with at least one % in it; the C core compiles it."""
+    if text not in ("common", "combined", "json") and ("%" not in text or "\n" in text):
+        raise ValueError(
+            "expected common, combined, json, or a format such as '%(h)s %(r)s %(s)s' in one line"
+        )
+
+
+def trusted(text: str) -> None:
+    """A comma-separated list of addresses, networks, `unix` or `*`; empty: nobody."""
+    import ipaddress
+
+    for item in text.split(",") if text.strip() else ():
+        if item.strip() in ("unix", "*"):
+            continue
+        try:
+            ipaddress.ip_network(item.strip())
+        except ValueError as error:
+            raise ValueError(
+                f"{item.strip()!r} is no address or network ({error}); "
+                "expected items such as 10.0.0.0/8, ::1, unix or *"
+            ) from None
+
+
+def environment_pair(text: str) -> tuple[str, str]:
+    """KEY=VALUE; the value may be empty and may hold more equal signs."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip() or re.search(r"[\s\0]", key) or "\0" in value:
+        raise ValueError("expected KEY=VALUE")
+    return key, value
+
+
+def header(text: str) -> tuple[str, str]:
+    """NAME: VALUE of a response field (RFC 9110 section 5); framing fields are the engine's alone."""
+    name, colon, value = text.partition(":")
+    value = value.strip(" \t")
+    if not colon or not TOKEN.fullmatch(name):
+        raise ValueError("expected NAME:VALUE, where NAME is made of letters, digits and !#$%&'*+.^_`|~-")
+    if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value) or not _latin1(value):
+        raise ValueError("expected a value without control characters, in Latin-1")
+    if name.lower() in FRAMING:
+        raise ValueError(f"{name} is set by the server itself")
+    return name, value
+
+
+def _latin1(text: str) -> bool:
+    return all(ord(c) < 256 for c in text)

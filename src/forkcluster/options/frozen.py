@@ -1,0 +1,165 @@
+"""The frozen result: every option's value, typed. It travels to the master as JSON in a memfd and never
+changes.
+
+Field names and order are the table's (a test asserts it); times are seconds, sizes bytes, 0 in a limit means
+none. `Request` is what was asked for and where, so that a reload can read everything again; `Launch` is both.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+
+from forkcluster import errors
+from forkcluster.errors import InternalError
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Every option of one app. Paths are as written: relative ones start at `Request.directory`."""
+
+    # application
+    target: str
+    name: str
+    interface: str
+    factory: bool
+    chdir: str | None
+    pythonpath: tuple[str, ...]
+    env: Pairs  # what --env-file held is in here
+    env_file: tuple[str, ...]
+    preload: str
+    # workers
+    instances: str
+    min_uptime: float
+    boot_timeout: float
+    drain_timeout: float
+    max_surge: int
+    observe: float
+    # listeners
+    bind: tuple[str, ...]  # empty: take systemd's sockets, else address.DEFAULT
+    backlog: int
+    socket_mode: int | None
+    socket_owner: str | None
+    reuse: bool
+    # limits
+    limit_request_line: int
+    limit_field: int
+    limit_fields: int
+    limit_head: int
+    limit_body: int
+    body_buffer: int
+    header_timeout: float
+    body_timeout: float
+    body_min_rate: int
+    keep_alive: float
+    keep_alive_requests: int
+    write_timeout: float
+    # requests and answers
+    root_path: str
+    forwarded_allow_ips: str
+    header: Pairs
+    server_header: bool
+    date_header: bool
+    # logs
+    log_level: str
+    log_file: str | None
+    log_format: str
+    log_config: str | None
+    access_log: str | None
+    access_log_format: str
+    # process
+    pid: str | None
+
+    def to_json(self) -> str:
+        """The options as one JSON object."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Options":
+        """Read what `to_json` wrote, maybe of another release. Raises InternalError if it does not fit."""
+        return cls.from_mapping(_load(text))
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, object]) -> "Options":
+        """As `from_json`, from the parsed object."""
+        from forkcluster.options.table import BY_NAME
+
+        names = {field.name for field in fields(cls)}
+        if names != set(values):
+            differing = ", ".join(sorted(names ^ set(values)))
+            raise InternalError(
+                f"reading frozen options: written by another release of forkcluster ({differing})",
+                "restart the app instead of reloading it",
+            )
+        try:
+            return cls(**{n: BY_NAME[n].thaw(v) for n, v in values.items()})  # type: ignore[arg-type]
+        except ValueError as error:
+            raise InternalError(f"reading frozen options: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked for: flags as given (option name → texts) and the directory they were given in,
+    unresolved.
+
+    The environment belongs to it too, but is the process's own: `to_json` adds it when another process must
+    know it.
+    """
+
+    flags: Mapping[str, tuple[str, ...]]
+    directory: str
+
+    def to_json(self, environment: Mapping[str, str]) -> str:
+        """The request as `python -m forkcluster.options` reads it on standard input."""
+        return json.dumps(
+            {"flags": self.flags, "directory": self.directory, "environment": dict(environment)}
+        )
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, object]) -> "Request":
+        """Read the parsed object that `to_json` or `Launch.to_json` wrote. Raises InternalError."""
+        flags, directory = values.get("flags"), values.get("directory")
+        if not isinstance(flags, dict) or not isinstance(directory, str):
+            raise InternalError("reading a request: flags or directory missing")
+        return cls({str(name): tuple(map(str, texts)) for name, texts in flags.items()}, directory)
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What the terminal hands to the master: the frozen options, the request, and notes to log at start."""
+
+    options: Options
+    request: Request
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """The launch as one JSON object."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Launch":
+        """Read what `to_json`, or `python -m forkcluster.options`, wrote.
+
+        Raises the error that was reported instead of a launch, or InternalError.
+        """
+        values = _load(text)
+        if "error" in values:
+            raise errors.from_json(values["error"])
+        match values:
+            case {"options": dict(options), "request": dict(request), "notes": list(notes)}:
+                return cls(
+                    Options.from_mapping(options), Request.from_mapping(request), tuple(map(str, notes))
+                )
+            case _:
+                raise InternalError("reading the launch: not what a launch looks like")
+
+
+def _load(text: str) -> dict[str, object]:
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise InternalError(f"reading frozen options: not JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise InternalError("reading frozen options: not a JSON object")
+    return values

@@ -1,0 +1,178 @@
+"""The four sources into one frozen result: flags, environment, `forkcluster.toml`, defaults, the strongest
+first.
+
+A stronger source replaces a weaker one's value whole, lists too; only --env, which names single variables, is
+merged.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import cast
+
+from forkcluster.errors import ConfigurationError, UsageError, did_you_mean
+from forkcluster.options import discover, envfile, file, logconfig
+from forkcluster.options.frozen import Launch, Options, Pairs, Request
+from forkcluster.options.kinds import Value
+from forkcluster.options.table import BY_NAME, TABLE, Option
+
+RESERVED = frozenset(("FORKCLUSTER_HOME",))
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One option's value and where it came from, in words."""
+
+    option: Option
+    value: Value
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What holds: the frozen options, each option's origin, and notes worth a line in the log."""
+
+    options: Options
+    settings: tuple[Setting, ...]
+    notes: tuple[str, ...]
+
+    def launch(self, request: Request) -> Launch:
+        """What travels to the master."""
+        return Launch(self.options, request, self.notes)
+
+
+def read(request: Request, environment: Mapping[str, str]) -> Reading:
+    """Read every option. Raises UsageError for a flag, ConfigurationError for any other source."""
+    asked = _flag(request, BY_NAME["config"]) or _variable(environment, BY_NAME["config"])
+    config = file.load(request.directory, cast("str | None", asked.value) if asked else None)
+    settings = {o.name: _setting(o, request, environment, config) for o in TABLE if o.frozen}
+    settings["env"] = _environment(settings, request, environment, config)
+    base = os.path.join(request.directory, cast("str | None", settings["chdir"].value) or "")
+    settings |= _target_and_name(
+        settings, base, {**environment, **dict(cast("Pairs", settings["env"].value))}
+    )
+    values = {name: setting.value for name, setting in settings.items()}
+    options = Options(**{f.name: values[f.name] for f in fields(Options)})  # type: ignore[arg-type]
+    _check_together(options, request.directory)
+    return Reading(options, tuple(settings.values()), tuple(_notes(environment)))
+
+
+def _setting(
+    option: Option, request: Request, environment: Mapping[str, str], config: file.ConfigFile
+) -> Setting:
+    """The strongest source that says something."""
+    return (
+        _flag(request, option)
+        or _variable(environment, option)
+        or _from_file(config, option)
+        or Setting(option, option.default_value(), "default")
+    )
+
+
+def _flag(request: Request, option: Option) -> Setting | None:
+    texts = list(request.flags.get(option.name, ()))
+    if not texts:
+        return None
+    origin = option.flags[-1 - len(option.aliases)] if option.flags else "the command line"
+    try:
+        return Setting(option, option.kind.from_texts(texts), origin)
+    except ValueError as error:
+        word = option.flags[-1 - len(option.aliases)] if option.flags else option.kind.metavar
+        raise UsageError(f"{word} {_culprit(option, texts)}: {error}") from None
+
+
+def _culprit(option: Option, texts: list[str]) -> str:
+    """The first of several texts that is wrong, quoted."""
+    for text in texts:
+        try:
+            option.kind.from_text(text)
+        except ValueError:
+            return repr(text)
+    return repr(texts[-1])
+
+
+def _variable(environment: Mapping[str, str], option: Option) -> Setting | None:
+    text = environment.get(option.variable, "")
+    if not text:
+        return None
+    try:
+        return Setting(option, option.kind.from_variable(text), option.variable)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"reading the environment: {option.variable} is {text!r}: {error}",
+            "correct or unset the variable",
+        ) from None
+
+
+def _from_file(config: file.ConfigFile, option: Option) -> Setting | None:
+    if option.name not in config.values:
+        return None
+    value = config.values[option.name]
+    try:
+        return Setting(option, option.kind.from_toml(value), config.origin(option.name))
+    except ValueError as error:
+        raise ConfigurationError(
+            f"reading the configuration {config.origin(option.name)}: {option.name} is {value!r}: {error}"
+        ) from None
+
+
+def _environment(
+    settings: Mapping[str, Setting], request: Request, environment: Mapping[str, str], config: file.ConfigFile
+) -> Setting:
+    """--env over FORKCLUSTER_ENV over [app.env] over the files of --env-file, variable by variable."""
+    option = BY_NAME["env"]
+    merged: dict[str, str] = {}
+    origins: list[str] = []
+    for path in cast("tuple[str, ...]", settings["env_file"].value):
+        merged |= envfile.read(os.path.join(request.directory, path))
+        origins.insert(0, path)
+    for each in (_from_file(config, option), _variable(environment, option), _flag(request, option)):
+        if each is not None:
+            merged |= dict(cast("Pairs", each.value))
+            origins.insert(0, each.origin)
+    return Setting(option, tuple(merged.items()), " and ".join(origins) or "default")
+
+
+def _target_and_name(
+    settings: Mapping[str, Setting], base: str, environment: Mapping[str, str]
+) -> dict[str, Setting]:
+    """Fill in what was not said: look for the target in `base`, take the name from the target."""
+    target, name = settings["target"], settings["name"]
+    if target.value is None:
+        found = discover.discover(base, environment)
+        target = Setting(target.option, found.target, f"found: {found.why}")
+    if name.value is None:
+        name = Setting(name.option, discover.app_name(str(target.value)), "taken from the target")
+    return {"target": target, "name": name}
+
+
+def _check_together(options: Options, directory: str) -> None:
+    """What single values cannot tell. Raises ConfigurationError."""
+    if options.limit_head < options.limit_request_line:
+        raise ConfigurationError(
+            f"limit_head ({options.limit_head}) is below limit_request_line ({options.limit_request_line})",
+            "raise limit_head: it covers the request line and all fields",
+        )
+    if options.server_header and any(name.lower() == "server" for name, _ in options.header):
+        raise ConfigurationError(
+            "header sets Server, which is sent already", "add --no-server-header to send only yours"
+        )
+    if options.chdir is not None and not os.path.isdir(os.path.join(directory, options.chdir)):
+        raise ConfigurationError(
+            f"chdir {options.chdir}: no such directory", f"relative paths start in {directory}"
+        )
+    if options.log_config is not None:
+        logconfig.check(os.path.join(directory, options.log_config))
+
+
+def _notes(environment: Mapping[str, str]) -> list[str]:
+    """Variables that look like ours and are not: often a slip, but orchestrators set such names too."""
+    known = {option.variable for option in TABLE} | RESERVED
+    notes = []
+    for name in sorted(environment):
+        if name.startswith("FORKCLUSTER_") and name not in known:
+            near = did_you_mean(name, known)
+            notes.append(
+                f"the environment variable {name} is no option and is ignored{'; ' + near if near else ''}"
+            )
+    return notes

@@ -1,0 +1,285 @@
+"""Every option, declared once: flag, variable, configuration key, help and default all come from here.
+
+From the name `drain_timeout` follow the flag `--drain-timeout`, the variable FORKCLUSTER_DRAIN_TIMEOUT and
+the key `drain_timeout` of the `[app]` table; a switch `date_header` also has `--no-date-header`. Defaults are
+written as a person would write them. An option is declared when something obeys it, not before.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from forkcluster.options import checks
+from forkcluster.options.address import check_bind
+from forkcluster.options.cpus import check_instances
+from forkcluster.options.kinds import Count, Duration, Kind, PairList, Size, Switch, Texts, Value, choice
+
+GROUPS: Final = ("Application", "Workers", "Listeners", "Limits", "Requests and answers", "Logs", "Process")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """One option. `default` is text, or None where absence is a value: `implied` says what it means."""
+
+    name: str
+    kind: Kind
+    help: str
+    group: str
+    default: str | None = None
+    implied: str = ""
+    unit: str = ""
+    short: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()  # further names, for the flag and the key
+    positional: bool = False
+    frozen: bool = True  # False: read by the terminal only, and no key of the file
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name and its aliases: the keys of the configuration file."""
+        return (self.name, *self.aliases)
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Its flags, short ones first; none for the positional argument."""
+        if self.positional:
+            return ()
+        return (*self.short, *(f"--{name.replace('_', '-')}" for name in self.names))
+
+    @property
+    def off_flag(self) -> str | None:
+        """The flag that turns a switch off."""
+        return f"--no-{self.name.replace('_', '-')}" if isinstance(self.kind, Switch) else None
+
+    @property
+    def variable(self) -> str:
+        """Its environment variable."""
+        return f"FORKCLUSTER_{self.name.upper()}"
+
+    @property
+    def repeats(self) -> bool:
+        """Whether the flag may be given several times."""
+        return isinstance(self.kind, Texts | PairList)
+
+    def default_value(self) -> Value:
+        """The default as a frozen value."""
+        if self.default is None:
+            return () if self.repeats else None
+        return self.kind.from_text(self.default)
+
+    def thaw(self, value: object) -> Value:
+        """Read back a value from our own JSON. Raises ValueError naming the option."""
+        if value is None and self.default is None and not self.repeats:
+            return None
+        try:
+            return self.kind.thaw(value)
+        except ValueError as error:
+            raise ValueError(f"{self.name} is {value!r}: {error}") from None
+
+    def show(self, value: Value) -> str:
+        """The value for a person."""
+        return self.implied or "not set" if value is None or value == () else self.kind.show(value)
+
+
+PATH: Final = Kind("a path", "PATH", checks.path)
+FILE: Final = Kind("a path", "FILE", checks.path)
+SWITCH: Final = Switch()
+SIZE: Final = Size()
+POSITIVE: Final = Duration(low=0.001)
+DURATION: Final = Duration()
+
+
+# fmt: off
+
+def _application() -> list[Option]:
+    group = "Application"
+    environment = PairList(
+        "KEY=VALUE texts or a table", "KEY=VALUE", None, "=", checks.environment_pair, secret=True
+    )
+    return [
+        Option(
+            name="target", kind=Kind("a target such as app:application", "TARGET", checks.target),
+            group=group,
+            positional=True, implied="found in the directory",
+            help="What to serve: module:attribute, module, or path/to/file.py[:attribute].",
+        ),
+        Option(
+            name="name", kind=Kind("a name", "NAME", checks.app_name), group=group, short=("-n",),
+            implied="taken from the target", help="The app's name, in logs and process titles.",
+        ),
+        Option(
+            name="interface", kind=choice("auto", "wsgi", "asgi"), group=group, default="auto",
+            help="How to call the application; auto looks at it.",
+        ),
+        Option(
+            name="factory", kind=SWITCH, group=group, default="false",
+            help="The target is called once, without arguments, and returns the application.",
+        ),
+        Option(name="chdir", kind=PATH, group=group,
+               help="Change to this directory before the application is loaded."),
+        Option(
+            name="pythonpath", kind=Texts("a path or a list of paths", "PATH", checks.path, ":"), group=group,
+            help="Put this directory on sys.path; may be repeated.",
+        ),
+        Option(
+            name="env", kind=environment, group=group,
+            help="Set this variable in the application's environment; may be repeated.",
+        ),
+        Option(
+            name="env_file", kind=Texts("a path or a list of paths", "FILE", checks.path), group=group,
+            help="Read variables for the application from this file of KEY=VALUE lines; --env is stronger.",
+        ),
+        Option(
+            name="preload", kind=choice("auto", "always", "never"), group=group, default="auto",
+            help="Load the application once and fork workers from it; auto judges whether that is safe.",
+        ),
+    ]
+
+
+def _workers() -> list[Option]:
+    group = "Workers"
+    return [
+        Option(
+            name="instances", kind=Kind("a number of workers, 0, -1 or max", "N", check_instances),
+            group=group,
+            default="1", short=("-i",),
+            help="How many workers; 0 or max: one for each CPU this process may use; -1: one fewer.",
+        ),
+        Option(
+            name="min_uptime", kind=DURATION, group=group, default="1", unit="s",
+            help="A worker ready for so long is replaced at once when it dies; an earlier death waits.",
+        ),
+        Option(
+            name="boot_timeout", kind=POSITIVE, group=group, default="60", unit="s",
+            help="How long loading the application, and a worker's start, may take.",
+        ),
+        Option(
+            name="drain_timeout", kind=DURATION, group=group, default="30", unit="s",
+            aliases=("graceful_timeout", "kill_timeout"),
+            help="How long a leaving worker may take to finish what it is doing before it is killed.",
+        ),
+        Option(
+            name="max_surge", kind=Count(low=1, high=64), group=group, default="1",
+            help="How many workers above the wanted number a roll may have at once.",
+        ),
+        Option(
+            name="observe", kind=DURATION, group=group, default="1", unit="s",
+            help="How long a reload watches the new workers before it is final.",
+        ),
+    ]
+
+
+def _listeners() -> list[Option]:
+    group = "Listeners"
+    addresses = Texts("an address or a list of addresses", "ADDRESS", check_bind)
+    return [
+        Option(
+            name="bind", kind=addresses, group=group, short=("-b",),
+            implied="systemd's sockets, else 127.0.0.1:8000",
+            help="Listen here: port, host:port, [v6]:port, unix:path or fd://N; may be repeated.",
+        ),
+        Option(
+            name="backlog", kind=Count(low=1, high=65535), group=group, default="2048",
+            help="How many connections the kernel may keep waiting for us, for each listener.",
+        ),
+        Option(
+            name="socket_mode", kind=Count("octal permissions", "MODE", low=0, high=0o777, base=8),
+            group=group,
+            implied="as the umask says", help="Permissions of a unix socket, octal, such as 660.",
+        ),
+        Option(
+            name="socket_owner", kind=Kind("user, user:group or :group", "USER:GROUP", checks.owner),
+            group=group,
+            implied="this process's", help="Owner of a unix socket.",
+        ),
+        Option(
+            name="reuse", kind=SWITCH, group=group, default="true",
+            help="Replace a unix socket left behind by a dead process.",
+        ),
+    ]
+
+
+def _limits() -> list[Option]:
+    group = "Limits"
+    return [
+        Option(name="limit_request_line", kind=Size(low=64, high=1 << 20), group=group, default="8190",
+               unit="bytes",
+               help="Longest request line; longer ones are answered 414."),
+        Option(name="limit_field", kind=Size(low=64, high=1 << 20), group=group, default="8190", unit="bytes",
+               help="Longest header field line; longer ones are answered 431."),
+        Option(name="limit_fields", kind=Count(low=1, high=256), group=group, default="100",
+               help="Most header fields of a request; more are answered 431."),
+        Option(name="limit_head", kind=Size(low=256, high=1 << 24), group=group, default="64K", unit="bytes",
+               help="Longest request line and header fields together."),
+        Option(name="limit_body", kind=SIZE, group=group, default="1G", unit="bytes",
+               help="Longest request body; longer ones are answered 413. 0: no limit."),
+        Option(name="body_buffer", kind=Size(low=0, high=1 << 30), group=group, default="512K", unit="bytes",
+               help="A request body up to this size is kept in memory; a longer one in a file."),
+        Option(name="header_timeout", kind=POSITIVE, group=group, default="10", unit="s",
+               help="How long a request's head may take to arrive."),
+        Option(name="body_timeout", kind=POSITIVE, group=group, default="30", unit="s",
+               help="How long a request's body may stall, or stay below --body-min-rate."),
+        Option(name="body_min_rate", kind=Count(low=0, high=1 << 30), group=group, default="240",
+               unit="bytes per second", help="Slowest a request's body may arrive. 0: any speed."),
+        Option(name="keep_alive", kind=DURATION, group=group, default="75", unit="s",
+               help="How long an idle connection is kept. 0: closed after each answer."),
+        Option(name="keep_alive_requests", kind=Count(), group=group, default="0",
+               help="Most requests on one connection. 0: no limit."),
+        Option(name="write_timeout", kind=POSITIVE, group=group, default="60", unit="s",
+               help="How long a client may take nothing of an answer."),
+    ]
+
+
+def _requests() -> list[Option]:
+    group = "Requests and answers"
+    return [
+        Option(name="root_path", kind=Kind("a path such as /shop", "PATH", checks.root_path),
+               group=group, default="",
+               help="The path the application is mounted at: SCRIPT_NAME, root_path."),
+        Option(name="forwarded_allow_ips", kind=Kind("addresses and networks", "LIST", checks.trusted),
+               group=group,
+               default="127.0.0.0/8,::1,unix",
+               help="Proxies whose Forwarded and X-Forwarded-* are believed: addresses, networks, unix, *."),
+        Option(name="header", group=group,
+               kind=PairList("NAME: VALUE texts or a table", "NAME:VALUE", None, ":", checks.header),
+               help="Add this header field to every answer; may be repeated."),
+        Option(name="server_header", kind=SWITCH, group=group, default="true", help="Send the Server field."),
+        Option(name="date_header", kind=SWITCH, group=group, default="true", help="Send the Date field."),
+    ]
+
+
+def _logs() -> list[Option]:
+    group = "Logs"
+    return [
+        Option(name="log_level", kind=choice("debug", "info", "warning", "error"), group=group,
+               default="info", help="How much forkcluster itself logs."),
+        Option(name="log_file", kind=FILE, group=group, implied="standard error",
+               help="Append forkcluster's log to this file; USR1 opens it anew."),
+        Option(name="log_format", kind=choice("text", "json"), group=group, default="text",
+               help="Lines for people or for machines."),
+        Option(name="log_config", kind=FILE, group=group, implied="the application's own",
+               help="Set up the application's logging from this file: .json, .toml (dictConfig) or .ini."),
+        Option(name="access_log", kind=Kind("a path, or -", "FILE", checks.path), group=group, implied="off",
+               help="Write a line for each request to this file, or to standard output (-)."),
+        Option(name="access_log_format", group=group, default="combined",
+               kind=Kind("common, combined, json or a format", "FORMAT", checks.access_format),
+               help="common, combined, json, or a format such as '%(h)s %(r)s %(s)s'."),
+    ]
+
+
+def _process() -> list[Option]:
+    group = "Process"
+    return [
+        Option(name="pid", kind=FILE, group=group, help="Write the master's process id to this file."),
+        Option(name="config", kind=FILE, group=group, short=("-c",), frozen=False,
+               implied="forkcluster.toml, if it is there", help="Read the configuration from this file."),
+    ]
+
+
+TABLE: Final[tuple[Option, ...]] = (
+    *_application(), *_workers(), *_listeners(), *_limits(), *_requests(), *_logs(), *_process(),
+)
+# fmt: on
+BY_NAME: Final[Mapping[str, Option]] = {option.name: option for option in TABLE}
+BY_KEY: Final[Mapping[str, Option]] = {
+    name: option for option in TABLE if option.frozen for name in option.names
+}

@@ -1,0 +1,61 @@
+"""The structured texts of LOAD and LOADED: what a mold is told and what it answers, as JSON."""
+
+import json
+from dataclasses import asdict, dataclass
+
+from forkcluster.errors import InternalError
+from forkcluster.options.frozen import Options
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOrder:
+    """What to load and how. `directory` is absolute and resolved; `bare`: the workers will import the app;
+    `access_log` is absolute, or "-" for standard output.
+    """
+
+    generation: int
+    directory: str
+    bare: bool
+    options: Options
+    access_log: str | None = None
+
+    def to_json(self) -> str:
+        """The order as one JSON object."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "LoadOrder":
+        """Read what `to_json` wrote. Raises InternalError, also when another release wrote it."""
+        try:
+            values = json.loads(text)
+            options = Options.from_mapping(values["options"])
+            access_log = values["access_log"] and str(values["access_log"])
+            return cls(
+                int(values["generation"]), str(values["directory"]), bool(values["bare"]), options, access_log
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise InternalError(f"the mold cannot read its order: {error!r}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """What the mold found: the interface and how it was told, and why it must not be forked, if so."""
+
+    interface: str = ""
+    decided: str = ""
+    forkable: bool = True
+    reasons: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """The report as one JSON object."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "LoadReport":
+        """Read what `to_json` wrote. Raises InternalError."""
+        try:
+            values = json.loads(text)
+            reasons = tuple(map(str, values["reasons"]))
+            return cls(str(values["interface"]), str(values["decided"]), bool(values["forkable"]), reasons)
+        except (ValueError, KeyError, TypeError) as error:
+            raise InternalError(f"the master cannot read the mold's report: {error!r}") from error
