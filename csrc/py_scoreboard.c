@@ -158,13 +158,15 @@ scoreboard_line(Scoreboard *self, PyObject *arg)
 
     if (!dict)
         return NULL;
+        /* clang-format off */
 #define X(name)                                                                                              \
     if (put_word(dict, #name, &line->name) < 0)                                                              \
         goto fail;
-    X(epoch)
-    X(slot)
-    X(generation) X(pid) X(started_ns) X(heartbeat_ns) FC_GAUGE_LIST(X) FC_COUNTER_LIST(X)
+    X(epoch) X(slot) X(generation) X(pid) X(started_ns) X(heartbeat_ns)
+    FC_GAUGE_LIST(X)
+    FC_COUNTER_LIST(X)
 #undef X
+        /* clang-format on */
         if (put(dict, "state", state_name(fc_load(&line->state))) < 0 ||
             put(dict, "requests", list_of_words(line->requests, FC_CLASSES)) < 0 ||
             put(dict, "duration", list_of_words(line->duration, FC_BUCKETS)) < 0 ||
@@ -215,7 +217,8 @@ scoreboard_reset(Scoreboard *self, PyObject *arg)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(set_state_doc, "set_state($self, seat, state, /)\n--\n\nSay what a seat does; state is one of STATES.");
+PyDoc_STRVAR(set_state_doc,
+             "set_state($self, seat, state, /)\n--\n\nSay what a seat does; state is one of STATES.");
 
 static PyObject *
 scoreboard_set_state(Scoreboard *self, PyObject *args)
