@@ -16,6 +16,7 @@ from forkcluster.options.frozen import Launch, Options, Pairs, Request
 from forkcluster.options.kinds import Value
 from forkcluster.options.table import BY_NAME, TABLE, Option
 
+LONG_DRAIN = 600.0  # seconds
 RESERVED = frozenset(("FORKCLUSTER_HOME",))
 
 
@@ -54,7 +55,7 @@ def read(request: Request, environment: Mapping[str, str]) -> Reading:
     values = {name: setting.value for name, setting in settings.items()}
     options = Options(**{f.name: values[f.name] for f in fields(Options)})  # type: ignore[arg-type]
     _check_together(options, request.directory)
-    return Reading(options, tuple(settings.values()), tuple(_notes(environment)))
+    return Reading(options, tuple(settings.values()), tuple(_notes(environment, options)))
 
 
 def _setting(
@@ -165,8 +166,8 @@ def _check_together(options: Options, directory: str) -> None:
         logconfig.check(os.path.join(directory, options.log_config))
 
 
-def _notes(environment: Mapping[str, str]) -> list[str]:
-    """Variables that look like ours and are not: often a slip, but orchestrators set such names too."""
+def _notes(environment: Mapping[str, str], options: Options) -> list[str]:
+    """What is allowed and yet may be a slip: variables that look like ours, milliseconds taken for seconds."""
     known = {option.variable for option in TABLE} | RESERVED
     notes = []
     for name in sorted(environment):
@@ -175,4 +176,9 @@ def _notes(environment: Mapping[str, str]) -> list[str]:
             notes.append(
                 f"the environment variable {name} is no option and is ignored{'; ' + near if near else ''}"
             )
+    if options.drain_timeout >= LONG_DRAIN:
+        notes.append(
+            f"drain_timeout is {options.drain_timeout:g} seconds; "
+            f"PM2's kill_timeout counts milliseconds: those are written {options.drain_timeout:g}ms"
+        )
     return notes
