@@ -45,7 +45,10 @@ CASES = {
     ),
     "the smallest of nested quotas": (
         64,
-        v2("/a/b", {"/sys/fs/cgroup/a/cpu.max": "800000 100000", "/sys/fs/cgroup/a/b/cpu.max": "300000 100000"}),
+        v2(
+            "/a/b",
+            {"/sys/fs/cgroup/a/cpu.max": "800000 100000", "/sys/fs/cgroup/a/b/cpu.max": "300000 100000"},
+        ),
         Cpus(3, 64, "cgroup quota"),
     ),
     "a fraction is cut": (

@@ -54,7 +54,10 @@ def test_quiet_levels_are_not_written(tmp_path):
     log.info("no")
     log.warning("yes")
     os.close(log.fd)
-    assert (["yes"], 0) == ([line.split()[3] for line in (tmp_path / "log").read_text().splitlines()], log.dropped)
+    assert (["yes"], 0) == (
+        [line.split()[3] for line in (tmp_path / "log").read_text().splitlines()],
+        log.dropped,
+    )
 
 
 @pytest.mark.parametrize("form", ["text", "json"])

@@ -48,7 +48,7 @@ def read(request: Request, environment: Mapping[str, str]) -> Reading:
     config = file.load(request.directory, cast("str | None", asked.value) if asked else None)
     settings = {o.name: _setting(o, request, environment, config) for o in TABLE if o.frozen}
     settings["env"] = _environment(settings, request, environment, config)
-    base = os.path.join(request.directory, cast("str | None", settings["chdir"].value) or "")
+    base = _base(request.directory, settings["chdir"])
     settings |= _target_and_name(
         settings, base, {**environment, **dict(cast("Pairs", settings["env"].value))}
     )
@@ -134,6 +134,17 @@ def _environment(
     return Setting(option, tuple(merged.items()), " and ".join(origins) or "default")
 
 
+def _base(directory: str, chdir: Setting) -> str:
+    """The directory the application is loaded in. Raises ConfigurationError if --chdir names none."""
+    base = os.path.join(directory, cast("str | None", chdir.value) or "")
+    if not os.path.isdir(base):
+        raise ConfigurationError(
+            f"chdir is {chdir.value} ({chdir.origin}): no such directory",
+            f"relative paths start in {directory}",
+        )
+    return base
+
+
 def _target_and_name(
     settings: Mapping[str, Setting], base: str, environment: Mapping[str, str]
 ) -> dict[str, Setting]:
@@ -158,16 +169,12 @@ def _check_together(options: Options, directory: str) -> None:
         raise ConfigurationError(
             "header sets Server, which is sent already", "add --no-server-header to send only yours"
         )
-    if options.chdir is not None and not os.path.isdir(os.path.join(directory, options.chdir)):
-        raise ConfigurationError(
-            f"chdir {options.chdir}: no such directory", f"relative paths start in {directory}"
-        )
     if options.log_config is not None:
         logconfig.check(os.path.join(directory, options.log_config))
 
 
 def _notes(environment: Mapping[str, str], options: Options) -> list[str]:
-    """What is allowed and yet may be a slip: variables that look like ours, milliseconds taken for seconds."""
+    """What is allowed and may be a slip: variables that look like ours, milliseconds taken for seconds."""
     known = {option.variable for option in TABLE} | RESERVED
     notes = []
     for name in sorted(environment):
