@@ -76,7 +76,9 @@ class Crew:
             return
         finally:
             theirs.close()
-        order = LoadOrder(release.generation, release.directory, bare, release.options)
+        order = LoadOrder(
+            release.generation, release.directory, bare, release.options, release.access_log
+        )
         self._molds[number] = MoldHand(pid, ours, order, set())
         self.children.adopt(pid, lambda how: self._mold_ended(number, how))
         self._loop.watch(ours.fileno(), lambda: self._hear_mold(number))

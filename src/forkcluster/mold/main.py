@@ -111,6 +111,7 @@ class Mold:
             inbox=inbox,
             listeners=tuple(listeners),
             options=order.options,
+            access_log=order.access_log,
             application=self._loaded.application if self._loaded else None,
             load=lambda: load(order).application,
             describe_failure=describe_failure,
