@@ -52,6 +52,8 @@ typedef enum FcHttpError {
     FC_HTTP_BODY_TOO_LARGE,     /* 413 (raised by the connection, listed here so that all refusals are in one place) */
     FC_HTTP_TIMEOUT,            /* 408 (likewise) */
     FC_HTTP_EXPECT_UNSUPPORTED, /* 417 Expect with anything but 100-continue */
+    FC_HTTP_STORAGE,            /* 503 no memory or disk for the body (raised by the connection) */
+    FC_HTTP_CUT_SHORT,          /* 400 the client left inside its request (likewise; usually nobody is there to read it) */
 } FcHttpError;
 
 int fc_http_status(FcHttpError error);
@@ -170,6 +172,7 @@ typedef struct FcRequest {
     uint32_t line_at; /* where the line being looked at begins */
     uint32_t scanned; /* how far it has been searched for LF */
     uint8_t stage;
+    uint16_t n_dropped; /* fields dropped so far for an underscore in their name */
     /* results, valid after FC_PARSE_DONE (error: after FC_PARSE_ERROR) */
     uint8_t error;           /* FcHttpError */
     uint8_t method;          /* FcMethod */
@@ -188,7 +191,7 @@ typedef struct FcRequest {
     FcSpan path;             /* still percent-encoded; "/" for an absolute-form without one: then len is 0 */
     FcSpan query;            /* without '?' */
     FcSpan authority;        /* of an absolute-form; it replaces Host (RFC 9112 section 3.2.2) */
-    uint64_t known;          /* bit n: the field with id n is there */
+    uint64_t known;          /* bit n: the field with id n is there; bit 0: some field with an unknown name */
     uint32_t head_len;       /* bytes of the whole head */
     uint16_t n_fields;       /* names with an underscore are dropped, but counted against the limit */
     FcField fields[FC_FIELDS_MAX];
@@ -207,6 +210,7 @@ typedef struct FcChunked {
     uint64_t left;     /* bytes of the present chunk still to come */
     uint32_t line_len; /* bytes of the present size or trailer line so far */
     uint32_t trailer_len;
+    uint32_t excess;   /* bytes of extensions beyond what the data excuses, over the whole body */
     uint8_t state;
     uint8_t error; /* FcHttpError */
     uint8_t digits;
@@ -216,7 +220,8 @@ typedef struct FcChunked {
 
 /* Decode from in. *used says how many bytes were consumed; with FC_PARSE_DATA *data and *data_len are a run of body
  * bytes inside in. Call again with the rest until FC_PARSE_MORE (all consumed), FC_PARSE_DONE (the bytes after *used
- * belong to the next request) or FC_PARSE_ERROR. Size lines and the trailer section are limited to 4096 bytes. */
+ * belong to the next request) or FC_PARSE_ERROR. Size lines and the trailer section are limited to 4096 bytes, and the
+ * extensions of a body to 16 KiB beyond twice its data. Trailer fields are checked and dropped. */
 FcParse fc_parse_chunked(FcChunked *chunked, const char *in, size_t len, size_t *used, const char **data,
                          size_t *data_len);
 

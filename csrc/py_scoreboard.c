@@ -111,6 +111,21 @@ find_line(Scoreboard *self, Py_ssize_t seat, bool to_write)
     return fc_board_line(&self->board, (unsigned)seat);
 }
 
+typedef struct WordName {
+    const char *name;
+    size_t offset;
+} WordName;
+
+/* clang-format off */
+static const WordName words[] = {
+#define X(name) {#name, offsetof(FcLine, name)},
+    X(epoch) X(slot) X(generation) X(pid) X(started_ns) X(heartbeat_ns)
+    FC_GAUGE_LIST(X)
+    FC_COUNTER_LIST(X)
+#undef X
+};
+/* clang-format on */
+
 /* Put value (stolen, may be NULL) into dict. */
 static int
 put(PyObject *dict, const char *name, PyObject *value)
@@ -158,17 +173,14 @@ scoreboard_line(Scoreboard *self, PyObject *arg)
 
     if (!dict)
         return NULL;
-#define X(name)                                                                                              \
-    if (put_word(dict, #name, &line->name) < 0)                                                              \
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (put_word(dict, words[i].name, (const FcWord *)((const char *)line + words[i].offset)) < 0)
+            goto fail;
+    if (put(dict, "state", state_name(fc_load(&line->state))) < 0 ||
+        put(dict, "requests", list_of_words(line->requests, FC_CLASSES)) < 0 ||
+        put(dict, "duration", list_of_words(line->duration, FC_BUCKETS)) < 0 ||
+        put(dict, "oldest", oldest_request(line)) < 0)
         goto fail;
-    X(epoch)
-    X(slot)
-    X(generation) X(pid) X(started_ns) X(heartbeat_ns) FC_GAUGE_LIST(X) FC_COUNTER_LIST(X)
-#undef X
-        if (put(dict, "state", state_name(fc_load(&line->state))) < 0 ||
-            put(dict, "requests", list_of_words(line->requests, FC_CLASSES)) < 0 ||
-            put(dict, "duration", list_of_words(line->duration, FC_BUCKETS)) < 0 ||
-            put(dict, "oldest", oldest_request(line)) < 0) goto fail;
     return dict;
 
 fail:
@@ -215,7 +227,7 @@ scoreboard_reset(Scoreboard *self, PyObject *arg)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(set_state_doc, "set_state($self, seat, state, /)\n--\n\nSay what a seat does; state is one of STATES.");
+PyDoc_STRVAR(set_state_doc, "set_state($self, seat, state, /)\n--\n\nSay what a seat does: one of STATES.");
 
 static PyObject *
 scoreboard_set_state(Scoreboard *self, PyObject *args)

@@ -52,7 +52,8 @@ static const LayoutField layout[] = {
     X(magic) X(version) X(kind) X(seat) X(epoch) X(deadline_ns) X(arg)
 #undef X
 #define X(name) FIELD(FcPassed, name),
-    X(fd) X(listener) X(hops) X(addr_len) X(served) X(deadline_ns) X(accepted_ns) X(unread_len) X(unread) X(addr)
+    X(fd) X(listener) X(hops) X(addr_len) X(served) X(deadline_ns) X(accepted_ns)
+    X(unread_len) X(unread) X(addr)
 #undef X
     {"sizeof FcLine", 0, sizeof(FcLine)},
     {"sizeof FcHead", 0, sizeof(FcHead)},

@@ -23,6 +23,7 @@ def folder() -> Path:
 
 
 def remove_folder() -> None:
+    """Remove what was compiled, if anything was."""
     if folder.cache_info().currsize:
         shutil.rmtree(folder())
         folder.cache_clear()
@@ -40,15 +41,12 @@ def build(name: str, *sources: str, sanitize: str = "address,undefined", optimiz
     return program
 
 
-def run(
-    program: Path, *arguments: str, pass_fds: tuple[int, ...] = (), timeout: float = 60
-) -> subprocess.CompletedProcess[str]:
+def run(program: Path, *arguments: str | bytes, timeout: float = 60) -> subprocess.CompletedProcess[str]:
     """Run a program to its end; the thread sanitizer needs addresses that are not randomised."""
     prefix = ["setarch", "-R"] if program.name.endswith("thread") else []
     return subprocess.run(
         [*prefix, program, *arguments],
         env={**os.environ, **ENVIRONMENT},
-        pass_fds=pass_fds,
         capture_output=True,
         text=True,
         errors="backslashreplace",

@@ -1,4 +1,5 @@
 /* Cases of csrc/scoreboard.c, one per run: scoreboard_test CASE. Exit 0, or an assert. */
+#undef NDEBUG
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -11,8 +12,6 @@
 #include <unistd.h>
 
 #include "scoreboard.h"
-
-#undef NDEBUG
 
 static FcLine line; /* zeroed; stands for one in shared memory */
 

@@ -191,7 +191,7 @@ class Cluster:
         elif self.roll and worker.generation == self.roll.generation:
             self._say("error", said, how=how, **_names(worker))
             self._roll_back("a new worker died" if died_ready else "a new worker failed to boot", reason)
-        elif worker.leaving and died_ready:
+        elif worker.leaving or worker.generation != self.current:
             self._say("info", "worker ended", how=how, **_names(worker))
         else:
             uptime = None if worker.ready_at is None else now - worker.ready_at
@@ -239,7 +239,7 @@ class Cluster:
         if roll.phase is Phase.WAITING and not self._must_wait_for_drain():
             self.generations[roll.generation] = Generation(roll.generation, roll.configured.bare)
             roll.phase = Phase.LOADING
-        if roll.phase is Phase.LOADING and self._mold_of(roll.generation) is not None:
+        if roll.phase is Phase.LOADING and self._ready_mold(roll.generation) is not None:
             roll.phase = Phase.CANARY
         if roll.phase in (Phase.CANARY, Phase.ROLLING, Phase.OBSERVING):
             self._widen_roll(roll, now)
@@ -349,7 +349,7 @@ class Cluster:
             if mold.generation not in self.generations and not mold.ending:
                 self._end_mold(mold, now)
         for generation in self.generations.values():
-            if self._living_mold(generation.number) is None and now >= generation.start_at:
+            if self._present_mold(generation.number) is None and now >= generation.start_at:
                 self._start_mold(generation, now)
 
     def _start_mold(self, generation: Generation, now: float) -> None:
@@ -383,7 +383,7 @@ class Cluster:
             self._fill_slot(number, wanted, now, surge=any(worker.serving for worker in mine))
 
     def _fill_slot(self, number: int, wanted: int, now: float, *, surge: bool) -> None:
-        mold = self._mold_of(wanted)
+        mold = self._ready_mold(wanted)
         slot = self.slots.setdefault(number, Slot())
         rolling = self.roll is not None and self.roll.generation == wanted
         if mold is None or (now < slot.start_at and not rolling):
@@ -458,14 +458,15 @@ class Cluster:
 
     # -- looking ---------------------------------------------------------------------------------------------
 
-    def _living_mold(self, generation: int) -> Mold | None:
-        """Find the mold that is or will be ready to fork this generation."""
-        alive = (mold for mold in self.molds.values() if not mold.ending and not mold.killed)
-        return next((mold for mold in alive if mold.generation == generation), None)
+    def _present_mold(self, generation: int) -> Mold | None:
+        """Find the mold that forks this generation, will, or whose end decides what comes next."""
+        molds = (mold for mold in self.molds.values() if not mold.ending)
+        return next((mold for mold in molds if mold.generation == generation), None)
 
-    def _mold_of(self, generation: int) -> Mold | None:
-        mold = self._living_mold(generation)
-        return mold if mold is not None and mold.ready_at is not None and not mold.failure else None
+    def _ready_mold(self, generation: int) -> Mold | None:
+        """Find the mold that can be asked for workers of this generation now."""
+        mold = self._present_mold(generation)
+        return mold if mold is not None and mold.ready_at is not None and not mold.killed else None
 
     def _times(self) -> Iterator[float]:
         for worker in self.workers.values():

@@ -55,7 +55,6 @@ class Crew:
         self.children = Children(loop)
         self._molds: dict[int, MoldHand] = {}
         self._workers: dict[Ref, WorkerHand] = {}
-        self.interface = ""
         self.reports: dict[int, LoadReport] = {}
 
     def expecting(self) -> bool:
@@ -77,7 +76,9 @@ class Crew:
             return
         finally:
             theirs.close()
-        order = LoadOrder(release.generation, release.directory, bare, release.options)
+        order = LoadOrder(
+            release.generation, release.directory, bare, release.options, release.access_log
+        )
         self._molds[number] = MoldHand(pid, ours, order, set())
         self.children.adopt(pid, lambda how: self._mold_ended(number, how))
         self._loop.watch(ours.fileno(), lambda: self._hear_mold(number))
@@ -134,7 +135,8 @@ class Crew:
             self._emit(on.MoldFailed(number, str(error)))
             self.kill_mold(number)
             return
-        self.reports[self._molds[number].order.generation] = report
+        if not self._molds[number].order.bare:
+            self.reports[self._molds[number].order.generation] = report
         self._emit(on.MoldLoaded(number, report.forkable, report.reasons))
 
     def _mold_ended(self, number: int, how: str) -> None:
@@ -142,10 +144,10 @@ class Crew:
             self._hear_mold(number)
         mold = self._molds.pop(number)
         mold.channel.close()
+        self._emit(on.MoldEnded(number, how))
         for who in sorted(mold.asked):
             self._drop(who)
             self._emit(on.ForkFailed(who, f"the mold {how}"))
-        self._emit(on.MoldEnded(number, how))
 
     # -- workers ---------------------------------------------------------------------------------------------
 

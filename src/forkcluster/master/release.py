@@ -14,18 +14,24 @@ from forkcluster.options.frozen import Options, Request
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """One generation's interpreter (absolute, its directory resolved), working directory and options."""
+    """One generation's interpreter (absolute, its directory resolved), working directory, options and the
+    absolute path of its access log ("-": standard output).
+    """
 
     generation: int
     python: str
     directory: str
     options: Options
+    access_log: str | None = None
 
 
 def pin(generation: int, python: str, request: Request, options: Options) -> Release:
     """Resolve now where this generation comes from. Raise OSError when the directory is not there."""
     directory = os.path.join(request.directory, options.chdir or "")
-    return Release(generation, pin_python(python), os.path.realpath(directory, strict=True), options)
+    log = options.access_log
+    if log not in (None, "-"):
+        log = os.path.join(request.directory, log)
+    return Release(generation, pin_python(python), os.path.realpath(directory, strict=True), options, log)
 
 
 def pin_python(python: str) -> str:

@@ -9,12 +9,15 @@ from forkcluster.options.frozen import Options
 
 @dataclass(frozen=True, slots=True)
 class LoadOrder:
-    """What to load and how. `directory` is absolute and resolved; `bare`: the workers will import the app."""
+    """What to load and how. `directory` is absolute and resolved; `bare`: the workers will import the app;
+    `access_log` is absolute, or "-" for standard output.
+    """
 
     generation: int
     directory: str
     bare: bool
     options: Options
+    access_log: str | None = None
 
     def to_json(self) -> str:
         """The order as one JSON object."""
@@ -26,7 +29,10 @@ class LoadOrder:
         try:
             values = json.loads(text)
             options = Options.from_mapping(values["options"])
-            return cls(int(values["generation"]), str(values["directory"]), bool(values["bare"]), options)
+            access_log = values["access_log"] and str(values["access_log"])
+            return cls(
+                int(values["generation"]), str(values["directory"]), bool(values["bare"]), options, access_log
+            )
         except (ValueError, KeyError, TypeError) as error:
             raise InternalError(f"the mold cannot read its order: {error!r}") from error
 

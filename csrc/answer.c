@@ -1,0 +1,380 @@
+/* What goes out on a connection: answers, refusals, and how a connection ends. See engine.h and connection.h. */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "connection.h"
+
+/* -- sending ------------------------------------------------------------------------------------------------------ */
+
+static void
+count_sent(FcEngine *engine, FcConn *conn, uint64_t sent)
+{
+    if (sent > 0)
+        conn->head_sent = true;
+    fc_add(&engine->line->bytes_out, sent);
+}
+
+/* Queue what a send has left of the vectors after sent bytes. */
+static bool
+queue_rest(FcConn *conn, const struct iovec *vectors, int count, size_t sent, void *owner, bool *kept)
+{
+    for (int i = 0; i < count; i++) {
+        const char *data = vectors[i].iov_base;
+        size_t len = vectors[i].iov_len;
+        bool owned = owner != NULL && i == count - 1;
+
+        if (sent >= len) {
+            sent -= len;
+            continue;
+        }
+        if (!fc_output_bytes(&conn->out, data + sent, len - sent, owned ? owner : NULL))
+            return false;
+        *kept = *kept || owned;
+        sent = 0;
+    }
+    return true;
+}
+
+FcSend
+fc_conn_send(FcEngine *engine, FcConn *conn, struct iovec *vectors, int count, void *owner, bool *kept)
+{
+    struct msghdr message = {.msg_iov = vectors, .msg_iovlen = (size_t)count};
+    size_t all = 0;
+    ssize_t n = 0;
+
+    *kept = false;
+    for (int i = 0; i < count; i++)
+        all += vectors[i].iov_len;
+    conn->answered += all;
+    if (fc_output_empty(&conn->out)) {
+        do {
+            n = count == 1 ? send(conn->fd, vectors[0].iov_base, vectors[0].iov_len, MSG_NOSIGNAL)
+                           : sendmsg(conn->fd, &message, MSG_NOSIGNAL);
+        } while (n < 0 && errno == EINTR);
+        if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
+            return FC_BROKEN;
+        if (n < 0)
+            n = 0;
+        count_sent(engine, conn, (uint64_t)n);
+        if ((size_t)n == all)
+            return FC_SENT;
+    }
+    return queue_rest(conn, vectors, count, (size_t)n, owner, kept) ? FC_QUEUED : FC_BROKEN;
+}
+
+static FcFlush
+flush(FcEngine *engine, FcConn *conn)
+{
+    uint64_t sent = 0;
+    FcFlush result = fc_output_flush(&conn->out, conn->fd, &sent, &engine->spent);
+
+    count_sent(engine, conn, sent);
+    if (sent > 0 && result == FC_FLUSH_AGAIN)
+        fc_timer_set(&engine->timers, &conn->timer, engine->now + engine->config.write_timeout);
+    return result;
+}
+
+FcSend
+fc_conn_send_file(FcEngine *engine, FcConn *conn, int fd, off_t offset, uint64_t length)
+{
+    conn->answered += length;
+    if (length == 0)
+        return fc_output_empty(&conn->out) ? FC_SENT : FC_QUEUED;
+    if (!fc_output_file(&conn->out, fd, offset, length))
+        return FC_BROKEN;
+    switch (flush(engine, conn)) {
+    case FC_FLUSH_DONE:
+        return FC_SENT;
+    case FC_FLUSH_AGAIN:
+        return FC_QUEUED;
+    case FC_FLUSH_BROKEN:
+        break;
+    }
+    return FC_BROKEN;
+}
+
+bool
+fc_conn_flush_blocking(FcEngine *engine, FcConn *conn)
+{
+    struct pollfd poller = {.fd = conn->fd, .events = POLLOUT};
+    uint64_t until = fc_now() + engine->config.write_timeout, now, left = conn->out.size;
+
+    for (;;) {
+        FcFlush result = flush(engine, conn);
+
+        if (result != FC_FLUSH_AGAIN)
+            return result == FC_FLUSH_DONE;
+        now = fc_now();
+        if (conn->out.size < left) {
+            left = conn->out.size;
+            until = now + engine->config.write_timeout;
+        }
+        if (now >= until)
+            return false;
+        poll(&poller, 1, (int)((until - now) / 1000000 + 1));
+    }
+}
+
+/* -- accounts ----------------------------------------------------------------------------------------------------- */
+
+static void
+log_answer(FcEngine *engine, FcConn *conn, int status, const char *fields, size_t fields_len, uint64_t body_len,
+           uint64_t all_len)
+{
+    static const FcRequest nothing = {.content_length = -1};
+    const FcForwarded *forwarded = fc_conn_forwarded(engine, conn);
+    char remote[64];
+    size_t remote_len = fc_conn_client(engine, conn, remote), ignored;
+
+    (void)fc_engine_date(engine, &ignored); /* brings wall_offset_ns up to date */
+    FcLogEntry entry = {
+        .buf = conn->buf != NULL ? conn->buf->data : "",
+        .request = conn->buf != NULL ? &conn->buf->request : &nothing,
+        .remote = remote_len > 0 ? remote : "-",
+        .remote_len = remote_len > 0 ? remote_len : 1,
+        .wall_us = (conn->begun_ns + engine->wall_offset_ns) / 1000,
+        .duration_ns = engine->now - conn->begun_ns,
+        .body_sent = body_len,
+        .bytes_sent = all_len,
+        .status = (uint16_t)status,
+        .https = forwarded != NULL && forwarded->https == 1,
+        .response_fields = fields,
+        .response_fields_len = fields_len,
+        .slot = engine->config.slot,
+        .pid = (int32_t)fc_load(&engine->line->pid),
+    };
+    if (!fc_accesslog_append(engine->log, &entry))
+        fc_store(&engine->line->log_dropped, fc_accesslog_dropped(engine->log));
+}
+
+void
+fc_conn_account(FcEngine *engine, FcConn *conn, int status, const char *fields, size_t fields_len, uint64_t body_len,
+                uint64_t all_len)
+{
+    FcLine *line = engine->line;
+    unsigned class = status >= 100 && status < 600 ? (unsigned)status / 100 : FC_CLASS_ABORTED;
+    uint64_t took;
+
+    engine->now = fc_now();
+    took = engine->now - conn->begun_ns;
+    fc_add(&line->requests[class], 1);
+    fc_add(&line->duration[fc_bucket(took)], 1);
+    fc_add(&line->duration_ns, took);
+    if (engine->log != NULL)
+        log_answer(engine, conn, status, fields, fields_len, body_len, all_len);
+}
+
+/* -- how it ends -------------------------------------------------------------------------------------------------- */
+
+/* Our side is done, the client may still be sending: a plain close would answer its bytes with a reset, which can
+ * destroy our answer before it is read. */
+static void
+linger(FcEngine *engine, FcConn *conn)
+{
+    if (shutdown(conn->fd, SHUT_WR) < 0) {
+        fc_conn_close(engine, conn);
+        return;
+    }
+    fc_body_clear(&conn->body);
+    fc_buf_return(engine, conn->buf);
+    conn->buf = NULL;
+    conn->state = FC_CONN_LINGER;
+    fc_timer_set(&engine->timers, &conn->timer, engine->now + FC_LINGER_NS);
+    fc_conn_watch(engine, conn, false);
+    fc_conn_discard(engine, conn);
+}
+
+FcLook
+fc_conn_discard(FcEngine *engine, FcConn *conn)
+{
+    /* Bounded for fairness; what is left is read at the next look. */
+    for (int i = 0; i < 4; i++) {
+        ssize_t n = recv(conn->fd, engine->scratch, FC_SCRATCH_SIZE, 0);
+
+        if (n > 0)
+            continue;
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) {
+            conn->readable = false;
+            return FC_LOOK_WAIT;
+        }
+        fc_conn_close(engine, conn);
+        return FC_LOOK_GONE;
+    }
+    fc_conn_queue(engine, conn);
+    return FC_LOOK_WAIT;
+}
+
+void
+fc_conn_finish(FcEngine *engine, FcConn *conn)
+{
+    FcBuf *buf = conn->buf;
+    bool unread = !fc_conn_body_complete(conn) || conn->readable || (buf != NULL && buf->len > conn->request_end);
+    uint32_t rest = buf != NULL ? buf->len - conn->request_end : 0;
+
+    conn->wants = 0;
+    conn->keep_alive = conn->keep_alive && fc_conn_body_complete(conn);
+    conn->served++;
+    conn->hops = 0;
+    conn->head_sent = false;
+    if (!conn->keep_alive) {
+        if (unread)
+            linger(engine, conn);
+        else
+            fc_conn_close(engine, conn);
+        return;
+    }
+    fc_body_clear(&conn->body);
+    conn->state = FC_CONN_IDLE;
+    if (rest > 0) {
+        memmove(buf->data, buf->data + conn->request_end, rest);
+        buf->len = rest;
+        buf->resolved = false;
+        fc_request_init(&buf->request);
+        fc_timer_set(&engine->timers, &conn->timer, engine->now + engine->config.header_timeout);
+        fc_conn_queue(engine, conn);
+        return;
+    }
+    if (conn->readable || conn->hung_up) {
+        fc_buf_return(engine, buf);
+        conn->buf = NULL;
+        fc_conn_queue(engine, conn);
+        return;
+    }
+    fc_conn_idle(engine, conn);
+}
+
+void
+fc_conn_checkin(FcEngine *engine, FcConn *conn)
+{
+    if (fc_output_empty(&conn->out)) {
+        fc_conn_finish(engine, conn);
+        return;
+    }
+    conn->state = FC_CONN_FLUSH;
+    fc_timer_set(&engine->timers, &conn->timer, engine->now + engine->config.write_timeout);
+    fc_conn_watch(engine, conn, true);
+}
+
+void
+fc_conn_park(FcEngine *engine, FcConn *conn)
+{
+    conn->state = FC_CONN_PARKED;
+    fc_timer_set(&engine->timers, &conn->timer, engine->now + engine->config.write_timeout);
+    fc_conn_watch(engine, conn, true);
+    if (fc_output_empty(&conn->out))
+        fc_conn_queue(engine, conn);
+}
+
+/* The gateway keeps the connection and waits for room. */
+static FcLook
+flush_kept(FcEngine *engine, FcConn *conn)
+{
+    FcFlush result = flush(engine, conn);
+
+    if (result == FC_FLUSH_AGAIN && conn->out.size > FC_LOW_WATER)
+        return FC_LOOK_WAIT;
+    fc_timer_clear(&conn->timer);
+    conn->wants &= (uint8_t)~FC_WANT_ROOM;
+    conn->why = result == FC_FLUSH_BROKEN ? FC_WHY_GONE : FC_WHY_ROOM;
+    return FC_LOOK_OUT;
+}
+
+void
+fc_conn_want(FcEngine *engine, FcConn *conn, uint8_t wants, uint64_t deadline_ns)
+{
+    conn->wants |= wants;
+    fc_conn_watch(engine, conn, (wants & FC_WANT_ROOM) != 0);
+    if (deadline_ns != 0)
+        fc_timer_set(&engine->timers, &conn->timer, deadline_ns);
+}
+
+FcLook
+fc_conn_flush(FcEngine *engine, FcConn *conn)
+{
+    FcFlush result;
+
+    if (conn->state == FC_CONN_OUT)
+        return flush_kept(engine, conn);
+    result = flush(engine, conn);
+    if (result == FC_FLUSH_AGAIN)
+        return FC_LOOK_WAIT;
+    if (conn->state == FC_CONN_PARKED) {
+        fc_timer_clear(&conn->timer);
+        conn->state = FC_CONN_OUT;
+        conn->why = result == FC_FLUSH_DONE ? FC_WHY_ROOM : FC_WHY_GONE;
+        return FC_LOOK_OUT;
+    }
+    if (result == FC_FLUSH_BROKEN) {
+        fc_conn_close(engine, conn);
+        return FC_LOOK_GONE;
+    }
+    fc_conn_finish(engine, conn);
+    return FC_LOOK_WAIT;
+}
+
+void
+fc_conn_abort(FcEngine *engine, FcConn *conn)
+{
+    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+
+    if (conn->head_sent)
+        setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    fc_conn_close(engine, conn);
+}
+
+static const char *
+phrase(int status)
+{
+    switch (status) {
+    case 400:
+        return "Bad Request";
+    case 408:
+        return "Request Timeout";
+    case 413:
+        return "Content Too Large";
+    case 414:
+        return "URI Too Long";
+    case 417:
+        return "Expectation Failed";
+    case 431:
+        return "Request Header Fields Too Large";
+    case 501:
+        return "Not Implemented";
+    case 503:
+        return "Service Unavailable";
+    case 505:
+        return "HTTP Version Not Supported";
+    default:
+        return "Internal Server Error";
+    }
+}
+
+void
+fc_conn_refuse(FcEngine *engine, FcConn *conn, int status)
+{
+    bool head_request = conn->buf != NULL && conn->buf->request.method == FC_METHOD_HEAD;
+    const char *words = phrase(status), *server = engine->config.server;
+    char answer[512], body[64];
+    size_t date_len;
+    const char *date = fc_engine_date(engine, &date_len);
+    int body_len = snprintf(body, sizeof body, "%d %s\n", status, words);
+    int len = snprintf(answer, sizeof answer,
+                       "HTTP/1.1 %d %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n"
+                       "%s%s%s%.*s\r\n%s",
+                       status, words, body_len, server[0] != '\0' ? "Server: " : "", server,
+                       server[0] != '\0' ? "\r\n" : "", (int)date_len, date, head_request ? "" : body);
+    struct iovec vector = {.iov_base = answer, .iov_len = (size_t)len};
+    bool kept;
+
+    conn->keep_alive = false;
+    conn->readable = true; /* assume more is coming, so that the end is a lingering one */
+    fc_add(&engine->line->refused, 1);
+    fc_conn_account(engine, conn, status, NULL, 0, head_request ? 0 : (uint64_t)body_len, (uint64_t)len);
+    if (fc_conn_send(engine, conn, &vector, 1, NULL, &kept) == FC_BROKEN)
+        fc_conn_close(engine, conn);
+    else
+        fc_conn_checkin(engine, conn);
+}

@@ -1,0 +1,31 @@
+/* What the files of the engine ask of each other about one connection. Not for gateways. */
+#ifndef FC_CONNECTION_H
+#define FC_CONNECTION_H
+
+#include "engine.h"
+
+/* What became of a connection that was looked at. */
+typedef enum FcLook {
+    FC_LOOK_OUT,  /* a whole request is there; it is checked out */
+    FC_LOOK_WAIT, /* nothing to do before its next event or deadline */
+    FC_LOOK_GONE, /* closed */
+} FcLook;
+
+/* engine.c */
+void fc_conn_close(FcEngine *engine, FcConn *conn);
+void fc_conn_queue(FcEngine *engine, FcConn *conn);             /* look at it again this turn */
+void fc_conn_watch(FcEngine *engine, FcConn *conn, bool room);  /* have its events reported */
+void fc_conn_count_idle(FcEngine *engine, FcConn *conn, bool idle);
+
+/* connection.c: what comes in */
+FcLook fc_conn_read(FcEngine *engine, FcConn *conn);    /* receive, then parse */
+FcLook fc_conn_advance(FcEngine *engine, FcConn *conn); /* parse what is in the buffer already */
+void fc_conn_idle(FcEngine *engine, FcConn *conn);      /* nothing is in hand: wait for a request */
+void fc_buf_return(FcEngine *engine, FcBuf *buf);       /* NULL is fine */
+
+/* answer.c: what goes out */
+FcLook fc_conn_flush(FcEngine *engine, FcConn *conn);    /* go on sending what is queued */
+FcLook fc_conn_discard(FcEngine *engine, FcConn *conn);  /* lingering: read and forget */
+void fc_conn_finish(FcEngine *engine, FcConn *conn);     /* the answer is in the kernel whole */
+
+#endif

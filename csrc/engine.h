@@ -1,0 +1,311 @@
+/* The HTTP/1.1 engine: connections from accept to close, without Python.
+ *
+ * All state (connection table, ready events, timers, unsent answers) is one FcEngine, owned by whoever holds the engine
+ * token. A gateway (WSGI, ASGI) pulls: fc_engine_next() gives it a connection that is *checked out* (a whole request,
+ * or room to send again), the gateway answers with the fc_answer_* calls, which touch that connection only, and gives
+ * it back with fc_conn_checkin(). While a connection is checked out the engine only notes its events. Nothing the
+ * engine needs stays on a C stack: events that were fetched wait in the engine.
+ *
+ * Knows: sockets, epoll, HTTP framing, deadlines, the scoreboard line, the access log. Must not know: Python, the
+ * interface of the application, who its peers are.
+ */
+#ifndef FC_ENGINE_H
+#define FC_ENGINE_H
+
+#include <netinet/in.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "accesslog.h"
+#include "body.h"
+#include "forwarded.h"
+#include "output.h"
+#include "parser.h"
+#include "scoreboard.h"
+#include "timers.h"
+
+#define FC_EVENTS        256
+#define FC_LISTENERS     64
+#define FC_BUF_SIZE      (16 * 1024)
+#define FC_BUF_POOL      32
+#define FC_SCRATCH_SIZE  (256 * 1024)
+#define FC_LINGER_NS     2000000000ull
+#define FC_LOW_WATER     (16 * 1024)
+#define FC_RING          1024 /* accepted connections on their way from the acceptor; a power of two */
+#define FC_CONNS_A_BLOCK 64
+
+/* A leased read buffer with the head that is parsed in it. Idle connections own none. */
+typedef struct FcBuf {
+    struct FcBuf *next; /* in the pool */
+    uint32_t cap, len;  /* bytes there is room for, bytes received */
+    bool resolved;      /* forwarded is filled in for the request in hand */
+    FcForwarded forwarded;
+    FcRequest request;  /* spans lead into data */
+    char data[];
+} FcBuf;
+
+typedef enum FcConnState {
+    FC_CONN_FREE,
+    FC_CONN_IDLE,   /* no byte of a request received */
+    FC_CONN_HEAD,   /* part of a head received */
+    FC_CONN_BODY,   /* head complete, body being received before the call */
+    FC_CONN_OUT,    /* checked out to the gateway */
+    FC_CONN_PARKED, /* the gateway waits for room to send */
+    FC_CONN_FLUSH,  /* answer complete, unsent bytes left */
+    FC_CONN_LINGER, /* our side shut, reading what the client still sends */
+} FcConnState;
+
+/* Why fc_engine_next() gave a connection out. */
+typedef enum FcWhy {
+    FC_WHY_REQUEST, /* a whole request is there */
+    FC_WHY_ROOM,    /* what a parked answer had queued is sent: go on */
+    FC_WHY_GONE,    /* a parked answer cannot go on: the client left or did not read in time; clean up */
+    FC_WHY_BODY,    /* bytes of a streamed body may be there */
+} FcWhy;
+
+/* What a gateway that keeps a connection checked out waits for; bits of FcConn.wants. */
+enum {
+    FC_WANT_BODY = 1, /* FC_WHY_BODY when something can be received */
+    FC_WANT_GONE = 2, /* FC_WHY_GONE when the client has closed its side */
+    FC_WANT_ROOM = 4, /* FC_WHY_ROOM when the queue has gone down to FC_LOW_WATER */
+};
+
+typedef struct FcPeer {
+    uint8_t len; /* 0: no address (unix) */
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    };
+} FcPeer;
+
+typedef struct FcConn {
+    FcTimer timer;
+    int fd;
+    uint32_t index, generation; /* epoll data: index in the low half, generation in the high */
+    uint8_t state;              /* FcConnState */
+    uint8_t why;                /* FcWhy, while checked out */
+    uint8_t listener;
+    uint8_t hops;
+    bool registered; /* in the epoll set */
+    bool wants_room; /* registered for EPOLLOUT, too */
+    bool queued;     /* in the ready queue */
+    bool readable;   /* an edge came that has not been read to its end */
+    bool hung_up;    /* RDHUP, HUP or ERR seen */
+    uint8_t wants;   /* FC_WANT_*, while checked out */
+    bool keep_alive; /* of the request in hand, until the answer says otherwise */
+    bool counted_idle;
+    bool head_sent;  /* some byte of the answer went out or is queued */
+    uint32_t served;
+    uint32_t body_at;       /* where the body begins in the buffer */
+    uint32_t request_end;   /* where the request in hand ends in the buffer; after it: pipelined bytes */
+    uint64_t accepted_ns;
+    uint64_t begun_ns;      /* when the request in hand was complete and given out */
+    uint64_t body_begun_ns;
+    uint64_t answered;      /* bytes of the present answer so far, sent or queued */
+    uint64_t answered_body;
+    struct FcConn *next;    /* ready queue, free list */
+    FcBuf *buf;             /* leased; NULL when idle */
+    FcBody body;
+    FcChunked chunked;
+    FcOutput out;
+    void *gateway; /* what the gateway keeps while the connection is parked; NULL otherwise */
+    FcPeer peer;
+} FcConn;
+
+/* A connection on its way from the acceptor thread to the engine. */
+typedef struct FcAccepted {
+    int fd;
+    uint8_t listener;
+    FcPeer peer;
+} FcAccepted;
+
+/* Bounded single-producer single-consumer queue. head is the consumer's, tail the producer's: each is written by one
+ * side with release and read by the other with acquire, so that an entry is seen whole. */
+typedef struct FcRing {
+    _Atomic uint32_t head, tail;
+    _Atomic bool asleep; /* the consumer wants a wake-up for the next entry */
+    FcAccepted entries[FC_RING];
+} FcRing;
+
+typedef struct FcListener {
+    int fd; /* borrowed: the worker's own descriptor, not closed here */
+    bool tcp;
+    bool polled;
+} FcListener;
+
+/* Times in ns, sizes in bytes. */
+typedef struct FcConfig {
+    FcLimits limits;
+    uint64_t body_limit;  /* 0: none */
+    uint64_t body_buffer; /* kept in memory up to this, then in a temporary file */
+    uint64_t header_timeout, body_timeout, keep_alive, write_timeout;
+    uint64_t body_min_rate; /* bytes a second beyond body_timeout */
+    uint32_t keep_alive_requests; /* 0: no limit */
+    uint32_t slot, generation;
+    uint8_t accept_burst;
+    bool stream_body; /* give a request out with its head; its body is received on demand */
+    bool nested;      /* the epoll set is watched by another loop: accept by a thread, deadlines by a timerfd */
+    char server[64]; /* value of the Server field; empty: none */
+} FcConfig;
+
+typedef struct FcEngine {
+    _Atomic uint32_t token; /* 0: free; else who holds it */
+    FcConfig config;
+    int epoll, wake;
+    int alarm;             /* timerfd of a nested engine, else -1 */
+    uint64_t alarm_at;     /* when it is set to ring; 0: not set */
+    FcRing *ring;          /* of a nested engine */
+    uint64_t now; /* CLOCK_MONOTONIC of the present turn */
+    FcLine *line; /* borrowed: this worker's seat */
+    FcTimers timers;
+    FcListener listeners[FC_LISTENERS];
+    unsigned n_listeners;
+    struct epoll_event events[FC_EVENTS]; /* fetched, not yet looked at: [event_at, event_end) */
+    unsigned event_at, event_end;
+    unsigned accept_left; /* of the present burst */
+    int accept_from;      /* listener of the present burst, -1: none */
+    FcConn *ready, **ready_tail;
+    FcConn **blocks; /* blocks of FC_CONNS_A_BLOCK connections */
+    unsigned n_blocks, cap_blocks;
+    FcConn *free;
+    FcBuf *pool;
+    unsigned pooled;
+    char *scratch;   /* FC_SCRATCH_SIZE, for bodies that go to a file and for lingering */
+    FcSegment *spent;/* sent segments whose owners the gateway must release */
+    FcAccessLog *log;/* borrowed; NULL: off */
+    const FcTrust *trust; /* borrowed */
+    unsigned open, idle; /* connections */
+    uint64_t accept_pause_until; /* after EMFILE and the like */
+    uint64_t drain_idle_until;   /* draining: idle connections are closed then */
+    _Atomic uint32_t commands;   /* FC_COMMAND_*, set by the monitor */
+    bool draining, listening;
+    uint64_t date_second; /* wall second that the Date line below is for */
+    char date[40];        /* "Date: ...\r\n" */
+    unsigned date_len;
+    uint64_t wall_offset_ns; /* CLOCK_REALTIME - CLOCK_MONOTONIC at the last Date */
+} FcEngine;
+
+enum {
+    FC_COMMAND_DRAIN = 1, /* finish, take no more */
+    FC_COMMAND_NUDGE = 2, /* accept without waiting for an event */
+};
+
+/* Make an engine; 0 or -errno. line is borrowed. */
+int fc_engine_init(FcEngine *engine, const FcConfig *config, FcLine *line);
+void fc_engine_free(FcEngine *engine); /* closes every connection; idempotent */
+int fc_engine_add_listener(FcEngine *engine, int fd);
+/* Begin to accept: puts the listeners into the epoll set. 0 or -errno. */
+int fc_engine_listen(FcEngine *engine);
+/* Set commands and wake the engine; any thread, async-signal-safe. */
+void fc_engine_command(FcEngine *engine, uint32_t commands);
+
+/* Take the engine token if it is free. Never wait for it while holding the GIL. */
+static inline bool
+fc_engine_try_take(FcEngine *engine)
+{
+    uint32_t free_token = 0;
+
+    return atomic_compare_exchange_strong_explicit(&engine->token, &free_token, 1, memory_order_acquire,
+                                                   memory_order_relaxed);
+}
+
+/* Give the token up: before every call into the application, before sleeping, before waiting for the GIL. */
+static inline void
+fc_engine_release(FcEngine *engine)
+{
+    atomic_store_explicit(&engine->token, 0, memory_order_release);
+}
+
+/* The next connection for the gateway, checked out; NULL: nothing is ready, wait. Does not block. */
+FcConn *fc_engine_next(FcEngine *engine);
+/* Fetch events, for at most timeout_ms (0: only what is there; -1: until something comes or a deadline is due).
+ * The number of events, or -errno. Only when fc_engine_next() has returned NULL. */
+int fc_engine_poll(FcEngine *engine, int timeout_ms);
+/* Whether a drain is complete: nothing open that must be finished. */
+bool fc_engine_drained(const FcEngine *engine);
+/* Take the list of segments that were sent and whose owners must be released (by whoever may). */
+FcSegment *fc_engine_spent(FcEngine *engine);
+
+/* A nested engine goes back to its loop: set the alarm for the next deadline. */
+void fc_engine_rest(FcEngine *engine);
+/* Whether events or connections are waiting inside the engine that no poll would report. */
+bool fc_engine_busy(const FcEngine *engine);
+/* From the acceptor thread: hand in an accepted connection. False: no room, the descriptor stays the caller's. */
+bool fc_engine_push(FcEngine *engine, const FcAccepted *accepted);
+
+/* -- one connection, checked out ------------------------------------------------------------------------------ */
+
+/* The request in hand. */
+static inline const FcRequest *
+fc_conn_request(const FcConn *conn)
+{
+    return &conn->buf->request;
+}
+
+/* Receive the rest of a body that waits behind "100 Continue", blocking this thread with the configured deadlines.
+ * FC_HTTP_OK, or why it failed (the connection must then be closed). Sends the interim answer first. */
+FcHttpError fc_conn_fetch_body(FcEngine *engine, FcConn *conn);
+
+typedef enum FcStream {
+    FC_STREAM_DATA, /* *got bytes; *last tells whether the body is complete */
+    FC_STREAM_WAIT, /* nothing there: set FC_WANT_BODY */
+    FC_STREAM_GONE, /* the client left inside its body, or sent a malformed one */
+} FcStream;
+
+/* Receive bytes of a streamed body into to (cap bytes, at least 1), without blocking; sends "100 Continue" first where
+ * the client waits for it. */
+FcStream fc_conn_stream(FcEngine *engine, FcConn *conn, char *to, size_t cap, size_t *got, bool *last);
+/* Whether the whole body was received (or there is none). */
+bool fc_conn_body_complete(const FcConn *conn);
+/* Receive whatever comes, for a connection that no longer speaks HTTP. As fc_conn_stream without an end. */
+FcStream fc_conn_raw(FcEngine *engine, FcConn *conn, char *to, size_t cap, size_t *got);
+/* The gateway keeps the connection and waits: for FC_WANT_* in addition to what it wants already. deadline_ns 0: none. */
+void fc_conn_want(FcEngine *engine, FcConn *conn, uint8_t wants, uint64_t deadline_ns);
+
+typedef enum FcSend {
+    FC_SENT,    /* all of it is in the kernel */
+    FC_QUEUED,  /* some of it waits in the connection */
+    FC_BROKEN,  /* the client is gone */
+} FcSend;
+
+/* Send what the vectors say, after what is queued already. The last vector may belong to owner (an opaque reference
+ * that is returned through fc_engine_spent once it is sent or dropped); *kept says whether it was taken. Other vectors
+ * are copied when they cannot be sent at once. last: these bytes end the answer. */
+FcSend fc_conn_send(FcEngine *engine, FcConn *conn, struct iovec *vectors, int count, void *owner, bool *kept);
+/* Send length bytes of a file from offset. fd is borrowed and must stay open until the answer is finished. */
+FcSend fc_conn_send_file(FcEngine *engine, FcConn *conn, int fd, off_t offset, uint64_t length);
+/* Block until everything queued is sent, with the write deadline. False: the client is gone or too slow. */
+bool fc_conn_flush_blocking(FcEngine *engine, FcConn *conn);
+
+/* Count the answer and write its log line; before the last send. status 0: no whole answer. fields may be NULL. */
+void fc_conn_account(FcEngine *engine, FcConn *conn, int status, const char *fields, size_t fields_len,
+                     uint64_t body_len, uint64_t all_len);
+
+/* Refuse the request in hand with an answer of our own; then check in. */
+void fc_conn_refuse(FcEngine *engine, FcConn *conn, int status);
+
+/* Give the connection back after a whole answer (sent or queued). */
+void fc_conn_checkin(FcEngine *engine, FcConn *conn);
+/* Give it back without a whole answer: cut, so that truncation is visible (RST where bytes went out). */
+void fc_conn_abort(FcEngine *engine, FcConn *conn);
+/* The gateway waits for room to send: comes back with FC_WHY_ROOM or FC_WHY_GONE. conn->gateway must be set. */
+void fc_conn_park(FcEngine *engine, FcConn *conn);
+
+/* Who the client is: what trusted proxies say, else the peer. Text into out (at least 64 bytes); its length, 0 for a
+ * peer without an address. */
+size_t fc_conn_client(FcEngine *engine, FcConn *conn, char *out);
+/* What trusted proxies say of the request in hand, resolved once; NULL: nothing. */
+const FcForwarded *fc_conn_forwarded(FcEngine *engine, FcConn *conn);
+
+/* "Date: ...\r\n" of this second. */
+const char *fc_engine_date(FcEngine *engine, size_t *len);
+
+uint64_t fc_now(void); /* CLOCK_MONOTONIC, ns */
+
+#endif

@@ -1,0 +1,130 @@
+/* Strings that come again and again. See py_gateway.h. */
+#include <arpa/inet.h>
+#include <string.h>
+
+#include "py_gateway.h"
+
+static inline uint64_t
+load64(const char *at)
+{
+    uint64_t word;
+
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+/* Not for adversaries: a collision costs one new str object, nothing else. */
+static inline uint32_t
+hash(const char *bytes, size_t len)
+{
+    const uint64_t k = 0x9e3779b97f4a7c15u;
+    uint64_t h = len * k;
+
+    if (len >= 8) {
+        for (size_t i = 0; i + 8 < len; i += 8)
+            h = (h ^ load64(bytes + i)) * k;
+        h = (h ^ load64(bytes + len - 8)) * k;
+    } else {
+        for (size_t i = 0; i < len; i++)
+            h = (h ^ (unsigned char)bytes[i]) * k;
+    }
+    return (uint32_t)(h >> 40);
+}
+
+PyObject *
+fc_str(FcStrings *strings, const char *bytes, size_t len)
+{
+    PyObject **entry, *text;
+
+    if (len == 0 || len > FC_CACHE_LONG)
+        return PyUnicode_DecodeLatin1(bytes, (Py_ssize_t)len, NULL);
+    entry = &strings->values[hash(bytes, len) % FC_CACHE_SIZE];
+    text = *entry;
+    if (text != NULL && (size_t)PyUnicode_GET_LENGTH(text) == len && memcmp(PyUnicode_DATA(text), bytes, len) == 0) {
+        Py_INCREF(text);
+        return text;
+    }
+    text = PyUnicode_DecodeLatin1(bytes, (Py_ssize_t)len, NULL);
+    if (text != NULL) {
+        Py_INCREF(text);
+        Py_XSETREF(*entry, text);
+    }
+    return text;
+}
+
+/* The bytes of an address; IPv4-mapped ones as IPv4. */
+static const void *
+address_bytes(const FcPeer *peer, uint8_t *len)
+{
+    if (peer->any.sa_family == AF_INET) {
+        *len = 4;
+        return &peer->v4.sin_addr;
+    }
+    if (IN6_IS_ADDR_V4MAPPED(&peer->v6.sin6_addr)) {
+        *len = 4;
+        return peer->v6.sin6_addr.s6_addr + 12;
+    }
+    *len = 16;
+    return &peer->v6.sin6_addr;
+}
+
+PyObject *
+fc_str_address(FcStrings *strings, const FcPeer *peer)
+{
+    char text[INET6_ADDRSTRLEN] = "";
+    uint8_t len;
+    const void *key;
+    uint32_t at;
+
+    if (peer->len == 0)
+        return PyUnicode_FromStringAndSize(NULL, 0);
+    key = address_bytes(peer, &len);
+    at = hash(key, len) % FC_ADDRS;
+    if (strings->addrs[at].text == NULL || strings->addrs[at].len != len ||
+        memcmp(strings->addrs[at].key, key, len) != 0) {
+        PyObject *new;
+
+        inet_ntop(len == 4 ? AF_INET : AF_INET6, key, text, sizeof text);
+        new = PyUnicode_FromString(text);
+        if (new == NULL)
+            return NULL;
+        Py_XSETREF(strings->addrs[at].text, new);
+        strings->addrs[at].len = len;
+        memcpy(strings->addrs[at].key, key, len);
+    }
+    Py_INCREF(strings->addrs[at].text);
+    return strings->addrs[at].text;
+}
+
+PyObject *
+fc_str_port(FcStrings *strings, const FcPeer *peer)
+{
+    uint16_t port;
+    unsigned at;
+
+    if (peer->len == 0)
+        return PyUnicode_FromStringAndSize(NULL, 0);
+    port = ntohs(peer->any.sa_family == AF_INET ? peer->v4.sin_port : peer->v6.sin6_port);
+    at = port % FC_PORTS;
+    if (strings->ports[at].text == NULL || strings->ports[at].port != port) {
+        PyObject *new = PyUnicode_FromFormat("%d", (int)port);
+
+        if (new == NULL)
+            return NULL;
+        Py_XSETREF(strings->ports[at].text, new);
+        strings->ports[at].port = port;
+    }
+    Py_INCREF(strings->ports[at].text);
+    return strings->ports[at].text;
+}
+
+void
+fc_strings_clear(FcStrings *strings)
+{
+    for (unsigned i = 0; i < FC_CACHE_SIZE; i++)
+        Py_CLEAR(strings->values[i]);
+    for (unsigned i = 0; i < FC_ADDRS; i++)
+        Py_CLEAR(strings->addrs[i].text);
+    for (unsigned i = 0; i < FC_PORTS; i++)
+        Py_CLEAR(strings->ports[i].text);
+}

@@ -1,0 +1,29 @@
+"""What a worker is made of: a small frozen value, never the master and never its options' sources."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from forkcluster.options.frozen import Options
+
+Application = Callable[..., object]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """All a worker needs. Descriptors are owned; `application` is None when it must be imported here, by
+    `load`.
+    """
+
+    seat: int
+    epoch: int
+    slot: int
+    generation: int
+    channel: int
+    scoreboard: int
+    inbox: int
+    listeners: tuple[int, ...]
+    options: Options
+    access_log: str | None
+    application: Application | None
+    load: Callable[[], Application]
+    describe_failure: Callable[[BaseException], str]

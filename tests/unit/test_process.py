@@ -1,0 +1,127 @@
+"""The C module about processes, in real child processes."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+
+def run(code, **environment):
+    """Run a program; give what it printed, its error output included."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env={**os.environ, **environment},
+    )
+    return done.stdout + done.stderr
+
+
+def test_worker_of_a_double_fork_belongs_to_the_subreaper():
+    """The worker's parent is the master, not the mold that forked it."""
+    code = """
+import os
+from forkcluster import _process
+_process.set_child_subreaper()
+master = os.getpid()
+mold = os.fork()
+if mold == 0:
+    role, pid = _process.double_fork()
+    if role == _process.ROLE_WORKER:
+        while os.getppid() == mold: pass
+        os._exit(11 if os.getppid() == master else 12)
+    os._exit(0)
+statuses = sorted(os.waitstatus_to_exitcode(os.wait()[1]) for _ in range(2))
+print(statuses)
+"""
+    assert "[0, 11]\n" == run(code)
+
+
+def test_term_at_birth_is_honoured():
+    """A TERM that comes before the worker's first line of Python makes leave_fd readable."""
+    code = """
+import os, select, signal
+from forkcluster import _process
+_process.set_child_subreaper()
+_process.quiet_signals([signal.SIGTERM])
+def after():
+    if os.getpid() != mold:
+        os.kill(os.getpid(), signal.SIGTERM)
+mold = os.getpid()
+os.register_at_fork(after_in_child=after)
+role, pid = _process.double_fork()
+if role == _process.ROLE_WORKER:
+    ready, _, _ = select.select([_process.leave_fd()], [], [], 5)
+    os._exit(21 if ready else 22)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+    assert "21\n" == run(code)
+
+
+def test_signals_for_the_group_do_nothing_in_a_worker():
+    """Ctrl-C and hang-up reach every process of a terminal; a worker obeys its channel."""
+    code = """
+import os, signal
+from forkcluster import _process
+_process.set_child_subreaper()
+role, pid = _process.double_fork()
+if role == _process.ROLE_WORKER:
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1):
+        os.kill(os.getpid(), number)
+    os._exit(31)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+    assert "31\n" == run(code)
+
+
+def test_signal_mask_and_dispositions_do_not_leak_into_programs():
+    """A program the worker's app starts must die of TERM: mask empty, nothing ignored."""
+    code = """
+import os, signal
+from forkcluster import _process
+_process.set_child_subreaper()
+_process.quiet_signals([signal.SIGTERM, signal.SIGINT])
+role, pid = _process.double_fork()
+if role == _process.ROLE_WORKER:
+    os.execv("/bin/sh", ["sh", "-c", "kill -TERM $$; exit 5"])
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+    assert f"{-signal.SIGTERM}\n" == run(code)
+
+
+def test_double_fork_without_room_for_a_process_is_an_error():
+    """EAGAIN of fork(2) is told, and the mold lives on."""
+    if os.getuid() == 0:
+        pytest.skip("RLIMIT_NPROC does not bind root")
+    code = """
+import resource
+from forkcluster import _process
+resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+try:
+    _process.double_fork()
+except OSError as error:
+    print(type(error).__name__)
+"""
+    assert "BlockingIOError\n" == run(code)
+
+
+def test_double_fork_leaves_no_descriptor_and_no_zombie_in_the_mold():
+    """A mold forks thousands of times."""
+    code = """
+import os, resource
+from forkcluster import _process
+before = len(os.listdir("/proc/self/fd"))
+for _ in range(20):
+    role, pid = _process.double_fork()
+    if role == _process.ROLE_WORKER:
+        os._exit(0)
+print(len(os.listdir("/proc/self/fd")) - before)
+try:
+    os.waitpid(-1, os.WNOHANG)
+except ChildProcessError:
+    print("no child")
+"""
+    assert "0\nno child\n" == run(code)
