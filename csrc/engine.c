@@ -417,6 +417,8 @@ obey(FcEngine *engine)
 
     if (commands & FC_COMMAND_DRAIN)
         begin_drain(engine);
+    if (commands & FC_COMMAND_SHED)
+        shed_idle(engine);
     if (commands & FC_COMMAND_NUDGE && engine->listening) {
         /* Adding looks at the queue at once: what an exclusive wake-up has left stranded is found. */
         unpoll_listeners(engine);

@@ -194,6 +194,7 @@ typedef struct FcEngine {
 enum {
     FC_COMMAND_DRAIN = 1, /* finish, take no more */
     FC_COMMAND_NUDGE = 2, /* accept without waiting for an event */
+    FC_COMMAND_SHED = 4,  /* close some idle connections for want of descriptors */
 };
 
 /* Make an engine; 0 or -errno. line is borrowed. */
@@ -236,6 +237,12 @@ FcSegment *fc_engine_spent(FcEngine *engine);
 void fc_engine_rest(FcEngine *engine);
 /* Whether events or connections are waiting inside the engine that no poll would report. */
 bool fc_engine_busy(const FcEngine *engine);
+static inline bool
+fc_engine_has_room(const FcEngine *engine)
+{
+    return atomic_load(&engine->ring->tail) - atomic_load(&engine->ring->head) < FC_RING;
+}
+
 /* From the acceptor thread: hand in an accepted connection. False: no room, the descriptor stays the caller's. */
 bool fc_engine_push(FcEngine *engine, const FcAccepted *accepted);
 
