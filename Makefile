@@ -1,4 +1,4 @@
-# The house in a few lines: `make help` lists them. Every target installs what it needs, from PyPI, into .venv; a
+# The house in a few lines: `make help` lists them. Every target installs what it needs from PyPI into .venv; a
 # machine needs only Python 3.10 to 3.13, gcc and make. `make test PYTHON=python3.13` takes another interpreter.
 
 PYTHON ?= python3

@@ -211,9 +211,11 @@ void
 fc_conn_finish(FcEngine *engine, FcConn *conn)
 {
     FcBuf *buf = conn->buf;
-    bool unread = conn->body.kind == FC_BODY_PENDING || conn->readable || (buf != NULL && buf->len > conn->request_end);
+    bool unread = !fc_conn_body_complete(conn) || conn->readable || (buf != NULL && buf->len > conn->request_end);
     uint32_t rest = buf != NULL ? buf->len - conn->request_end : 0;
 
+    conn->wants = 0;
+    conn->keep_alive = conn->keep_alive && fc_conn_body_complete(conn);
     conn->served++;
     conn->hops = 0;
     conn->head_sent = false;
@@ -266,11 +268,37 @@ fc_conn_park(FcEngine *engine, FcConn *conn)
         fc_conn_queue(engine, conn);
 }
 
-FcLook
-fc_conn_flush(FcEngine *engine, FcConn *conn)
+/* The gateway keeps the connection and waits for room. */
+static FcLook
+flush_kept(FcEngine *engine, FcConn *conn)
 {
     FcFlush result = flush(engine, conn);
 
+    if (result == FC_FLUSH_AGAIN && conn->out.size > FC_LOW_WATER)
+        return FC_LOOK_WAIT;
+    fc_timer_clear(&conn->timer);
+    conn->wants &= (uint8_t)~FC_WANT_ROOM;
+    conn->why = result == FC_FLUSH_BROKEN ? FC_WHY_GONE : FC_WHY_ROOM;
+    return FC_LOOK_OUT;
+}
+
+void
+fc_conn_want(FcEngine *engine, FcConn *conn, uint8_t wants, uint64_t deadline_ns)
+{
+    conn->wants |= wants;
+    fc_conn_watch(engine, conn, (wants & FC_WANT_ROOM) != 0);
+    if (deadline_ns != 0)
+        fc_timer_set(&engine->timers, &conn->timer, deadline_ns);
+}
+
+FcLook
+fc_conn_flush(FcEngine *engine, FcConn *conn)
+{
+    FcFlush result;
+
+    if (conn->state == FC_CONN_OUT)
+        return flush_kept(engine, conn);
+    result = flush(engine, conn);
     if (result == FC_FLUSH_AGAIN)
         return FC_LOOK_WAIT;
     if (conn->state == FC_CONN_PARKED) {

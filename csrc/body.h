@@ -14,6 +14,8 @@ typedef enum FcBodyKind {
     FC_BODY_MEMORY,
     FC_BODY_FILE,
     FC_BODY_PENDING, /* the client waits for "100 Continue": fetched on the first read */
+    FC_BODY_STREAM,  /* received on demand; size counts what was given out */
+    FC_BODY_ENDED,   /* a streamed body was received whole */
 } FcBodyKind;
 
 typedef struct FcBody {

@@ -241,6 +241,12 @@ frame_body(FcEngine *engine, FcConn *conn, FcHttpError *error)
         conn->request_end += (uint32_t)request->content_length;
         return FC_PARSE_DONE;
     }
+    if (engine->config.stream_body) {
+        conn->chunked = (FcChunked){0};
+        conn->body.kind = FC_BODY_STREAM;
+        conn->body_begun_ns = engine->now;
+        return FC_PARSE_DONE;
+    }
     if (request->expect_continue && here == 0 && !request->chunked) {
         conn->body.kind = FC_BODY_PENDING; /* fetched when the application reads */
         return FC_PARSE_DONE;

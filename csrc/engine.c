@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 
 #define DATA_LISTENER 0xffff0000u /* + index, in the low half of epoll data; the high half is 0 */
 #define DATA_WAKE     0xfffffffeu
+#define DATA_ALARM    0xfffffffdu
 
 #define ACCEPT_PAUSE_NS 100000000ull /* after EMFILE and the like */
 #define DRAIN_IDLE_NS   1000000000ull
@@ -80,6 +82,7 @@ conn_new(FcEngine *engine, int fd)
     conn->state = FC_CONN_IDLE;
     conn->hops = 0;
     conn->registered = conn->wants_room = conn->queued = conn->readable = conn->hung_up = false;
+    conn->wants = 0;
     conn->keep_alive = conn->head_sent = conn->counted_idle = false;
     conn->served = 0;
     conn->accepted_ns = engine->now;
@@ -207,7 +210,7 @@ poll_listener(FcEngine *engine, unsigned index)
 int
 fc_engine_listen(FcEngine *engine)
 {
-    for (unsigned i = 0; i < engine->n_listeners; i++) {
+    for (unsigned i = 0; i < engine->n_listeners && !engine->config.nested; i++) {
         int error = poll_listener(engine, i);
 
         if (error < 0)
@@ -291,6 +294,22 @@ accept_one(FcEngine *engine, unsigned index)
 
 /* -- life --------------------------------------------------------------------------------------------------------- */
 
+/* What an engine needs whose set is watched by another loop. */
+static int
+make_nested(FcEngine *engine)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = DATA_ALARM};
+
+    engine->ring = calloc(1, sizeof *engine->ring);
+    if (engine->ring == NULL)
+        return -ENOMEM;
+    atomic_store(&engine->ring->asleep, true);
+    engine->alarm = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    if (engine->alarm < 0 || epoll_ctl(engine->epoll, EPOLL_CTL_ADD, engine->alarm, &event) < 0)
+        return -errno;
+    return 0;
+}
+
 int
 fc_engine_init(FcEngine *engine, const FcConfig *config, FcLine *line)
 {
@@ -300,7 +319,7 @@ fc_engine_init(FcEngine *engine, const FcConfig *config, FcLine *line)
     memset(engine, 0, sizeof *engine);
     engine->config = *config;
     engine->line = line;
-    engine->epoll = engine->wake = engine->accept_from = -1;
+    engine->epoll = engine->wake = engine->alarm = engine->accept_from = -1;
     engine->ready_tail = &engine->ready;
     engine->now = fc_now();
     fc_timers_init(&engine->timers, engine->now);
@@ -310,6 +329,10 @@ fc_engine_init(FcEngine *engine, const FcConfig *config, FcLine *line)
     if (engine->scratch == NULL || engine->epoll < 0 || engine->wake < 0 ||
         epoll_ctl(engine->epoll, EPOLL_CTL_ADD, engine->wake, &event) < 0) {
         error = engine->scratch == NULL ? -ENOMEM : -errno;
+        fc_engine_free(engine);
+        return error;
+    }
+    if (config->nested && (error = make_nested(engine)) < 0) {
         fc_engine_free(engine);
         return error;
     }
@@ -338,7 +361,15 @@ fc_engine_free(FcEngine *engine)
         close(engine->epoll);
     if (engine->wake >= 0)
         close(engine->wake);
-    engine->epoll = engine->wake = -1;
+    if (engine->alarm >= 0)
+        close(engine->alarm);
+    engine->epoll = engine->wake = engine->alarm = -1;
+    while (engine->ring != NULL && atomic_load(&engine->ring->head) != atomic_load(&engine->ring->tail)) {
+        close(engine->ring->entries[atomic_load(&engine->ring->head) % FC_RING].fd);
+        atomic_fetch_add(&engine->ring->head, 1);
+    }
+    free(engine->ring);
+    engine->ring = NULL;
 }
 
 void
@@ -386,6 +417,8 @@ obey(FcEngine *engine)
 
     if (commands & FC_COMMAND_DRAIN)
         begin_drain(engine);
+    if (commands & FC_COMMAND_SHED)
+        shed_idle(engine);
     if (commands & FC_COMMAND_NUDGE && engine->listening) {
         /* Adding looks at the queue at once: what an exclusive wake-up has left stranded is found. */
         unpoll_listeners(engine);
@@ -428,8 +461,12 @@ time_out(FcEngine *engine, FcConn *conn)
     case FC_CONN_FLUSH:
         fc_conn_abort(engine, conn);
         return FC_LOOK_GONE;
-    case FC_CONN_OUT: /* no deadline of ours runs while the gateway has it */
-        return FC_LOOK_WAIT;
+    case FC_CONN_OUT: /* the gateway waits for it; a deadline that is for nothing was cleared */
+        if (conn->wants == 0)
+            return FC_LOOK_WAIT;
+        conn->wants = 0;
+        conn->why = FC_WHY_GONE;
+        return FC_LOOK_OUT;
     case FC_CONN_FREE:
     case FC_CONN_IDLE:
     case FC_CONN_LINGER:
@@ -437,6 +474,29 @@ time_out(FcEngine *engine, FcConn *conn)
     }
     fc_conn_close(engine, conn);
     return FC_LOOK_GONE;
+}
+
+/* A connection that the gateway keeps has events: give it out if they are what it waits for. */
+static FcLook
+look_at_kept(FcEngine *engine, FcConn *conn)
+{
+    if (conn->wants & FC_WANT_ROOM) {
+        FcLook look = fc_conn_flush(engine, conn);
+
+        if (look != FC_LOOK_WAIT)
+            return look;
+    }
+    if (conn->wants & FC_WANT_BODY && (conn->readable || conn->hung_up)) {
+        conn->wants &= (uint8_t)~FC_WANT_BODY;
+        conn->why = FC_WHY_BODY;
+        return FC_LOOK_OUT;
+    }
+    if (conn->wants & FC_WANT_GONE && conn->hung_up) {
+        conn->wants &= (uint8_t)~FC_WANT_GONE;
+        conn->why = FC_WHY_GONE;
+        return FC_LOOK_OUT;
+    }
+    return FC_LOOK_WAIT;
 }
 
 /* Look at a connection that has events, or that was queued. */
@@ -460,6 +520,7 @@ look_at(FcEngine *engine, FcConn *conn)
     case FC_CONN_LINGER:
         return fc_conn_discard(engine, conn);
     case FC_CONN_OUT:
+        return look_at_kept(engine, conn);
     case FC_CONN_FREE:
         break;
     }
@@ -477,6 +538,10 @@ take_event(FcEngine *engine, const struct epoll_event *event)
         obey(engine);
         return NULL;
     }
+    if (generation == 0 && index == DATA_ALARM) {
+        engine->alarm_at = 0; /* fc_engine_next looks at the timers anyway; an edge needs no read */
+        return NULL;
+    }
     if (generation == 0 && index >= DATA_LISTENER) {
         engine->accept_from = (int)(index - DATA_LISTENER);
         engine->accept_left = engine->listening ? engine->config.accept_burst : 0;
@@ -489,9 +554,61 @@ take_event(FcEngine *engine, const struct epoll_event *event)
         conn->hung_up = true;
     if (event->events & EPOLLIN)
         conn->readable = true;
-    if (event->events & EPOLLOUT || conn->state < FC_CONN_OUT || conn->state == FC_CONN_LINGER || conn->hung_up)
+    if (event->events & EPOLLOUT || conn->state < FC_CONN_OUT || conn->state == FC_CONN_LINGER || conn->hung_up ||
+        conn->wants & FC_WANT_BODY)
         return conn;
     return NULL;
+}
+
+/* A connection from the acceptor thread; NULL: none. */
+static FcConn *
+take_accepted(FcEngine *engine)
+{
+    FcRing *ring = engine->ring;
+    uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+    const FcAccepted *accepted = &ring->entries[head % FC_RING];
+    FcConn *conn;
+
+    if (head == atomic_load_explicit(&ring->tail, memory_order_acquire)) {
+        /* Say that we look away, then look once more: whoever pushes after this sees it and wakes us. */
+        atomic_store(&ring->asleep, true);
+        if (head == atomic_load(&ring->tail))
+            return NULL;
+        atomic_store(&ring->asleep, false);
+    }
+    conn = conn_new(engine, accepted->fd);
+    if (conn != NULL) {
+        conn->listener = accepted->listener;
+        conn->peer = accepted->peer;
+        fc_add(&engine->line->accepted, 1);
+    }
+    atomic_store_explicit(&ring->head, head + 1, memory_order_release);
+    return conn != NULL ? conn : take_accepted(engine);
+}
+
+bool
+fc_engine_push(FcEngine *engine, const FcAccepted *accepted)
+{
+    FcRing *ring = engine->ring;
+    uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
+    uint64_t one = 1;
+    ssize_t ignored;
+
+    if (tail - atomic_load_explicit(&ring->head, memory_order_acquire) >= FC_RING)
+        return false;
+    ring->entries[tail % FC_RING] = *accepted;
+    atomic_store(&ring->tail, tail + 1);
+    if (atomic_exchange(&ring->asleep, false)) {
+        ignored = write(engine->wake, &one, sizeof one);
+        (void)ignored;
+    }
+    return true;
+}
+
+bool
+fc_engine_busy(const FcEngine *engine)
+{
+    return engine->event_at < engine->event_end || engine->ready != NULL || engine->accept_left > 0;
 }
 
 /* A connection to look at next: queued, with an event, or new. */
@@ -510,6 +627,8 @@ pick(FcEngine *engine)
             conn = accept_one(engine, (unsigned)engine->accept_from);
             if (conn != NULL)
                 return conn;
+        } else if (engine->ring != NULL && (conn = take_accepted(engine)) != NULL) {
+            return conn;
         } else {
             return pop_ready(engine);
         }
@@ -569,6 +688,22 @@ sleep_ms(FcEngine *engine, int timeout_ms)
     if (timeout_ms >= 0 && ms > (uint64_t)timeout_ms)
         return timeout_ms;
     return ms < 3600000 ? (int)ms : 3600000;
+}
+
+void
+fc_engine_rest(FcEngine *engine)
+{
+    int ms = sleep_ms(engine, -1);
+    uint64_t at = ms < 0 ? 0 : engine->now + (uint64_t)ms * 1000000;
+    struct itimerspec spec = {{0, 0}, {0, 0}};
+
+    /* A deadline that was pushed back costs one early alarm, not a call per request. */
+    if (at == 0 || (engine->alarm_at != 0 && engine->alarm_at <= at))
+        return;
+    engine->alarm_at = at;
+    spec.it_value.tv_sec = (time_t)(at / 1000000000ull);
+    spec.it_value.tv_nsec = (long)(at % 1000000000ull);
+    timerfd_settime(engine->alarm, TFD_TIMER_ABSTIME, &spec, NULL);
 }
 
 int

@@ -35,6 +35,8 @@
 #define FC_BUF_POOL      32
 #define FC_SCRATCH_SIZE  (256 * 1024)
 #define FC_LINGER_NS     2000000000ull
+#define FC_LOW_WATER     (16 * 1024)
+#define FC_RING          1024 /* accepted connections on their way from the acceptor; a power of two */
 #define FC_CONNS_A_BLOCK 64
 
 /* A leased read buffer with the head that is parsed in it. Idle connections own none. */
@@ -63,7 +65,15 @@ typedef enum FcWhy {
     FC_WHY_REQUEST, /* a whole request is there */
     FC_WHY_ROOM,    /* what a parked answer had queued is sent: go on */
     FC_WHY_GONE,    /* a parked answer cannot go on: the client left or did not read in time; clean up */
+    FC_WHY_BODY,    /* bytes of a streamed body may be there */
 } FcWhy;
+
+/* What a gateway that keeps a connection checked out waits for; bits of FcConn.wants. */
+enum {
+    FC_WANT_BODY = 1, /* FC_WHY_BODY when something can be received */
+    FC_WANT_GONE = 2, /* FC_WHY_GONE when the client has closed its side */
+    FC_WANT_ROOM = 4, /* FC_WHY_ROOM when the queue has gone down to FC_LOW_WATER */
+};
 
 typedef struct FcPeer {
     uint8_t len; /* 0: no address (unix) */
@@ -87,6 +97,7 @@ typedef struct FcConn {
     bool queued;     /* in the ready queue */
     bool readable;   /* an edge came that has not been read to its end */
     bool hung_up;    /* RDHUP, HUP or ERR seen */
+    uint8_t wants;   /* FC_WANT_*, while checked out */
     bool keep_alive; /* of the request in hand, until the answer says otherwise */
     bool counted_idle;
     bool head_sent;  /* some byte of the answer went out or is queued */
@@ -107,6 +118,21 @@ typedef struct FcConn {
     FcPeer peer;
 } FcConn;
 
+/* A connection on its way from the acceptor thread to the engine. */
+typedef struct FcAccepted {
+    int fd;
+    uint8_t listener;
+    FcPeer peer;
+} FcAccepted;
+
+/* Bounded single-producer single-consumer queue. head is the consumer's, tail the producer's: each is written by one
+ * side with release and read by the other with acquire, so that an entry is seen whole. */
+typedef struct FcRing {
+    _Atomic uint32_t head, tail;
+    _Atomic bool asleep; /* the consumer wants a wake-up for the next entry */
+    FcAccepted entries[FC_RING];
+} FcRing;
+
 typedef struct FcListener {
     int fd; /* borrowed: the worker's own descriptor, not closed here */
     bool tcp;
@@ -123,6 +149,8 @@ typedef struct FcConfig {
     uint32_t keep_alive_requests; /* 0: no limit */
     uint32_t slot, generation;
     uint8_t accept_burst;
+    bool stream_body; /* give a request out with its head; its body is received on demand */
+    bool nested;      /* the epoll set is watched by another loop: accept by a thread, deadlines by a timerfd */
     char server[64]; /* value of the Server field; empty: none */
 } FcConfig;
 
@@ -130,6 +158,9 @@ typedef struct FcEngine {
     _Atomic uint32_t token; /* 0: free; else who holds it */
     FcConfig config;
     int epoll, wake;
+    int alarm;             /* timerfd of a nested engine, else -1 */
+    uint64_t alarm_at;     /* when it is set to ring; 0: not set */
+    FcRing *ring;          /* of a nested engine */
     uint64_t now; /* CLOCK_MONOTONIC of the present turn */
     FcLine *line; /* borrowed: this worker's seat */
     FcTimers timers;
@@ -163,6 +194,7 @@ typedef struct FcEngine {
 enum {
     FC_COMMAND_DRAIN = 1, /* finish, take no more */
     FC_COMMAND_NUDGE = 2, /* accept without waiting for an event */
+    FC_COMMAND_SHED = 4,  /* close some idle connections for want of descriptors */
 };
 
 /* Make an engine; 0 or -errno. line is borrowed. */
@@ -201,6 +233,19 @@ bool fc_engine_drained(const FcEngine *engine);
 /* Take the list of segments that were sent and whose owners must be released (by whoever may). */
 FcSegment *fc_engine_spent(FcEngine *engine);
 
+/* A nested engine goes back to its loop: set the alarm for the next deadline. */
+void fc_engine_rest(FcEngine *engine);
+/* Whether events or connections are waiting inside the engine that no poll would report. */
+bool fc_engine_busy(const FcEngine *engine);
+static inline bool
+fc_engine_has_room(const FcEngine *engine)
+{
+    return atomic_load(&engine->ring->tail) - atomic_load(&engine->ring->head) < FC_RING;
+}
+
+/* From the acceptor thread: hand in an accepted connection. False: no room, the descriptor stays the caller's. */
+bool fc_engine_push(FcEngine *engine, const FcAccepted *accepted);
+
 /* -- one connection, checked out ------------------------------------------------------------------------------ */
 
 /* The request in hand. */
@@ -213,6 +258,22 @@ fc_conn_request(const FcConn *conn)
 /* Receive the rest of a body that waits behind "100 Continue", blocking this thread with the configured deadlines.
  * FC_HTTP_OK, or why it failed (the connection must then be closed). Sends the interim answer first. */
 FcHttpError fc_conn_fetch_body(FcEngine *engine, FcConn *conn);
+
+typedef enum FcStream {
+    FC_STREAM_DATA, /* *got bytes; *last tells whether the body is complete */
+    FC_STREAM_WAIT, /* nothing there: set FC_WANT_BODY */
+    FC_STREAM_GONE, /* the client left inside its body, or sent a malformed one */
+} FcStream;
+
+/* Receive bytes of a streamed body into to (cap bytes, at least 1), without blocking; sends "100 Continue" first where
+ * the client waits for it. */
+FcStream fc_conn_stream(FcEngine *engine, FcConn *conn, char *to, size_t cap, size_t *got, bool *last);
+/* Whether the whole body was received (or there is none). */
+bool fc_conn_body_complete(const FcConn *conn);
+/* Receive whatever comes, for a connection that no longer speaks HTTP. As fc_conn_stream without an end. */
+FcStream fc_conn_raw(FcEngine *engine, FcConn *conn, char *to, size_t cap, size_t *got);
+/* The gateway keeps the connection and waits: for FC_WANT_* in addition to what it wants already. deadline_ns 0: none. */
+void fc_conn_want(FcEngine *engine, FcConn *conn, uint8_t wants, uint64_t deadline_ns);
 
 typedef enum FcSend {
     FC_SENT,    /* all of it is in the kernel */

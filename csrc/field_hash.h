@@ -7,7 +7,8 @@
 /* clang-format off */
 /* The slot of a name; the three bytes are in lower case. */
 #define FC_FIELD_SLOT(first, late, last, len) \
-    (((first) * 2610u + (late) * 3448u + (last) * 7707u + (unsigned)(len) * 63114u) >> 8 & 255u)
+    (((first) * 2610u + (late) * 3448u + \
+      (last) * 7707u + (unsigned)(len) * 63114u) >> 8 & 255u)
 
 static const unsigned char fc_field_slots[256] = {
     [0] = FC_FIELD_REFERER,

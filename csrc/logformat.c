@@ -48,25 +48,10 @@ find_atom(const AtomName *names, const char *text, size_t len, FcAtom *atom)
     return false;
 }
 
-static FcFieldId
-find_field(const char *name, size_t len)
-{
-    static const char *const names[FC_FIELD_COUNT] = {
-#define X(id, text) [FC_FIELD_##id] = text,
-        FC_FIELD_LIST(X)
-#undef X
-    };
-
-    for (unsigned id = 1; id < FC_FIELD_COUNT; id++)
-        if (strlen(names[id]) == len && strncasecmp(names[id], name, len) == 0)
-            return (FcFieldId)id;
-    return FC_FIELD_UNKNOWN;
-}
-
 static void
 add(FcLogFormat *format, FcAtom atom, const char *text, size_t len)
 {
-    FcFieldId field = atom == FC_ATOM_FIELD_IN ? find_field(text, len) : FC_FIELD_UNKNOWN;
+    FcFieldId field = atom == FC_ATOM_FIELD_IN ? fc_field_id(text, len) : FC_FIELD_UNKNOWN;
 
     format->operations[format->count++] =
         (FcOperation){.atom = atom, .field = field, .text = text, .len = len};

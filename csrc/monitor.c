@@ -2,11 +2,11 @@
 #include "monitor.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -14,11 +14,18 @@
 
 #define DESCRIPTORS 16
 #define LOG_FLUSH_MS 200
+#define ACCEPT_BURST 4           /* connections taken at one wake-up: the others are for our peers */
+#define ACCEPT_RETRY_NS 20000000 /* after a full ring or a lack of descriptors */
+
+enum { DATA_WAKE = -1, DATA_CHANNEL = -2 }; /* epoll data; else the index of a listener */
 
 struct FcMonitor {
     pthread_mutex_t lock; /* of engine */
     FcEngine *engine;     /* NULL: detached */
-    int channel, wake;
+    int epoll, channel, wake;
+    _Atomic bool accept_wanted;
+    bool accepting;
+    uint64_t accept_at; /* paused until then; 0: not paused */
     uint32_t seat, epoch;
     uint64_t exit_at; /* CLOCK_MONOTONIC ns; 0: no deadline */
     bool orphan;
@@ -46,6 +53,86 @@ command(FcMonitor *monitor, uint32_t commands)
     pthread_mutex_unlock(&monitor->lock);
 }
 
+/* -- accepting for a nested engine -------------------------------------------------------------------------------- */
+
+static void
+poll_listeners(FcMonitor *monitor, bool poll)
+{
+    pthread_mutex_lock(&monitor->lock);
+    for (unsigned i = 0; monitor->engine != NULL && i < monitor->engine->n_listeners; i++) {
+        struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.u64 = i};
+
+        epoll_ctl(monitor->epoll, poll ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, monitor->engine->listeners[i].fd, &event);
+    }
+    monitor->accepting = poll;
+    pthread_mutex_unlock(&monitor->lock);
+}
+
+static void
+stop_accepting(FcMonitor *monitor)
+{
+    monitor->accept_at = 0;
+    atomic_store(&monitor->accept_wanted, false);
+    if (monitor->accepting)
+        poll_listeners(monitor, false);
+}
+
+static void
+pause_accepting(FcMonitor *monitor)
+{
+    poll_listeners(monitor, false);
+    monitor->accept_at = fc_now() + ACCEPT_RETRY_NS;
+}
+
+/* One connection from the listener to the engine. False: no more for now. */
+static bool
+accept_one(FcMonitor *monitor, FcEngine *engine, uint8_t index, bool *pause)
+{
+    struct sockaddr_storage addr;
+    socklen_t len = sizeof addr;
+    FcAccepted accepted = {.listener = index};
+
+    do {
+        accepted.fd = accept4(engine->listeners[index].fd, (struct sockaddr *)&addr, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    } while (accepted.fd < 0 && (errno == EINTR || errno == ECONNABORTED));
+    if (accepted.fd < 0) {
+        *pause = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
+        if (*pause) {
+            atomic_fetch_add_explicit(&engine->line->accept_errors, 1, memory_order_relaxed);
+            fc_engine_command(engine, FC_COMMAND_SHED);
+        }
+        return false;
+    }
+    if (engine->listeners[index].tcp && len <= sizeof accepted.peer.v6) {
+        accepted.peer.len = (uint8_t)len;
+        memcpy(&accepted.peer.any, &addr, len);
+    }
+    if (fc_engine_push(engine, &accepted))
+        return true;
+    close(accepted.fd); /* the caller looks for room before it accepts: not reached */
+    *pause = true;
+    return false;
+}
+
+static void
+accept_some(FcMonitor *monitor, uint8_t index)
+{
+    bool pause = false;
+
+    pthread_mutex_lock(&monitor->lock);
+    for (int i = 0; i < ACCEPT_BURST && monitor->engine != NULL; i++) {
+        if (!fc_engine_has_room(monitor->engine)) {
+            pause = true;
+            break;
+        }
+        if (!accept_one(monitor, monitor->engine, index, &pause))
+            break;
+    }
+    pthread_mutex_unlock(&monitor->lock);
+    if (pause)
+        pause_accepting(monitor);
+}
+
 static void
 reopen_log(FcMonitor *monitor, int *fd)
 {
@@ -64,6 +151,7 @@ obey(FcMonitor *monitor, const FcHead *head, int *fds, int n_fds)
     case FC_KIND_RETIRE:
         if (head->deadline_ns != 0)
             monitor->exit_at = head->deadline_ns;
+        stop_accepting(monitor);
         command(monitor, FC_COMMAND_DRAIN);
         break;
     case FC_KIND_QUIT:
@@ -141,7 +229,34 @@ become_orphan(FcMonitor *monitor)
     monitor->orphan = true;
     if (monitor->exit_at == 0 || monitor->exit_at > at)
         monitor->exit_at = at;
+    epoll_ctl(monitor->epoll, EPOLL_CTL_DEL, monitor->channel, NULL);
+    stop_accepting(monitor);
     command(monitor, FC_COMMAND_DRAIN);
+}
+
+/* How long to sleep, in ms; -1: until something happens. */
+static int
+sleep_ms(const FcMonitor *monitor, uint64_t now)
+{
+    uint64_t until = monitor->exit_at;
+
+    if (monitor->accept_at != 0 && (until == 0 || monitor->accept_at < until))
+        until = monitor->accept_at;
+    if (until == 0)
+        return -1;
+    return until > now ? (int)((until - now) / 1000000 + 1) : 0;
+}
+
+static void
+on_wake(FcMonitor *monitor)
+{
+    uint64_t woken;
+    ssize_t ignored = read(monitor->wake, &woken, sizeof woken);
+
+    (void)ignored;
+    send_leave(monitor);
+    if (atomic_load(&monitor->accept_wanted) && !monitor->accepting && monitor->accept_at == 0)
+        poll_listeners(monitor, true);
 }
 
 static void *
@@ -150,23 +265,33 @@ run(void *arg)
     FcMonitor *monitor = arg;
 
     for (;;) {
-        struct pollfd pollers[2] = {{.fd = monitor->wake, .events = POLLIN},
-                                    {.fd = monitor->orphan ? -1 : monitor->channel, .events = POLLIN}};
-        uint64_t now = fc_now(), woken;
-        int timeout = -1;
+        struct epoll_event event;
+        uint64_t now = fc_now();
 
         if (monitor->exit_at != 0 && now >= monitor->exit_at)
             leave_at_once(monitor, monitor->orphan ? 0 : 1);
-        if (monitor->exit_at != 0)
-            timeout = (int)((monitor->exit_at - now) / 1000000 + 1);
-        if (poll(pollers, 2, timeout) <= 0)
+        if (monitor->accept_at != 0 && now >= monitor->accept_at) {
+            monitor->accept_at = 0;
+            poll_listeners(monitor, true);
+        }
+        if (epoll_wait(monitor->epoll, &event, 1, sleep_ms(monitor, now)) <= 0)
             continue;
-        if (pollers[0].revents != 0 && read(monitor->wake, &woken, sizeof woken) > 0)
-            send_leave(monitor);
-        if (pollers[1].revents != 0 && !receive(monitor))
+        if ((int64_t)event.data.u64 == DATA_WAKE)
+            on_wake(monitor);
+        else if ((int64_t)event.data.u64 != DATA_CHANNEL)
+            accept_some(monitor, (uint8_t)event.data.u64);
+        else if (!receive(monitor))
             become_orphan(monitor);
     }
     return NULL;
+}
+
+static bool
+watch(FcMonitor *monitor, int fd, int data)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = (uint64_t)(int64_t)data};
+
+    return epoll_ctl(monitor->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
 FcMonitor *
@@ -186,7 +311,9 @@ fc_monitor_start(FcEngine *engine, int channel, uint32_t seat, uint32_t epoch)
     monitor->seat = seat;
     monitor->epoch = epoch;
     monitor->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (monitor->wake < 0) {
+    monitor->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (monitor->wake < 0 || monitor->epoll < 0 || !watch(monitor, monitor->wake, DATA_WAKE) ||
+        (channel >= 0 && !watch(monitor, channel, DATA_CHANNEL))) {
         error = errno;
         goto fail;
     }
@@ -200,12 +327,26 @@ fc_monitor_start(FcEngine *engine, int channel, uint32_t seat, uint32_t epoch)
     pthread_attr_destroy(&attributes);
     if (error == 0)
         return monitor;
-    close(monitor->wake);
 fail:
+    if (monitor->wake >= 0)
+        close(monitor->wake);
+    if (monitor->epoll >= 0)
+        close(monitor->epoll);
     pthread_mutex_destroy(&monitor->lock);
     free(monitor);
     errno = error;
     return NULL;
+}
+
+void
+fc_monitor_accept(FcMonitor *monitor)
+{
+    uint64_t one = 1;
+    ssize_t ignored;
+
+    atomic_store(&monitor->accept_wanted, true);
+    ignored = write(monitor->wake, &one, sizeof one);
+    (void)ignored;
 }
 
 void

@@ -157,7 +157,7 @@ same_names(const char *buf, const FcField *a, const FcField *b)
 {
     const char *one = buf + a->name_at, *two = buf + b->name_at;
 
-    if (a->name_len != b->name_len || b->id != FC_FIELD_UNKNOWN)
+    if (a->name_len != b->name_len)
         return false;
     for (size_t i = 0; i < a->name_len; i++) {
         char x = one[i] >= 'A' && one[i] <= 'Z' ? (char)(one[i] | 0x20) : one[i];

@@ -34,6 +34,8 @@ static const Refusal refusals[] = {
     [FC_HTTP_BODY_TOO_LARGE] = {413, "request body too large"},
     [FC_HTTP_TIMEOUT] = {408, "request not received in time"},
     [FC_HTTP_EXPECT_UNSUPPORTED] = {417, "expectation other than 100-continue"},
+    [FC_HTTP_STORAGE] = {503, "no memory or disk space for the request body"},
+    [FC_HTTP_CUT_SHORT] = {400, "client left inside its request"},
 };
 
 static const Refusal unknown = {500, "unknown refusal"};

@@ -1,4 +1,4 @@
-"""Checks that every relative link of the Markdown pages leads to a file, and every #anchor to a heading of it.
+"""Checks that every relative link of the Markdown pages leads to a file, and every #anchor to a heading.
 
 Links to other hosts are not followed: a check must not depend on the network.
 """

@@ -1,7 +1,7 @@
 """A Flask application: a page, JSON, and a body that is streamed.
 
-    pip install flask
-    forkcluster hello_flask:app --chdir examples -i 0
+pip install flask
+forkcluster hello_flask:app --chdir examples -i 0
 """
 
 import os

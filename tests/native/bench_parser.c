@@ -1,5 +1,10 @@
-/* How much one head costs: `bench_parser hello|browser ROUNDS` prints nanoseconds; the Makefile counts
- * instructions. */
+/* How much one head costs: `bench_parser hello|browser ROUNDS` prints nanoseconds, and
+ * `make -f tests/native/Makefile bench` counts instructions with callgrind.
+ *
+ * gcc 12 -O2, x86-64 with SSE2, fc_parse_head alone: hello (40 bytes, 1 field) 828 instructions, browser (938
+ * bytes, 20 fields) 7,453. Time with fc_request_init on the development machine (AMD EPYC, shared, five runs
+ * each): 35 to 37 ns and 296 to 331 ns.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -38,7 +38,7 @@ def passes():
 
 @pytest.fixture(scope="session", params=["simd", "plain"])
 def parser_run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Compile parser_run.c with the address and undefined-behaviour sanitizers, with and without SSE2 scanning."""
+    """Compile parser_run.c with address and undefined-behaviour sanitizers, with and without SSE2."""
     program = tmp_path_factory.mktemp("native") / f"parser_run_{request.param}"
     sources = [str(CSRC / f"{name}.c") for name in PARSER]
     sources += [str(HERE / "drive.c"), str(HERE / "parser_run.c")]

@@ -41,7 +41,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is said of a byte string: the requests in it, and how it ends ("", "refused 400 X", "incomplete head")."""
+    """What is said of a byte string: the requests in it, and how it ends ("", "refused 400 X" ...)."""
 
     requests: tuple[Request, ...]
     ends: str
@@ -77,7 +77,9 @@ def expand(text: str) -> str:
 
 def read_request(table: dict[str, Any]) -> Request:
     """Make a Request of its table, filling in what is not said."""
-    texts = {key: expand(value) if isinstance(value, str) else value for key, value in table.items()}
+    texts: dict[str, Any] = {
+        key: expand(value) if isinstance(value, str) else value for key, value in table.items()
+    }
     pairs = [(name, expand(value)) for name, value in texts.pop("fields", [["Host", "a"]])]
     times, name, value = texts.pop("fields_repeated", (0, "", ""))
     pairs += [(name, value)] * times
@@ -122,7 +124,7 @@ def encode(case: Case, seed: int) -> bytes:
 
 
 def write_seeds(folder: Path) -> None:
-    """Write every case's bytes as a file, a seed for the fuzzer: behind a byte for the limits, the usual ones."""
+    """Write every case as a seed for the fuzzer: a byte that chooses the usual limits, and its bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, case in enumerate(read_corpus().values()):
         (folder / f"{number:04}").write_bytes(b"\0" + case.data)

@@ -2,8 +2,9 @@
  *
  * A case is a line "LEN REQUEST_LINE FIELD HEAD FIELDS SEED" (limits as in FcLimits) and LEN raw bytes. SEED
  * 0: all bytes arrive at once; 1: one by one; else in random runs of that seed. The verdict is that of
- * drive.h, up to "end". With the argument "names": print every known field instead: name, id, the ids found
- * for three spellings, and how many impostors are taken for it or another.
+ * drive.h, up to "end". With the argument "names" it prints every known field instead: name, id, the ids
+ * found for three spellings, and how many impostors are taken for it or another; with "refusals N" status and
+ * reason of the first N errors.
  */
 #include <ctype.h>
 #include <inttypes.h>
@@ -48,6 +49,14 @@ print_names(void)
     return 0;
 }
 
+static int
+print_refusals(unsigned count)
+{
+    for (unsigned error = 0; error < count; error++)
+        printf("%d %s\n", fc_http_status((FcHttpError)error), fc_http_reason((FcHttpError)error));
+    return 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -57,6 +66,8 @@ main(int argc, char **argv)
 
     if (argc == 2 && strcmp(argv[1], "names") == 0)
         return print_names();
+    if (argc == 3 && strcmp(argv[1], "refusals") == 0)
+        return print_refusals((unsigned)atoi(argv[2]));
     while (scanf("%zu %" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu64, &len, &limits.request_line,
                  &limits.field, &limits.head, &limits.fields, &seed) == 6) {
         char *data = malloc(len + 1);

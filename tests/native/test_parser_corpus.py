@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import zlib
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from corpus import Request, Verdict, encode, read_corpus
 from field_hash import CSRC, read_names, render
+
+from corpus import Request, Verdict, encode, read_corpus
 
 CASES = read_corpus()
 METHODS = ("", "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT")
 WHOLE, BYTEWISE = 0, 1
 RANDOM_RUNS = 4
+OF_THE_CONNECTION = {"OK", "BODY_TOO_LARGE", "TIMEOUT", "STORAGE", "CUT_SHORT"}
 TEXTS = ("method", "target", "path", "query", "authority", "body")
 
 Verdicts = dict[tuple[str, int], Verdict]
@@ -65,6 +68,14 @@ def parse_verdict(text: str) -> Verdict:
     return Verdict(requests, *(endings or [""]))
 
 
+def read_errors() -> list[tuple[str, str]]:
+    """Return (name, status in its comment) of FcHttpError, in the order of the enumeration."""
+    text = (CSRC / "parser.h").read_text(encoding="utf-8")
+    body = text.partition("typedef enum FcHttpError {")[2].partition("}")[0]
+    found = re.findall(r"FC_HTTP_(\w+),(?: */\* (\d{3}))?", body)
+    return [(name, status or "200") for name, status in found]
+
+
 @pytest.fixture(scope="module")
 def verdicts(parser_run: Path) -> Verdicts:
     """Run every case in every way in one process."""
@@ -87,23 +98,34 @@ def test_corpus_is_broad() -> None:
     """There are at least 200 cases, and no clause has more than five."""
     clauses = Counter(case.clause for case in CASES.values())
     assert len(CASES) >= 200
-    assert {} == {clause: count for clause, count in clauses.items() if count > 5}
+    crowded = [clause for clause, count in clauses.items() if count > 5]
+    assert not crowded
+
+
+def test_every_refusal_has_the_status_that_its_declaration_names(parser_run: Path) -> None:
+    """fc_http_status() is what the comments of parser.h say, and each refusal has a reason of its own."""
+    errors = read_errors()
+    run = subprocess.run(
+        [str(parser_run), "refusals", str(len(errors))], capture_output=True, check=True, text=True
+    )
+    lines = [line.partition(" ") for line in run.stdout.splitlines()]
+    assert [int(status) for _, status in errors] == [int(status) for status, _, _ in lines]
+    assert len(errors) == len({reason for _, _, reason in lines} - {"unknown refusal"})
 
 
 def test_every_refusal_of_the_parser_is_in_the_corpus() -> None:
     """Each FC_HTTP error but those that only a connection raises is reached by some case."""
-    text = (CSRC / "parser.h").read_text(encoding="utf-8")
-    body = text.partition("typedef enum FcHttpError {")[2].partition("}")[0]
-    named = {line.split(",")[0].strip() for line in body.splitlines() if line.strip()}
-    errors = {name.removeprefix("FC_HTTP_") for name in named} - {"OK", "BODY_TOO_LARGE", "TIMEOUT"}
-    reached = {case.verdict.ends.split()[2] for case in CASES.values() if case.verdict.ends.startswith("refused")}
+    errors = {name for name, _ in read_errors()} - OF_THE_CONNECTION
+    reached = {
+        case.verdict.ends.split()[2] for case in CASES.values() if case.verdict.ends.startswith("refused")
+    }
     assert errors == reached
 
 
 def test_known_field_names_are_found_in_any_case_and_no_others(parser_run: Path) -> None:
     """Every name of the list is found in three spellings; changed in any one byte it is unknown."""
     run = subprocess.run([str(parser_run), "names"], capture_output=True, check=True, text=True)
-    expected = [f"{name} {id} {id} {id} {id} 0" for id, (_, name) in enumerate(read_names(), start=1)]
+    expected = [f"{name} {n} {n} {n} {n} 0" for n, (_, name) in enumerate(read_names(), start=1)]
     assert expected == run.stdout.splitlines()
 
 

@@ -9,8 +9,9 @@ from forkcluster.master import events as on
 
 
 class AnyOrder(RuleBasedStateMachine):
-    """Healthy code under reloads, scaling, crashes and slow processes. `World` itself asserts that no seat has two
-    owners and that no order reaches a process that is not there.
+    """Healthy code under reloads, scaling, crashes and slow processes.
+
+    `World` itself asserts that no seat has two owners and that no order reaches a process that is not there.
     """
 
     def __init__(self) -> None:
@@ -89,7 +90,7 @@ class AnyOrder(RuleBasedStateMachine):
             world.settle()
             world.pass_time(31)
         world.settle()
-        expected = {slot: world.cluster.current for slot in range(world.cluster.target)}
+        expected = dict.fromkeys(range(world.cluster.target), world.cluster.current)
         assert expected == world.generations()
         assert world.cluster.seats.owners() == frozenset(world.alive)
         world.tell(on.StopAsked())

@@ -68,8 +68,13 @@ def test_long_text_is_cut_in_the_middle():
 
 @pytest.mark.parametrize(
     "record",
-    [b"", b"short", HEAD.pack(1, VERSION, 1, 0, 0, 0, 0), HEAD.pack(MAGIC, 9, 1, 0, 0, 0, 0)]
-    + [HEAD.pack(MAGIC, VERSION, 999, 0, 0, 0, 0)],
+    [
+        b"",
+        b"short",
+        HEAD.pack(1, VERSION, 1, 0, 0, 0, 0),
+        HEAD.pack(MAGIC, 9, 1, 0, 0, 0, 0),
+        HEAD.pack(MAGIC, VERSION, 999, 0, 0, 0, 0),
+    ],
     ids=["empty", "short", "magic", "version", "kind"],
 )
 def test_foreign_record_is_refused(record):
@@ -91,7 +96,7 @@ def test_descriptors_arrive_close_on_exec_and_in_order(ends):
 
 def test_full_queue_is_reported_and_does_not_block(ends):
     """A child that never reads must not stop the master."""
-    ours, theirs = ends
+    ours, _ = ends
     results = []
     while not results or results[-1] is Sent.OK:
         results.append(ours.send(Message(Kind.NUDGE, "x" * 1000)))

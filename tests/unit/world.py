@@ -1,4 +1,4 @@
-"""A world for the policy: obeys its actions as molds and workers would, step by step and without any process."""
+"""A world for the policy: obeys its actions as molds and workers would, step by step, without a process."""
 
 from dataclasses import dataclass, field
 

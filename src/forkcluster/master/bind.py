@@ -76,7 +76,7 @@ def _bind_tcp(address: Tcp, spec: BindSpec) -> socket.socket:
         sock.listen(spec.backlog)
     except OSError as error:
         sock.close()
-        raise _refused(address, error) from error
+        raise explain(address, error) from error
     return sock
 
 
@@ -95,7 +95,7 @@ def _resolve(address: Tcp) -> tuple[socket.AddressFamily, tuple[object, ...]]:
     return family, where
 
 
-def _refused(address: Tcp, error: OSError) -> BindError:
+def explain(address: Tcp, error: OSError) -> BindError:
     """What the system said about a TCP address, and what to do about it."""
     what = f"listening on {address}: {error.strerror}"
     if error.errno == errno.EADDRINUSE:

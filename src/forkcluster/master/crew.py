@@ -55,7 +55,6 @@ class Crew:
         self.children = Children(loop)
         self._molds: dict[int, MoldHand] = {}
         self._workers: dict[Ref, WorkerHand] = {}
-        self.interface = ""
         self.reports: dict[int, LoadReport] = {}
 
     def expecting(self) -> bool:
@@ -136,7 +135,8 @@ class Crew:
             self._emit(on.MoldFailed(number, str(error)))
             self.kill_mold(number)
             return
-        self.reports[self._molds[number].order.generation] = report
+        if not self._molds[number].order.bare:
+            self.reports[self._molds[number].order.generation] = report
         self._emit(on.MoldLoaded(number, report.forkable, report.reasons))
 
     def _mold_ended(self, number: int, how: str) -> None:

@@ -9,30 +9,46 @@ import os
 import signal
 import sys
 from collections import deque
+from collections.abc import Sequence
 
 from forkcluster import _process, _scoreboard, log
 from forkcluster.errors import EXIT_INTERNAL, ForkclusterError
 from forkcluster.master import actions as do
 from forkcluster.master import events as on
+from forkcluster.master.bind import BindSpec
 from forkcluster.master.cluster import Cluster
 from forkcluster.master.crew import Crew
 from forkcluster.master.facts import Limits
+from forkcluster.master.listeners import Listener, open_all
 from forkcluster.master.loop import Loop
 from forkcluster.master.pidfile import PidFile
+from forkcluster.master.ready import screen
 from forkcluster.master.release import Release, pin
 from forkcluster.master.reload import Reader
 from forkcluster.master.signals import Signals
-from forkcluster.master.standin import Listeners, bind
 from forkcluster.options import cpus
 from forkcluster.options.frozen import Launch, Options
 from forkcluster.wire.messages import Kind, Message
+from forkcluster.wire.orders import LoadReport
 from forkcluster.wire.title import set_title, title_of
+
+NEED_RESTART = (
+    "name",
+    "bind",
+    "backlog",
+    "socket_mode",
+    "socket_owner",
+    "pid",
+    "log_file",
+    "log_format",
+    "log_level",
+)
 
 
 class Master:
     """One app's master, from bound listeners to exit code."""
 
-    def __init__(self, launch: Launch, listeners: Listeners) -> None:
+    def __init__(self, launch: Launch, listeners: Sequence[Listener]) -> None:
         options = launch.options
         self._loop = Loop()
         self._signals = Signals()
@@ -42,8 +58,9 @@ class Master:
         self._launch = launch
         self._releases = {1: pin(1, sys.executable, launch.request, options)}
         self._cluster = Cluster(count_workers(options), limits_of(options))
+        self._started = self._loop.now()
         board = _scoreboard.create(options.name)
-        self._crew = Crew(self._loop, self._events.append, board, listeners.descriptors())
+        self._crew = Crew(self._loop, self._events.append, board, [each.fd for each in listeners])
         self._reader = Reader(self._crew.children, launch.request)
         self._interrupted = False
 
@@ -105,6 +122,7 @@ class Master:
             self._events.append(on.ConfigurationRefused(generation, result))
             return
         self._releases[generation] = result
+        name_restart_options(self._launch.options, result.options)
         options = result.options
         bare = options.preload == "never"
         self._events.append(on.Configured(generation, count_workers(options), limits_of(options), bare))
@@ -144,15 +162,19 @@ class Master:
 
     def _announce(self) -> None:
         options = self._launch.options
-        report = self._crew.reports.get(1)
-        log.info(
-            "ready",
-            app=options.name,
-            listening=" ".join(self._listeners.names()),
-            workers=len(self._cluster.ready()),
-            interface=report.interface if report else "",
-            pid=os.getpid(),
-        )
+        urls = tuple(listener.url for listener in self._listeners)
+        workers = len(self._cluster.ready())
+        report = self._crew.reports.get(self._cluster.current) or LoadReport()
+        log.info("ready", app=options.name, listening=" ".join(urls), workers=workers, pid=os.getpid())
+        show(screen(options, report, urls, workers, self._loop.now() - self._started))
+
+
+def show(text: str) -> None:
+    """Print to standard output; a terminal that went away is nobody's fault."""
+    try:
+        os.write(1, text.encode("utf-8", "backslashreplace"))
+    except OSError:
+        return
 
 
 def count_workers(options: Options) -> int:
@@ -169,6 +191,13 @@ def limits_of(options: Options) -> Limits:
         observe=options.observe,
         max_surge=options.max_surge,
     )
+
+
+def name_restart_options(now: Options, wanted: Options) -> None:
+    """Log which changed options a reload cannot bring about."""
+    changed = [name for name in NEED_RESTART if getattr(now, name) != getattr(wanted, name)]
+    if changed:
+        log.warning("these options changed and need a restart", options=" ".join(changed))
 
 
 def main(argv: list[str]) -> int:
@@ -197,7 +226,8 @@ def serve(launch: Launch) -> int:
     _process.set_child_subreaper()
     for note in launch.notes:
         log.info(note)
-    listeners = bind(options, directory)
+    spec = BindSpec(directory, options.backlog, options.socket_mode, options.socket_owner, options.reuse)
+    listeners = open_all(options.bind, spec, os.environ)
     pidfile = PidFile(os.path.join(directory, options.pid)) if options.pid else None
     try:
         if pidfile:
@@ -206,4 +236,5 @@ def serve(launch: Launch) -> int:
     finally:
         if pidfile:
             pidfile.remove()
-        listeners.close()
+        for listener in listeners:
+            listener.close()

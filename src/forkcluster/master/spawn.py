@@ -11,6 +11,7 @@ import time
 from forkcluster.master.release import Release, pin_python
 from forkcluster.options.frozen import Request
 from forkcluster.wire.channel import Channel
+from forkcluster.wire.program import command
 from forkcluster.wire.title import title_of
 
 
@@ -18,12 +19,12 @@ def spawn_mold(release: Release, channel: Channel) -> int:
     """Exec a mold of that release with its end of the channel (borrowed); give its pid. Raise OSError."""
     title = title_of("mold", release.options.name, f"g{release.generation}")
     number = str(channel.fileno())
-    command = [release.python, "-m", "forkcluster.mold", number, str(os.getpid()), title]
-    return _spawn(command, release.directory, keep=channel.fileno())
+    arguments = command(release.python, "mold", number, str(os.getpid()), title)
+    return _spawn(arguments, release.directory, keep=channel.fileno())
 
 
-def _spawn(command: list[str], directory: str, *, keep: int) -> int:
-    process = subprocess.Popen(command, cwd=directory, pass_fds=[keep], close_fds=True)
+def _spawn(arguments: list[str], directory: str, *, keep: int) -> int:
+    process = subprocess.Popen(arguments, cwd=directory, pass_fds=[keep], close_fds=True)
     process.returncode = 0  # Children waits for it; a Popen that thinks it is over never will
     return process.pid
 

@@ -14,6 +14,8 @@ from types import TracebackType
 
 import forkcluster
 from forkcluster.errors import ApplicationError, ForkclusterError
+from forkcluster.mold.interface import decide, refuse_unserved
+from forkcluster.mold.target import resolve
 from forkcluster.wire.orders import LoadOrder
 
 OURS = os.path.dirname(os.path.abspath(forkcluster.__file__)) + os.sep
@@ -45,12 +47,11 @@ def prepare(order: LoadOrder) -> None:
 
 def load(order: LoadOrder) -> Loaded:
     """Import the app. Raise ForkclusterError."""
-    import importlib
-
-    module_name, _, attribute = order.options.target.partition(":")
-    module = importlib.import_module(module_name)
-    application = getattr(module, attribute or "application")
-    return Loaded(application, "wsgi", "assumed")
+    options = order.options
+    application = resolve(options.target, factory=options.factory, directory=order.directory)
+    detected = decide(application, options.interface)
+    refuse_unserved(detected)
+    return Loaded(application, detected.interface, detected.reason)
 
 
 def describe_failure(error: BaseException) -> str:

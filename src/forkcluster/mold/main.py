@@ -13,7 +13,7 @@ from typing import NoReturn
 from forkcluster import _process, _scoreboard
 from forkcluster.mold.collector import Collector
 from forkcluster.mold.load import Loaded, describe_failure, load, prepare
-from forkcluster.mold.verdict import judge
+from forkcluster.mold.verdict import judge, open_descriptors
 from forkcluster.wire.channel import Channel, close_all
 from forkcluster.wire.messages import Kind, Message
 from forkcluster.wire.orders import LoadOrder, LoadReport
@@ -61,9 +61,10 @@ class Mold:
         if order.bare:
             self._report(LoadReport())
             return
+        before = open_descriptors()
         with self._collector.loading():
             self._loaded = load(order)
-        reasons = judge()
+        reasons = judge(before)
         forkable = not reasons or order.options.preload == "always"
         self._report(LoadReport(self._loaded.interface, self._loaded.decided, forkable, tuple(reasons)))
 

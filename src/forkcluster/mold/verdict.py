@@ -1,10 +1,144 @@
-"""Whether a loaded app may be forked: what would not survive in a worker, or would be shared by all of them.
+"""Whether a loaded app may be forked: what would be lost in a worker, or shared by all of them.
 
-Judged in a probe fork, since some libraries stop their threads in a fork by themselves (OpenBLAS) and others
-do not (grpc). Stand-in: says yes.
+Told from facts the kernel knows, after one probe fork, since some libraries stop their threads for a fork by
+themselves (OpenBLAS) and others do not (grpc). What counts: threads, stream sockets connected to another
+process, open sqlite files, epoll and io_uring. What does not: descriptors that were open before the import,
+datagram sockets (syslog, statsd), pairs that the process holds both ends of.
 """
 
+import contextlib
+import os
+import select
+import signal
+import socket
+import stat
+import threading
+import time
+import warnings
+from collections.abc import Iterator
 
-def judge() -> list[str]:
-    """Give the reasons why this process must not be forked; none when it may."""
-    return []
+PROBE_TIMEOUT = 5.0
+SQLITE_MAGIC = b"SQLite format 3\0"
+SQLITE_SUFFIXES = (".db", ".sqlite", ".sqlite3", "-wal", "-journal")
+SHARED_KINDS = {"anon_inode:[eventpoll]": "an epoll descriptor", "anon_inode:[io_uring]": "an io_uring"}
+
+
+def open_descriptors() -> frozenset[int]:
+    """Give the descriptors open now."""
+    return frozenset(fd for fd in map(int, os.listdir("/proc/self/fd")) if _link(fd))
+
+
+def judge(before: frozenset[int]) -> list[str]:
+    """Give the reasons why this process must not be forked; none when it may.
+
+    `before`: the descriptors that were open before the app was imported; they are not its doing.
+    """
+    reasons = []
+    if not _probe():
+        reasons.append(f"a probe fork did not end within {PROBE_TIMEOUT:g} s")
+    reasons += _threads()
+    for descriptor in sorted(open_descriptors() - before):
+        reasons += _about(descriptor)
+    return reasons
+
+
+def _probe() -> bool:
+    """Fork a child that ends at once, so that at-fork handlers run; False when it hangs."""
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # 3.12: threads and fork; we are here to judge that
+        pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    pidfd = os.pidfd_open(pid)
+    try:
+        poller = select.poll()
+        poller.register(pidfd, select.POLLIN)
+        ended = bool(poller.poll(PROBE_TIMEOUT * 1000))
+        if not ended:
+            os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    finally:
+        os.close(pidfd)
+    return ended
+
+
+def _threads() -> list[str]:
+    names = _surplus_threads()
+    if not names:
+        return []
+    noun = "a thread" if len(names) == 1 else f"{len(names)} threads"
+    return [f"{noun} ({', '.join(names[:4])}{', ...' if len(names) > 4 else ''})"]
+
+
+def _surplus_threads() -> list[str]:
+    """Name the threads beside ours; one that is on its way out is given a moment."""
+    deadline = time.monotonic() + 0.05
+    while True:
+        own = str(threading.get_native_id())
+        tasks = [task for task in os.listdir("/proc/self/task") if task != own]
+        if not tasks or time.monotonic() > deadline:
+            break
+        select.select([], [], [], 0.005)
+    known = {str(thread.native_id): thread.name for thread in threading.enumerate()}
+    return [known.get(task) or _comm(task) for task in tasks]
+
+
+def _comm(task: str) -> str:
+    try:
+        with open(f"/proc/self/task/{task}/comm", encoding="utf-8", errors="replace") as file:
+            return file.read().strip()
+    except OSError:
+        return task
+
+
+def _about(descriptor: int) -> Iterator[str]:
+    link = _link(descriptor)
+    if link in SHARED_KINDS:
+        yield SHARED_KINDS[link]
+    elif link.startswith("socket:"):
+        yield from _about_socket(descriptor)
+    elif _is_sqlite(descriptor, link):
+        yield f"an open sqlite file ({link})"
+
+
+def _about_socket(descriptor: int) -> Iterator[str]:
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as line:
+        if line.type != socket.SOCK_STREAM:
+            return
+        peer = line.getpeername()
+        if line.family == socket.AF_UNIX:
+            pid = int.from_bytes(line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 4), "little")
+            if pid != os.getpid():
+                yield f"a connection to {peer or f'process {pid}'}"
+        elif peer not in _own_addresses():
+            yield f"a connection to {peer[0]}:{peer[1]}"
+
+
+def _own_addresses() -> set[object]:
+    """Give the local addresses of all our connected sockets: a peer among them is ourselves."""
+    found: set[object] = set()
+    for descriptor in open_descriptors():
+        if _link(descriptor).startswith("socket:"):
+            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as line:
+                line.getpeername()
+                found.add(line.getsockname())
+    return found
+
+
+def _is_sqlite(descriptor: int, path: str) -> bool:
+    """Look through the descriptor itself: opening and closing the file anew would drop sqlite's locks."""
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return False
+        return path.endswith(SQLITE_SUFFIXES) or os.pread(descriptor, 16, 0) == SQLITE_MAGIC
+    except OSError:
+        return False
+
+
+def _link(descriptor: int) -> str:
+    try:
+        return os.readlink(f"/proc/self/fd/{descriptor}")
+    except OSError:
+        return ""

@@ -17,7 +17,7 @@ class Found:
 
 
 def discover(directory: str, environment: Mapping[str, str]) -> Found:
-    """Find the target in `directory`. `environment` is the application's. Raises UsageError: none."""
+    """Find the target in `directory`. `environment` is the application's. Raises UsageError."""
     manage = _read(os.path.join(directory, "manage.py"))
     if manage is not None:
         found = _django(directory, manage, environment)

@@ -16,6 +16,7 @@ from forkcluster.options.frozen import Launch, Options, Pairs, Request
 from forkcluster.options.kinds import Value
 from forkcluster.options.table import BY_NAME, TABLE, Option
 
+LONG_DRAIN = 600.0  # seconds
 RESERVED = frozenset(("FORKCLUSTER_HOME",))
 
 
@@ -47,14 +48,14 @@ def read(request: Request, environment: Mapping[str, str]) -> Reading:
     config = file.load(request.directory, cast("str | None", asked.value) if asked else None)
     settings = {o.name: _setting(o, request, environment, config) for o in TABLE if o.frozen}
     settings["env"] = _environment(settings, request, environment, config)
-    base = os.path.join(request.directory, cast("str | None", settings["chdir"].value) or "")
+    base = _base(request.directory, settings["chdir"])
     settings |= _target_and_name(
         settings, base, {**environment, **dict(cast("Pairs", settings["env"].value))}
     )
     values = {name: setting.value for name, setting in settings.items()}
     options = Options(**{f.name: values[f.name] for f in fields(Options)})  # type: ignore[arg-type]
     _check_together(options, request.directory)
-    return Reading(options, tuple(settings.values()), tuple(_notes(environment)))
+    return Reading(options, tuple(settings.values()), tuple(_notes(environment, options)))
 
 
 def _setting(
@@ -133,6 +134,17 @@ def _environment(
     return Setting(option, tuple(merged.items()), " and ".join(origins) or "default")
 
 
+def _base(directory: str, chdir: Setting) -> str:
+    """The directory the application is loaded in. Raises ConfigurationError if --chdir names none."""
+    base = os.path.join(directory, cast("str | None", chdir.value) or "")
+    if not os.path.isdir(base):
+        raise ConfigurationError(
+            f"chdir is {chdir.value} ({chdir.origin}): no such directory",
+            f"relative paths start in {directory}",
+        )
+    return base
+
+
 def _target_and_name(
     settings: Mapping[str, Setting], base: str, environment: Mapping[str, str]
 ) -> dict[str, Setting]:
@@ -157,16 +169,12 @@ def _check_together(options: Options, directory: str) -> None:
         raise ConfigurationError(
             "header sets Server, which is sent already", "add --no-server-header to send only yours"
         )
-    if options.chdir is not None and not os.path.isdir(os.path.join(directory, options.chdir)):
-        raise ConfigurationError(
-            f"chdir {options.chdir}: no such directory", f"relative paths start in {directory}"
-        )
     if options.log_config is not None:
         logconfig.check(os.path.join(directory, options.log_config))
 
 
-def _notes(environment: Mapping[str, str]) -> list[str]:
-    """Variables that look like ours and are not: often a slip, but orchestrators set such names too."""
+def _notes(environment: Mapping[str, str], options: Options) -> list[str]:
+    """What is allowed and may be a slip: variables that look like ours, milliseconds taken for seconds."""
     known = {option.variable for option in TABLE} | RESERVED
     notes = []
     for name in sorted(environment):
@@ -175,4 +183,9 @@ def _notes(environment: Mapping[str, str]) -> list[str]:
             notes.append(
                 f"the environment variable {name} is no option and is ignored{'; ' + near if near else ''}"
             )
+    if options.drain_timeout >= LONG_DRAIN:
+        notes.append(
+            f"drain_timeout is {options.drain_timeout:g} seconds; "
+            f"PM2's kill_timeout counts milliseconds: those are written {options.drain_timeout:g}ms"
+        )
     return notes

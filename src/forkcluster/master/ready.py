@@ -1,0 +1,51 @@
+"""What the start screen is told: gathers the facts of a cluster that has become ready. Prints nothing."""
+
+import os
+import platform
+
+from forkcluster import __version__
+from forkcluster.master.screen import Facts, render, render_json
+from forkcluster.options import cpus
+from forkcluster.options.frozen import Options
+from forkcluster.wire.orders import LoadReport
+
+COLOURLESS = ("NO_COLOR",)
+
+
+def screen(options: Options, report: LoadReport, urls: tuple[str, ...], workers: int, seconds: float) -> str:
+    """Give the start screen as this standard output should show it: coloured, plain, or one JSON line."""
+    facts = Facts(
+        version=__version__,
+        name=options.name,
+        target=options.target,
+        interface=report.interface.upper(),
+        interface_reason=report.decided,
+        urls=urls,
+        workers=workers,
+        workers_words=cpus.workers(options.instances, cpus.observe()).words,
+        preload=_preload(options.preload, report),
+        python=platform.python_version(),
+        pid=os.getpid(),
+        seconds=seconds,
+        pid_file=options.pid,
+    )
+    if options.log_format == "json":
+        return render_json(facts)
+    return render(facts, colour=_coloured())
+
+
+def _preload(wanted: str, report: LoadReport) -> str:
+    if wanted == "never":
+        return "no, as asked for: every worker imports the application"
+    if report.reasons and wanted == "auto":
+        return f"no: {'; '.join(report.reasons)}; every worker imports the application"
+    if report.reasons:
+        return f"yes, as asked for, though not safe: {'; '.join(report.reasons)}"
+    return "loaded once, workers forked from it"
+
+
+def _coloured() -> bool:
+    try:
+        return os.isatty(1) and not any(os.environ.get(name) for name in COLOURLESS)
+    except OSError:
+        return False

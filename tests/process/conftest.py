@@ -1,0 +1,20 @@
+"""Every test here runs the real command; what it printed is shown when the test fails."""
+
+import pytest
+from harness import Server
+
+
+@pytest.fixture
+def server(tmp_path):
+    """Make servers in the test's directory; nothing of them is left afterwards."""
+    made = []
+
+    def make(**settings):
+        made.append(Server(tmp_path, **settings).write_app("one"))
+        return made[-1]
+
+    yield make
+    for each in made:
+        if hasattr(each, "process"):
+            each.clean_up()
+            print(each.output)

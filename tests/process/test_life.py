@@ -1,0 +1,173 @@
+"""Boot, death and stop of a real cluster."""
+
+import json
+import os
+import signal
+
+import pytest
+from harness import processes, until
+
+from forkcluster.errors import EXIT_APPLICATION
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_boot_serves_with_the_workers_asked_for(server, workers):
+    """The smallest promise: it answers, with as many workers as asked for."""
+    each = server(workers=workers).boot()
+    assert "one" == json.loads(each.get()[1])["version"]
+    assert workers == len(each.worker_pids())
+
+
+def test_workers_are_children_of_the_master_with_titles(server):
+    """The master supervises workers directly, and a person sees who is who."""
+    each = server(workers=2).boot()
+    assert {each.pid} == {process.parent for process in each.processes("worker")}
+    assert ["forkcluster: mold [app] g1"] == [process.title for process in each.processes("mold")]
+    titles = sorted(process.title for process in each.processes("worker"))
+    assert ["forkcluster: worker [app] 0 g1", "forkcluster: worker [app] 1 g1"] == titles
+
+
+def test_broken_import_prints_one_traceback_and_fails(server):
+    """N workers are no reason for N tracebacks; ours are not the application's frames."""
+    each = server(workers=3)
+    (each.directory / "app.py").write_text("def broken():\n    raise RuntimeError('no database')\nbroken()\n")
+    assert EXIT_APPLICATION == each.start().wait()
+    assert 1 == each.output.count("RuntimeError: no database")
+    assert 1 == each.output.count("Traceback (most recent call last)")
+    assert "forkcluster/mold" not in each.output
+    assert [] == processes(each.pid)
+
+
+def test_interpreter_killed_at_import_names_the_signal(server):
+    """A segmentation fault leaves no traceback; the signal must be told."""
+    each = server()
+    (each.directory / "app.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
+    assert EXIT_APPLICATION == each.start().wait()
+    assert "was killed by SIGSEGV" in each.output
+
+
+def test_import_that_hangs_ends_at_boot_timeout(server):
+    """The start must not hang for ever."""
+    each = server(arguments=("--boot-timeout", "1"))
+    (each.directory / "app.py").write_text("import threading\nthreading.Event().wait()\n")
+    assert EXIT_APPLICATION == each.start().wait()
+    assert "not loaded within 1 s" in each.output
+
+
+def test_killed_worker_is_replaced(server):
+    """kill -9 of a worker: the log names the signal, another takes its place."""
+    each = server(workers=2).boot()
+    before = each.worker_pids()
+    victim = min(before)
+    each.send(signal.SIGKILL, victim)
+    each.wait_for("worker died.*SIGKILL")
+    after = until(lambda: len(each.worker_pids() - {victim}) == 2 and each.worker_pids(), "a replacement")
+    assert 1 == len(after - before)
+    assert 200 == each.get()[0]
+
+
+def test_worker_told_to_terminate_is_replaced_first(server):
+    """A direct TERM retires one worker without a gap."""
+    each = server(workers=1).boot()
+    (old,) = each.worker_pids()
+    each.send(signal.SIGTERM, old)
+    until(lambda: each.worker_pids() and old not in each.worker_pids(), "a replacement")
+    each.wait_for("asks to be retired")
+    assert "worker died" not in each.output
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_stop_ends_with_zero_and_leaves_nothing(server, number):
+    """TERM and INT gracefully, QUIT at once: exit code 0, no process, no pid file."""
+    each = server(workers=2, arguments=("--pid", "run.pid")).boot()
+    assert f"{each.pid}\n" == (each.directory / "run.pid").read_text()
+    assert 0 == each.stop(number)
+    assert [] == processes(each.pid)
+    assert not (each.directory / "run.pid").exists()
+
+
+def test_ctrl_c_to_the_whole_group_stops_gracefully(server):
+    """A terminal sends INT to every process; only the master acts on it."""
+    each = server(workers=2).boot()
+    os.killpg(each.pid, signal.SIGINT)
+    assert 0 == each.wait()
+    assert "worker died" not in each.output
+    assert [] == processes(each.pid)
+
+
+def test_killed_master_leaves_nothing_after_two_seconds(server):
+    """No worker and no mold stays as a stray."""
+    each = server(workers=2).boot()
+    each.send(signal.SIGKILL)
+    each.process.wait(5)
+    until(lambda: processes(each.pid) == [], "an empty session", patience=2.5)
+
+
+def test_killed_mold_is_started_again_without_touching_workers(server):
+    """The mold is only needed for the next fork, and there again when it is."""
+    each = server(workers=2).boot()
+    workers = each.worker_pids()
+    (mold,) = [process.pid for process in each.processes("mold")]
+    each.send(signal.SIGKILL, mold)
+    each.wait_for("the mold ended")
+    until(lambda: [p for p in each.processes("mold") if p.pid != mold and "g1" in p.title], "a new mold")
+    assert workers == each.worker_pids()
+    each.send(signal.SIGKILL, min(workers))
+    until(lambda: len(each.worker_pids() - {min(workers)}) == 2, "a replacement")
+
+
+def test_scaling_by_signals(server):
+    """TTIN adds a worker, TTOU takes the newest away, never the last."""
+    each = server(workers=1).boot()
+    each.send(signal.SIGTTIN)
+    each.wait_for_workers(2)
+    each.send(signal.SIGTTOU)
+    each.wait_for_workers(1)
+    each.send(signal.SIGTTOU)
+    each.wait_for("cannot scale")
+    assert 1 == len(each.worker_pids())
+
+
+def test_reopened_logs_go_to_a_new_file(server):
+    """USR1 after a rotation: what comes next is in the new file."""
+    each = server(arguments=("--log-file", "cluster.log")).start()
+    log = each.directory / "cluster.log"
+    until(lambda: log.exists() and "ready" in log.read_text() and "listening" in log.read_text(), "the log")
+    log.rename(each.directory / "cluster.log.1")
+    each.send(signal.SIGUSR1)
+    until(lambda: log.exists() and "logs reopened" in log.read_text(), "a new log")
+    assert 0 == each.stop()
+    assert "logs reopened" not in (each.directory / "cluster.log.1").read_text()
+
+
+def test_threads_at_import_make_a_bare_mold(server):
+    """An app that starts threads when imported is imported by every worker instead."""
+    each = server(workers=2)
+    app = (each.directory / "app.py").read_text()
+    app += "\nimport threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+    (each.directory / "app.py").write_text(app)
+    each.boot()
+    assert "cannot be forked safely" in each.output
+    assert {1} == {process.threads for process in each.processes("mold")}
+    assert {2} <= {process.threads for process in each.processes("worker")}
+    assert 200 == each.get()[0]
+
+
+def test_stdout_of_the_app_is_inherited(server):
+    """What an app prints never passes through the master, and is printed once."""
+    each = server(workers=2)
+    with (each.directory / "app.py").open("a") as file:
+        file.write("\nprint('imported', end='')\n")
+    each.boot()
+    each.stop()
+    assert 1 == each.output.count("imported")
+
+
+def test_orphans_of_the_app_are_reaped(server):
+    """The master is a subreaper: what an app leaves behind must not stay as a zombie."""
+    each = server()
+    with (each.directory / "app.py").open("a") as file:
+        file.write("\nimport subprocess\nsubprocess.run(['sh', '-c', 'sleep 0.2 & exit'])\n")
+    each.boot()
+    until(lambda: not [p for p in each.processes() if p.title.startswith("sleep")], "the orphan to end")
+    until(lambda: not [p for p in each.processes() if p.state == "Z"], "no zombies")

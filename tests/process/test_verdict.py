@@ -1,0 +1,67 @@
+"""What makes an app unfit to be forked, judged in a real interpreter."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+def judge(code):
+    """Run code as an app's import; give the verdict's reasons, one per line."""
+    program = (
+        "from forkcluster.mold.verdict import judge, open_descriptors\n"
+        f"before = open_descriptors()\n{code}\nprint(*judge(before), sep='\\n')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
+    assert "" == done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (
+            "import threading\nthreading.Thread(target=threading.Event().wait, name='poller', daemon=True).start()",
+            "a thread (poller)",
+        ),
+        ("import select\nkeep = select.epoll()", "an epoll descriptor"),
+        (
+            "import subprocess, socket, sys\n"
+            "listener = socket.create_server(('127.0.0.1', 0)); port = listener.getsockname()[1]\n"
+            "child = subprocess.Popen([sys.executable, '-c', f'import socket\\n"
+            'keep = socket.create_connection(("127.0.0.1", {port}))\\nkeep.recv(1)\'])\n'
+            "keep, _ = listener.accept()\n"
+            "import atexit; atexit.register(keep.close)",
+            "a connection to 127.0.0.1:",
+        ),
+    ],
+    ids=["thread", "epoll", "tcp"],
+)
+def test_what_does_not_survive_a_fork_is_named(code, reason):
+    """Each reason says what was found."""
+    assert judge(code).startswith(reason)
+
+
+def test_open_sqlite_file_is_found_by_its_content(tmp_path):
+    """sqlite's locks do not survive a fork; the file's name need not tell."""
+    path = tmp_path / "store.data"
+    code = f"import sqlite3\nkeep = sqlite3.connect({str(path)!r})\nkeep.execute('create table t (x)')"
+    assert f"an open sqlite file ({path})" == judge(code)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "",
+        "import threading\nt = threading.Thread(target=int); t.start(); t.join()",
+        "import socket\nkeep = socket.socketpair()",
+        "import socket\nkeep = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); keep.connect(('127.0.0.1', 9))",
+        "import socket\nl = socket.create_server(('127.0.0.1', 0)); c = socket.create_connection(l.getsockname());"
+        " keep = l.accept()",
+        "keep = open('/dev/null')",
+    ],
+    ids=["nothing", "ended thread", "own pair", "datagram", "own tcp", "file"],
+)
+def test_what_survives_a_fork_is_no_reason(code):
+    """Nothing of these is shared with another process."""
+    assert "" == judge(code)

@@ -1,0 +1,182 @@
+"""Four sources, one result: what is strongest, what is refused, and what is said about it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from forkcluster.errors import ConfigurationError, UsageError
+from forkcluster.options.frozen import Launch, Request
+from forkcluster.options.read import read
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A directory with an app.py, and a way to read the options there."""
+    (tmp_path / "app.py").write_text("")
+
+    class Place:
+        path = tmp_path
+
+        @staticmethod
+        def write(text, name="forkcluster.toml"):
+            (tmp_path / name).write_text(text)
+
+        @staticmethod
+        def read(flags=None, environment=None):
+            texts = {name: (text,) if isinstance(text, str) else text for name, text in (flags or {}).items()}
+            return read(Request(texts, str(tmp_path)), environment or {})
+
+    return Place
+
+
+def origin(reading, name):
+    """Where that option's value came from."""
+    return next(setting.origin for setting in reading.settings if setting.option.name == name)
+
+
+def test_sources_are_asked_in_order_of_strength(place):
+    """Flags beat variables, variables beat the file, the file beats defaults; each value knows its origin."""
+    place.write("[app]\nbacklog = 3\nmax_surge = 3\n\n  observe = 3\n")
+    reading = place.read({"backlog": "1"}, {"FORKCLUSTER_BACKLOG": "2", "FORKCLUSTER_MAX_SURGE": "2"})
+    options = reading.options
+    assert (1, 2, 3.0, 75.0) == (options.backlog, options.max_surge, options.observe, options.keep_alive)
+    origins = [origin(reading, name) for name in ("backlog", "max_surge", "observe", "keep_alive")]
+    file = f"{place.path}/forkcluster.toml, line 5"
+    assert ["--backlog", "FORKCLUSTER_MAX_SURGE", file, "default"] == origins
+
+
+def test_a_stronger_list_replaces_a_weaker_one(place):
+    """Lists of different sources are not mixed."""
+    place.write('[app]\nbind = [8000, "unix:a"]\n')
+    assert ("9000",) == place.read({"bind": "9000"}).options.bind
+    assert ("8000", "unix:a") == place.read().options.bind
+
+
+def test_variables_of_the_application_are_merged(place):
+    """--env changes single variables of [app.env], which change those of --env-file."""
+    place.write("A=file\nB=file\nC=file\n", "x.env")
+    place.write('[app]\nenv_file = "x.env"\n[app.env]\nB = "toml"\nC = "toml"\n')
+    assert (("A", "file"), ("B", "toml"), ("C", "flag")) == place.read({"env": "C=flag"}).options.env
+
+
+def test_an_empty_variable_is_not_set(place):
+    """FORKCLUSTER_BACKLOG= is as good as nothing."""
+    assert 2048 == place.read(environment={"FORKCLUSTER_BACKLOG": ""}).options.backlog
+
+
+def test_an_alias_is_the_same_option(place):
+    """gunicorn's and PM2's words for the drain timeout are taken as keys."""
+    place.write('[app]\nkill_timeout = "3000ms"\n')
+    assert 3.0 == place.read().options.drain_timeout
+
+
+def test_an_option_under_two_names_is_refused(place):
+    """Two names of one option in one file contradict each other."""
+    place.write("[app]\ndrain_timeout = 1\nkill_timeout = 2\n")
+    with pytest.raises(ConfigurationError, match=r"line 3: kill_timeout is another name of drain_timeout"):
+        place.read()
+
+
+def test_seconds_that_look_like_milliseconds_are_noted(place):
+    """PM2 counts kill_timeout in milliseconds: 3000 seconds are allowed, and remarked upon."""
+    assert "3000ms" in place.read({"drain_timeout": "3000"}).notes[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "remedy"),
+    [
+        ("[app]\nbacklogg = 1\n", "line 2: unknown key backlogg", "did you mean backlog"),
+        ("[app]\nmax-surge = 1\n", "unknown key max-surge", "did you mean max_surge"),
+        ("[app]\nconfig = 'x'\n", "can only be a flag", ""),
+        ("[app]\nbacklog = true\n", "line 2: backlog is True: expected a whole number from 1", ""),
+        ("[app]\nbacklog = [\n", "not TOML", ""),
+        ("backlog = 1\n", "outside a table", "[app]"),
+        ("[[apps]]\nname = 'x'\n", "[[apps]] (several apps in one file) is not in this release yet", "[app]"),
+        ("[ap]\n", "unknown table or key ap", "did you mean app"),
+        ("app = 1\n", "must be a table", ""),
+        ("[app]\nlimit_head = 1000\n", "below limit_request_line", "raise limit_head"),
+        ("[app]\nheader = ['Server: x']\n", "sent already", "--no-server-header"),
+        ("[app]\nchdir = 'nowhere'\n", "no such directory", "relative paths start in"),
+        ("[app]\nlog_config = 'nothing.json'\n", "No such file", ""),
+        ("[app]\nenv_file = 'nothing.env'\n", "No such file", ""),
+    ],
+)
+def test_a_wrong_file_is_refused_with_place_and_remedy(place, text, message, remedy):
+    """The error names file, line, key, value and what was expected."""
+    place.write(text)
+    with pytest.raises(ConfigurationError) as caught:
+        place.read()
+    assert (message in caught.value.message, remedy in caught.value.remedy) == (True, True), str(caught.value)
+
+
+def test_a_file_that_was_asked_for_must_be_there(place):
+    """--config NAME is no suggestion; without it, no file is fine."""
+    with pytest.raises(ConfigurationError, match="does not exist"):
+        place.read({"config": "other.toml"})
+    place.write("[app]\nbacklog = 5\n", "other.toml")
+    assert 5 == place.read(environment={"FORKCLUSTER_CONFIG": "other.toml"}).options.backlog
+
+
+def test_a_wrong_flag_is_a_usage_error_naming_the_culprit(place):
+    """Of several --bind the wrong one is quoted."""
+    with pytest.raises(UsageError, match="--bind 'nonsense': expected port"):
+        place.read({"bind": ("8000", "nonsense")})
+
+
+def test_a_wrong_variable_is_a_configuration_error_naming_it(place):
+    """The variable and its text are named."""
+    with pytest.raises(ConfigurationError, match="FORKCLUSTER_BACKLOG is 'many'"):
+        place.read(environment={"FORKCLUSTER_BACKLOG": "many"})
+
+
+def test_a_variable_that_is_no_option_is_noted_and_not_fatal(place):
+    """An orchestrator may set such names for its own reasons."""
+    notes = place.read(environment={"FORKCLUSTER_BACKLOGG": "1", "FORKCLUSTER_HOME": "/x"}).notes
+    assert (1, True) == (len(notes), "did you mean FORKCLUSTER_BACKLOG" in notes[0])
+
+
+def test_the_name_is_taken_from_the_target(place):
+    """A module's first package, or a file's name."""
+    named = [
+        place.read({"target": t}).options.name for t in ("shop.wsgi:application", "src/my-app.py", "app")
+    ]
+    assert ["shop", "my-app", "app"] == named
+
+
+def run_program(text):
+    """Run `python -m forkcluster.options` on that input."""
+    return subprocess.run(
+        [sys.executable, "-m", "forkcluster.options"], input=text, capture_output=True, text=True
+    )
+
+
+def test_the_program_prints_what_a_reload_needs(place):
+    """Given the request and the environment as JSON, it prints the launch as JSON, and nothing else."""
+    request = Request({"bind": ("9000",)}, str(place.path))
+    done = run_program(request.to_json({"FORKCLUSTER_BACKLOG": "7"}))
+    launch = Launch.from_json(done.stdout)
+    assert (0, "", ("9000",), 7, request) == (
+        done.returncode,
+        done.stderr,
+        launch.options.bind,
+        launch.options.backlog,
+        launch.request,
+    )
+
+
+def test_the_program_reports_an_error_as_json_and_exit_code(place):
+    """The master gets the very error that the terminal would have shown."""
+    place.write("[app]\nbacklog = 'x'\n")
+    done = run_program(Request({}, str(place.path)).to_json({}))
+    with pytest.raises(ConfigurationError, match="line 2: backlog is 'x'"):
+        Launch.from_json(done.stdout)
+    assert 78 == done.returncode
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", json.dumps({"environment": {}})])
+def test_the_program_survives_a_broken_request(text):
+    """Our own mistake is told as such, in JSON."""
+    done = run_program(text)
+    assert (70, "internal") == (done.returncode, json.loads(done.stdout)["error"]["kind"])
