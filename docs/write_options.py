@@ -12,13 +12,13 @@ from forkcluster.options.table import GROUPS, TABLE, Option
 PAGE = Path(__file__).with_name("options.md")
 HEAD = """# Options
 
-<!-- Written by docs/write_options.py from src/forkcluster/options/table.py: change that, then `make options`. -->
+<!-- Written by docs/write_options.py from src/forkcluster/options/table.py by `make options`. -->
 
-Each option is a flag (`--drain-timeout 30`), an environment variable (`FORKCLUSTER_DRAIN_TIMEOUT=30`) and a key
-of the `[app]` table of `forkcluster.toml` (`drain_timeout = 30`). Flags are strongest, then variables, then the
-file, then the default. Durations are seconds unless they say otherwise (`500ms`, `2m`); sizes are bytes unless
-they say otherwise (`64K`, `1G`). `--check-config` reads all options and serves nothing; `--print-config` prints
-what holds and where each value comes from.
+Each option is a flag (`--drain-timeout 30`), an environment variable (`FORKCLUSTER_DRAIN_TIMEOUT=30`) and a
+key of the `[app]` table of `forkcluster.toml` (`drain_timeout = 30`). Flags are strongest, then variables,
+then the file, then the default. Durations are seconds unless they say otherwise (`500ms`, `2m`); sizes are
+bytes unless they say otherwise (`64K`, `1G`). `--check-config` reads all options and serves nothing;
+`--print-config` prints what holds and where each value comes from.
 """
 
 

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "src" / "forkcluster"
 SHARED = {"wire", "options", "errors", "log", "forkcluster"}
 C_SMALL = {"_process", "_fdpass", "_scoreboard"}
 
-# What each room may import of ours, itself always. A room is a folder, or a module beside the folders; a new one must
+# What each room may import of ours, itself always. A room is a folder or a module beside them; a new one must
 # say here what it may import.
 ROOMS = {
     "forkcluster": set(),
@@ -52,7 +52,7 @@ COMPILED = {f"forkcluster.{path.stem}" for path in PACKAGE.glob("_*.pyi")}
 
 
 def imports(source: str, module: str, *, lazy: bool = True) -> Iterator[str]:
-    """Every module that a source names in an import, by its full name; without `lazy`, only those at its top."""
+    """Every module that a source imports, by full name; without `lazy`, only what it imports when loaded."""
     tree = ast.parse(source)
     for node in ast.walk(tree) if lazy else top(tree):
         if isinstance(node, ast.Import):
@@ -65,7 +65,7 @@ def imports(source: str, module: str, *, lazy: bool = True) -> Iterator[str]:
 
 
 def top(node: ast.AST) -> Iterator[ast.AST]:
-    """The nodes that run when the module is imported: all but the bodies of functions and of TYPE_CHECKING."""
+    """The nodes that run when the module is loaded: all but the bodies of functions and of TYPE_CHECKING."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             continue
