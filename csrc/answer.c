@@ -156,10 +156,8 @@ fc_conn_account(FcEngine *engine, FcConn *conn, int status, const char *fields, 
 {
     FcLine *line = engine->line;
     unsigned class = status >= 100 && status < 600 ? (unsigned)status / 100 : FC_CLASS_ABORTED;
-    uint64_t took;
+    uint64_t took = engine->now - conn->begun_ns;
 
-    engine->now = fc_now();
-    took = engine->now - conn->begun_ns;
     fc_add(&line->requests[class], 1);
     fc_add(&line->duration[fc_bucket(took)], 1);
     fc_add(&line->duration_ns, took);
@@ -283,12 +281,13 @@ flush_kept(FcEngine *engine, FcConn *conn)
 }
 
 void
-fc_conn_want(FcEngine *engine, FcConn *conn, uint8_t wants, uint64_t deadline_ns)
+fc_conn_want(FcEngine *engine, FcConn *conn, uint8_t wants, uint64_t timeout_ns)
 {
     conn->wants |= wants;
     fc_conn_watch(engine, conn, (wants & FC_WANT_ROOM) != 0);
-    if (deadline_ns != 0)
-        fc_timer_set(&engine->timers, &conn->timer, deadline_ns);
+    engine->now = fc_now();
+    if (timeout_ns != 0)
+        fc_timer_set(&engine->timers, &conn->timer, engine->now + timeout_ns);
 }
 
 FcLook
@@ -369,6 +368,7 @@ fc_conn_refuse(FcEngine *engine, FcConn *conn, int status)
     struct iovec vector = {.iov_base = answer, .iov_len = (size_t)len};
     bool kept;
 
+    engine->now = fc_now();
     conn->keep_alive = false;
     conn->readable = true; /* assume more is coming, so that the end is a lingering one */
     fc_add(&engine->line->refused, 1);

@@ -693,9 +693,15 @@ sleep_ms(FcEngine *engine, int timeout_ms)
 void
 fc_engine_rest(FcEngine *engine)
 {
-    int ms = sleep_ms(engine, -1);
-    uint64_t at = ms < 0 ? 0 : engine->now + (uint64_t)ms * 1000000;
     struct itimerspec spec = {{0, 0}, {0, 0}};
+    uint64_t at;
+    int ms;
+
+    if (!engine->timers.placed && engine->alarm_at != 0 && engine->drain_idle_until == 0)
+        return;
+    engine->timers.placed = false;
+    ms = sleep_ms(engine, -1);
+    at = ms < 0 ? 0 : engine->now + (uint64_t)ms * 1000000;
 
     /* A deadline that was pushed back costs one early alarm, not a call per request. */
     if (at == 0 || (engine->alarm_at != 0 && engine->alarm_at <= at))

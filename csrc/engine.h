@@ -272,8 +272,9 @@ FcStream fc_conn_stream(FcEngine *engine, FcConn *conn, char *to, size_t cap, si
 bool fc_conn_body_complete(const FcConn *conn);
 /* Receive whatever comes, for a connection that no longer speaks HTTP. As fc_conn_stream without an end. */
 FcStream fc_conn_raw(FcEngine *engine, FcConn *conn, char *to, size_t cap, size_t *got);
-/* The gateway keeps the connection and waits: for FC_WANT_* in addition to what it wants already. deadline_ns 0: none. */
-void fc_conn_want(FcEngine *engine, FcConn *conn, uint8_t wants, uint64_t deadline_ns);
+/* The gateway keeps the connection and waits: for FC_WANT_* in addition to what it wants already, for at most timeout_ns
+ * (0: no limit; then FC_WHY_GONE). */
+void fc_conn_want(FcEngine *engine, FcConn *conn, uint8_t wants, uint64_t timeout_ns);
 
 typedef enum FcSend {
     FC_SENT,    /* all of it is in the kernel */
@@ -290,7 +291,7 @@ FcSend fc_conn_send_file(FcEngine *engine, FcConn *conn, int fd, off_t offset, u
 /* Block until everything queued is sent, with the write deadline. False: the client is gone or too slow. */
 bool fc_conn_flush_blocking(FcEngine *engine, FcConn *conn);
 
-/* Count the answer and write its log line; before the last send. status 0: no whole answer. fields may be NULL. */
+/* Count the answer and write its log line; before the last send, at engine->now. status 0: no whole answer. fields may be NULL. */
 void fc_conn_account(FcEngine *engine, FcConn *conn, int status, const char *fields, size_t fields_len,
                      uint64_t body_len, uint64_t all_len);
 

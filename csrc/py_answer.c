@@ -148,7 +148,7 @@ fc_answer_begin(FcAnswer *answer, PyEngine *engine, FcConn *conn)
     answer->head_len = 0;
     answer->status = 0;
     answer->started = answer->head_done = answer->no_body = answer->chunked = answer->trailers = false;
-    answer->has_date = answer->has_server = answer->accounted = answer->broken = answer->warned = false;
+    answer->has_date = answer->has_server = answer->accounted = answer->broken = answer->warned = answer->fresh = false;
     answer->length = -1;
     answer->body_sent = 0;
 }
@@ -220,6 +220,8 @@ finish_head(FcAnswer *answer, int64_t body_len)
     const FcRequest *request = fc_conn_request(conn);
     size_t server_len = strlen(engine->engine.config.server), date_len;
 
+    engine->engine.now = fc_now();
+    answer->fresh = true;
     if (!reserve(answer, 256 + server_len + engine->extra_len))
         return false;
     answer->no_body = request->method == FC_METHOD_HEAD || answer->status == 204 || answer->status == 304;
@@ -265,6 +267,8 @@ fc_answer_account(FcAnswer *answer, bool cut)
     if (answer->accounted)
         return;
     answer->accounted = true;
+    if (!answer->fresh)
+        answer->engine->engine.now = fc_now();
     fc_conn_account(&answer->engine->engine, answer->conn, cut ? 0 : answer->status, answer->head + answer->fields_at,
                     answer->head_done ? answer->head_len - answer->fields_at : 0, answer->body_sent,
                     answer->head_len + answer->body_sent);
@@ -375,6 +379,7 @@ fc_answer_send(FcAnswer *answer, const char *data, size_t len, PyObject *owner, 
     else
         sent = send_plain(answer, owner, data, len, head);
     answer->broken = !sent;
+    answer->fresh = false;
     return sent;
 }
 

@@ -114,7 +114,7 @@ static bool
 read_config(PyObject *options, FcConfig *config)
 {
     const double second = 1e9;
-    uint32_t burst = 1;
+    uint32_t burst = 1, nested = 0;
     const char *server;
     Py_ssize_t len = 0;
 
@@ -142,8 +142,9 @@ read_config(PyObject *options, FcConfig *config)
         !small_option(options, "keep_alive_requests", UINT32_MAX, &config->keep_alive_requests) ||
         !small_option(options, "slot", UINT32_MAX, &config->slot) ||
         !small_option(options, "generation", UINT32_MAX, &config->generation) ||
-        !small_option(options, "accept_burst", 255, &burst))
+        !small_option(options, "accept_burst", 255, &burst) || !small_option(options, "nested", 1, &nested))
         return false;
+    config->nested = nested != 0;
     config->accept_burst = (uint8_t)burst;
     server = text_option(options, "server", &len);
     if (server != NULL && (size_t)len < sizeof config->server)
@@ -261,7 +262,9 @@ add_listeners(PyEngine *self, PyObject *listeners, bool multiprocess)
         }
         error = fc_engine_add_listener(&self->engine, fd);
         if (error == 0) {
-            self->templates[at] = fc_environ_template(self, scheme, name, port, false, multiprocess);
+            self->templates[at] = self->engine.config.nested
+                                      ? fc_scope_template(self, scheme, name, port)
+                                      : fc_environ_template(self, scheme, name, port, false, multiprocess);
         } else {
             errno = -error;
             PyErr_SetFromErrno(PyExc_OSError);
@@ -311,10 +314,10 @@ engine_init(PyObject *object, PyObject *args, PyObject *kwargs)
     fc_store(&self->engine.line->pid, (uint64_t)getpid());
     flag = PyDict_GetItemString(options, "date_header");
     self->date_header = flag == NULL || PyObject_IsTrue(flag);
-    if (!read_root_path(self, options) || !read_extra(self, options) || !read_trust(self, options) ||
+    if (fc_scope_constants(self) < 0 || !read_root_path(self, options) || !read_extra(self, options) || !read_trust(self, options) ||
         !read_access_log(self, options) || !add_listeners(self, listeners, multiprocess != 0))
         return -1;
-    if (self->channel >= 0) {
+    if (self->channel >= 0 || config.nested) {
         self->monitor = fc_monitor_start(&self->engine, self->channel, seat, epoch);
         if (self->monitor == NULL) {
             PyErr_SetFromErrno(PyExc_OSError);
@@ -352,7 +355,10 @@ engine_release(PyEngine *self)
         self->monitor = NULL; /* it lives on for the exit deadline */
     }
     if (self->live) {
-        drop_parked(self);
+        if (self->engine.config.nested)
+            fc_asgi_forget(self);
+        else
+            drop_parked(self);
         fc_engine_free(&self->engine);
         fc_release_spent(self);
         fc_accesslog_free(self->engine.log);
@@ -377,6 +383,7 @@ engine_clear(PyObject *object)
     for (unsigned i = 0; i < FC_LISTENERS; i++)
         Py_CLEAR(self->templates[i]);
     Py_CLEAR(self->spare_call);
+    fc_asgi_clear(self);
     fc_strings_clear(&self->strings);
     return 0;
 }
@@ -389,6 +396,7 @@ engine_traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(object));
     Py_VISIT(self->app);
     Py_VISIT(self->on_error);
+    fc_asgi_visit(self, visit, arg);
     for (unsigned i = 0; i < FC_LISTENERS; i++)
         Py_VISIT(self->templates[i]);
     return 0;
@@ -508,9 +516,31 @@ engine_close_inherited(PyObject *object, PyObject *ignored)
     Py_RETURN_NONE;
 }
 
+static PyObject *
+engine_attach(PyObject *object, PyObject *args, PyObject *kwargs)
+{
+    return fc_asgi_attach((PyEngine *)object, args, kwargs);
+}
+
+static PyObject *
+engine_stop_log(PyObject *object, PyObject *ignored)
+{
+    PyEngine *self = (PyEngine *)object;
+
+    (void)ignored;
+    if (!self->forked_away && self->engine.log != NULL)
+        fc_accesslog_stop(self->engine.log, 1000);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef engine_methods[] = {
     {"serve_wsgi", engine_serve_wsgi, METH_O,
      "serve_wsgi(app, /)\n--\n\nServe a WSGI application on this thread until the drain is complete."},
+    {"attach", (PyCFunction)(void (*)(void))engine_attach, METH_VARARGS | METH_KEYWORDS,
+     "attach(app, loop, task_type, eager, state, on_websocket, on_drained)\n--\n\nBegin to serve an ASGI application; "
+     "the descriptor to be watched by the loop, with turn as its callback."},
+    {"turn", fc_asgi_turn, METH_NOARGS, "turn()\n--\n\nThe loop's callback: one turn of the engine."},
+    {"stop_log", engine_stop_log, METH_NOARGS, "stop_log()\n--\n\nWrite what is left of the access log."},
     {"close_inherited", engine_close_inherited, METH_NOARGS,
      "close_inherited()\n--\n\nIn a child that the application has forked: close every descriptor of the engine."},
     {NULL, NULL, 0, NULL},
@@ -585,8 +615,20 @@ intern_names(FcModule *module)
 #undef X
     };
 
+    static const char *const words[FC_WORDS] = {
+#define X(id, text) text,
+        FC_WORD_LIST(X)
+#undef X
+    };
+
     for (int i = 0; i < FC_KEYS; i++)
         if (intern(&module->keys[i], keys[i]) < 0)
+            return -1;
+    for (int i = 0; i < FC_WORDS; i++)
+        if (intern(&module->words[i], words[i]) < 0)
+            return -1;
+    for (int i = 1; i < FC_FIELD_COUNT; i++)
+        if ((module->field_names[i] = PyBytes_FromString(fc_field_name((FcFieldId)i))) == NULL)
             return -1;
     for (int i = 1; i < FC_FIELD_COUNT; i++)
         if (intern_http_key(module, (FcFieldId)i) < 0)
@@ -624,9 +666,16 @@ module_exec(PyObject *object)
     module->call_type = add_type(object, &fc_call_spec, false);
     module->write_type = add_type(object, &fc_write_spec, false);
     module->input_type = add_type(object, &fc_input_spec, false);
+    module->request_type = add_type(object, &fc_request_spec, false);
+    module->port_type = add_type(object, &fc_port_spec, false);
+    module->await_type = add_type(object, &fc_await_spec, false);
+    module->empty_bytes = PyBytes_FromStringAndSize(NULL, 0);
+    module->disconnect_event = Py_BuildValue("{ss}", "type", "http.disconnect");
     module->file_wrapper_type = add_type(object, &fc_file_wrapper_spec, true);
     if (module->engine_type == NULL || module->call_type == NULL || module->write_type == NULL ||
-        module->input_type == NULL || module->file_wrapper_type == NULL)
+        module->input_type == NULL || module->file_wrapper_type == NULL || module->request_type == NULL ||
+        module->port_type == NULL || module->await_type == NULL || module->empty_bytes == NULL ||
+        module->disconnect_event == NULL)
         return -1;
     module->empty_input = module->input_type->tp_alloc(module->input_type, 0);
     return module->empty_input != NULL ? 0 : -1;
@@ -640,6 +689,9 @@ module_visit(FcModule *module, visitproc visit, void *arg)
     Py_VISIT(module->write_type);
     Py_VISIT(module->input_type);
     Py_VISIT(module->file_wrapper_type);
+    Py_VISIT(module->request_type);
+    Py_VISIT(module->port_type);
+    Py_VISIT(module->await_type);
     return 0;
 }
 
@@ -662,6 +714,15 @@ module_clear(PyObject *object)
     Py_CLEAR(module->write_type);
     Py_CLEAR(module->input_type);
     Py_CLEAR(module->file_wrapper_type);
+    Py_CLEAR(module->request_type);
+    Py_CLEAR(module->port_type);
+    Py_CLEAR(module->await_type);
+    Py_CLEAR(module->empty_bytes);
+    Py_CLEAR(module->disconnect_event);
+    for (int i = 0; i < FC_WORDS; i++)
+        Py_CLEAR(module->words[i]);
+    for (int i = 0; i < FC_FIELD_COUNT; i++)
+        Py_CLEAR(module->field_names[i]);
     for (int i = 0; i < FC_KEYS; i++)
         Py_CLEAR(module->keys[i]);
     for (int i = 0; i < FC_FIELD_COUNT; i++)

@@ -18,6 +18,8 @@
 #define FC_ADDRS       256
 #define FC_PORTS       4096
 
+#define FC_PAIRS       2048
+
 /* Values that come again and again (Host, User-Agent, paths) as str objects, shared by all connections of a worker:
  * bounded, and idle connections own nothing. */
 typedef struct FcStrings {
@@ -31,7 +33,13 @@ typedef struct FcStrings {
         uint16_t port;
         PyObject *text;
     } ports[FC_PORTS];
+    PyObject *pairs[FC_PAIRS]; /* (name, value) tuples of bytes */
 } FcStrings;
+
+/* A header as ASGI wants it: a tuple (lower-case name, value) of bytes; new reference, perhaps of the cached one. known:
+ * the interned name, or NULL. */
+PyObject *fc_pair(FcStrings *strings, PyObject *known, const char *name, size_t name_len, const char *value,
+                  size_t value_len);
 
 /* A Latin-1 str of the bytes: new reference, perhaps of the cached one. */
 PyObject *fc_str(FcStrings *strings, const char *bytes, size_t len);
@@ -71,6 +79,61 @@ void fc_strings_clear(FcStrings *strings);
     X(SLOT, "forkcluster.slot")                                                                              \
     X(GENERATION, "forkcluster.generation")
 
+/* Words of ASGI: keys and types of scopes and events. */
+#define FC_WORD_LIST(X)                                                                                      \
+    X(type, "type")                                                                                          \
+    X(asgi, "asgi")                                                                                          \
+    X(http_version, "http_version")                                                                          \
+    X(method, "method")                                                                                      \
+    X(scheme, "scheme")                                                                                      \
+    X(path, "path")                                                                                          \
+    X(raw_path, "raw_path")                                                                                  \
+    X(query_string, "query_string")                                                                          \
+    X(root_path, "root_path")                                                                                \
+    X(headers, "headers")                                                                                    \
+    X(client, "client")                                                                                      \
+    X(server, "server")                                                                                      \
+    X(state, "state")                                                                                        \
+    X(extensions, "extensions")                                                                              \
+    X(subprotocols, "subprotocols")                                                                          \
+    X(status, "status")                                                                                      \
+    X(body, "body")                                                                                          \
+    X(more_body, "more_body")                                                                                \
+    X(trailers, "trailers")                                                                                  \
+    X(more_trailers, "more_trailers")                                                                        \
+    X(links, "links")                                                                                        \
+    X(file, "file")                                                                                          \
+    X(offset, "offset")                                                                                      \
+    X(count, "count")                                                                                        \
+    X(http, "http")                                                                                          \
+    X(https, "https")                                                                                        \
+    X(websocket, "websocket")                                                                                \
+    X(ws, "ws")                                                                                              \
+    X(wss, "wss")                                                                                            \
+    X(one_zero, "1.0")                                                                                       \
+    X(one_one, "1.1")                                                                                        \
+    X(http_request, "http.request")                                                                          \
+    X(http_disconnect, "http.disconnect")                                                                    \
+    X(response_start, "http.response.start")                                                                 \
+    X(response_body, "http.response.body")                                                                   \
+    X(response_trailers, "http.response.trailers")                                                           \
+    X(response_pathsend, "http.response.pathsend")                                                           \
+    X(response_zerocopysend, "http.response.zerocopysend")                                                   \
+    X(response_early_hint, "http.response.early_hint")                                                       \
+    X(set_result, "set_result")                                                                              \
+    X(done, "done")                                                                                          \
+    X(throw, "throw")                                                                                        \
+    X(close_, "close")                                                                                       \
+    X(fileno_, "fileno")                                                                                     \
+    X(empty_text, "")
+
+typedef enum FcWordId {
+#define X(id, text) FC_W_##id,
+    FC_WORD_LIST(X)
+#undef X
+        FC_WORDS,
+} FcWordId;
+
 typedef enum FcKey {
 #define X(id, name) FC_KEY_##id,
     FC_KEY_LIST(X)
@@ -86,6 +149,11 @@ typedef struct FcModule {
     PyObject *http_1_0, *http_1_1, *empty, *http, *https, *slash;
     PyObject *close, *fileno, *tell; /* attribute names */
     PyObject *empty_input;
+    /* ASGI */
+    PyTypeObject *request_type, *port_type, *await_type;
+    PyObject *words[FC_WORDS];
+    PyObject *field_names[FC_FIELD_COUNT]; /* bytes, lower case */
+    PyObject *empty_bytes, *disconnect_event;
 } FcModule;
 
 extern struct PyModuleDef fc_engine_module;
@@ -116,6 +184,16 @@ typedef struct PyEngine {
     bool forked_away; /* this is a child that the application has forked */
     PyObject *exit;   /* SystemExit raised by the application, to be raised again after the drain */
     struct FcCall *spare_call;
+    /* ASGI; see py_asgi.c */
+    PyObject *loop, *task_type, *task_name, *task_names, *create_future, *call_soon, *turn;
+    PyObject *state, *on_websocket, *on_drained;
+    PyObject *asgi_http, *asgi_websocket;        /* "asgi" of a scope */
+    PyObject *extensions, *extensions_trailers;  /* "extensions" of an http scope, without and with trailers */
+    PyObject *extensions_websocket;
+    struct FcAsgi *running; /* requests whose coroutine has not ended; the list owns them */
+    struct FcAwait *spare_awaits;
+    unsigned spare_await_count;
+    bool turn_due; /* call_soon was asked for */
 } PyEngine;
 
 extern PyType_Spec fc_engine_spec;
@@ -170,6 +248,7 @@ typedef struct FcAnswer {
     bool trailers;    /* the application will end the body with trailer fields */
     bool has_date, has_server;
     bool accounted, broken, warned;
+    bool fresh;       /* the clock was read for this send */
     int64_t length;   /* Content-Length given or computed; -1: none */
     uint64_t body_sent;
 } FcAnswer;
@@ -229,5 +308,71 @@ int fc_call_start(FcCall *call, PyObject *status, PyObject *headers);
 
 /* py_wsgi.c: one request through the application. */
 void fc_wsgi_serve_one(PyEngine *engine, FcConn *conn);
+
+/* -- ASGI --------------------------------------------------------------------------------------------------------- */
+
+/* One request or WebSocket through an ASGI application: also the coroutine that its Task runs (a driver around the
+ * application's own), so that the end of the application needs no callback. Python sees it as Request. */
+typedef struct FcAsgi {
+    PyObject_HEAD
+    FcAnswer answer; /* conn NULL: the response is complete, or the connection is gone */
+    struct FcAsgi *next, **link; /* PyEngine.running */
+    PyObject *coro, *task;       /* owned */
+    PyObject *receive, *send;    /* owned: the two callables */
+    PyObject *waiting_receive, *waiting_send; /* owned: lists of futures that awaits sleep on; NULL: none */
+    PyObject *trailer;           /* owned: bytes of the trailer lines so far */
+    int file;           /* owned descriptor of a pathsend, else -1 */
+    bool sending_file;  /* a pathsend or zerocopysend is on its way */
+    bool file_more;     /* ... and is not the last of the body */
+    bool websocket;     /* the connection is in the hands of on_websocket */
+    bool body_given;    /* the last http.request event was given out */
+    bool complete;      /* the response is */
+    bool gone;          /* the client is, or was too slow */
+    bool in_trailers;   /* the body is complete, trailers follow */
+} FcAsgi;
+
+extern PyType_Spec fc_request_spec, fc_port_spec, fc_await_spec;
+
+/* py_asgi.c: the loop's side */
+PyObject *fc_asgi_attach(PyEngine *engine, PyObject *args, PyObject *kwargs);
+PyObject *fc_asgi_turn(PyObject *engine, PyObject *ignored);
+void fc_asgi_clear(PyEngine *engine);
+int fc_asgi_visit(PyEngine *engine, visitproc visit, void *arg);
+
+/* Outside of a turn something was done with a connection. */
+void fc_asgi_schedule(PyEngine *engine);
+/* Before the engine is freed: requests that still run lose their connections. */
+void fc_asgi_forget(PyEngine *engine);
+
+/* py_asgi_scope.c: new references */
+PyObject *fc_scope_template(PyEngine *engine, PyObject *scheme, PyObject *server_name, PyObject *server_port);
+int fc_scope_constants(PyEngine *engine);
+PyObject *fc_scope_new(PyEngine *engine, FcConn *conn, bool websocket);
+
+/* py_asgi_request.c */
+FcAsgi *fc_asgi_new(PyEngine *engine, FcConn *conn);
+/* The response is over for the connection: give it back, whole or cut, and wake whoever waits. */
+void fc_asgi_over(FcAsgi *request, bool whole);
+/* With an exception set, before a Task runs it: end it as the application's own failure. */
+void fc_asgi_failed(FcAsgi *request);
+/* An event for a connection that a request keeps. */
+void fc_asgi_event(FcAsgi *request, FcWhy why);
+
+/* py_asgi_events.c: one try of an await. PYGEN_RETURN with *result, PYGEN_ERROR, or PYGEN_NEXT: it must wait, for
+ * *future (new reference). event is the argument of send; NULL for receive. */
+PySendResult fc_asgi_receive(FcAsgi *request, PyObject **result, PyObject **future);
+PySendResult fc_asgi_send(FcAsgi *request, PyObject *event, PyObject **result, PyObject **future);
+/* Again, for a message that was taken and waits for room. */
+PySendResult fc_asgi_send_more(FcAsgi *request, PyObject **result, PyObject **future);
+PySendResult fc_asgi_raw_receive(FcAsgi *request, PyObject **result, PyObject **future);
+PySendResult fc_asgi_raw_drain(FcAsgi *request, PyObject **result, PyObject **future);
+
+/* Add a trailer field of this pair. -1 with an exception. */
+int fc_asgi_trailer(FcAsgi *request, PyObject *pair);
+
+/* py_await.c */
+typedef enum FcAwaitKind { FC_AWAIT_RECEIVE, FC_AWAIT_SEND, FC_AWAIT_RAW_RECEIVE, FC_AWAIT_RAW_DRAIN } FcAwaitKind;
+PyObject *fc_await_new(PyEngine *engine, FcAsgi *request, FcAwaitKind kind, PyObject *event);
+void fc_await_clear_spares(PyEngine *engine);
 
 #endif

@@ -1,6 +1,7 @@
 /* Strings that come again and again. See py_gateway.h. */
 #include <arpa/inet.h>
 #include <string.h>
+#include <strings.h>
 
 #include "py_gateway.h"
 
@@ -118,6 +119,57 @@ fc_str_port(FcStrings *strings, const FcPeer *peer)
     return strings->ports[at].text;
 }
 
+/* Lower-case copy of a field name into out. */
+static void
+lower(char *out, const char *name, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        out[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] + 32) : name[i];
+}
+
+static PyObject *
+make_pair(PyObject *known, const char *name, size_t name_len, const char *value, size_t value_len)
+{
+    PyObject *first = known != NULL ? Py_NewRef(known) : PyBytes_FromStringAndSize(NULL, (Py_ssize_t)name_len);
+    PyObject *second = PyBytes_FromStringAndSize(value, (Py_ssize_t)value_len), *pair = NULL;
+
+    if (first != NULL && known == NULL)
+        lower(PyBytes_AS_STRING(first), name, name_len);
+    if (first != NULL && second != NULL)
+        pair = PyTuple_Pack(2, first, second);
+    Py_XDECREF(first);
+    Py_XDECREF(second);
+    return pair;
+}
+
+static bool
+is_pair(PyObject *pair, PyObject *known, const char *name, size_t name_len, const char *value, size_t value_len)
+{
+    PyObject *first = PyTuple_GET_ITEM(pair, 0), *second = PyTuple_GET_ITEM(pair, 1);
+
+    if ((size_t)PyBytes_GET_SIZE(second) != value_len || memcmp(PyBytes_AS_STRING(second), value, value_len) != 0)
+        return false;
+    if (known != NULL)
+        return first == known;
+    return (size_t)PyBytes_GET_SIZE(first) == name_len && strncasecmp(PyBytes_AS_STRING(first), name, name_len) == 0;
+}
+
+PyObject *
+fc_pair(FcStrings *strings, PyObject *known, const char *name, size_t name_len, const char *value, size_t value_len)
+{
+    PyObject **entry, *pair;
+
+    if (value_len > FC_CACHE_LONG)
+        return make_pair(known, name, name_len, value, value_len);
+    entry = &strings->pairs[(hash(value, value_len) ^ (uint32_t)(uintptr_t)known >> 5 ^ (uint32_t)name_len) % FC_PAIRS];
+    if (*entry != NULL && is_pair(*entry, known, name, name_len, value, value_len))
+        return Py_NewRef(*entry);
+    pair = make_pair(known, name, name_len, value, value_len);
+    if (pair != NULL)
+        Py_XSETREF(*entry, Py_NewRef(pair));
+    return pair;
+}
+
 void
 fc_strings_clear(FcStrings *strings)
 {
@@ -127,4 +179,6 @@ fc_strings_clear(FcStrings *strings)
         Py_CLEAR(strings->addrs[i].text);
     for (unsigned i = 0; i < FC_PORTS; i++)
         Py_CLEAR(strings->ports[i].text);
+    for (unsigned i = 0; i < FC_PAIRS; i++)
+        Py_CLEAR(strings->pairs[i]);
 }

@@ -30,6 +30,7 @@ link_timer(FcTimers *timers, FcTimer *timer, uint64_t tick)
 {
     unsigned slot = (unsigned)(tick & MASK);
 
+    timers->placed = true;
     timer->tick = tick;
     timer->next = timers->slots[slot];
     if (timer->next != NULL)

@@ -23,6 +23,7 @@ typedef struct FcTimer {
 } FcTimer;
 
 typedef struct FcTimers {
+    bool placed;   /* a timer was put into a slot since somebody cleared this */
     uint64_t tick; /* ticks before this one have been looked at */
     uint64_t occupied[FC_TICKS / 64];
     FcTimer *slots[FC_TICKS];

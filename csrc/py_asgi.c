@@ -1,0 +1,262 @@
+/* The loop's side of ASGI: the engine's epoll set is a reader of the asyncio loop, and its callback a turn of the
+ * engine. See py_gateway.h.
+ *
+ * A turn handles at most 64 connections or 1 ms and asks for another with call_soon when more is waiting inside; nothing
+ * but this callback and the awaits touches the engine, all on the loop's thread.
+ */
+#include <string.h>
+#include <strings.h>
+
+#include "py_gateway.h"
+
+#define TURN_MOST 64
+#define TURN_NS   1000000ull
+
+static void
+ask_for_turn(PyEngine *self)
+{
+    PyObject *handle;
+
+    if (self->turn_due || self->turn == NULL)
+        return;
+    self->turn_due = true;
+    handle = PyObject_CallOneArg(self->call_soon, self->turn);
+    if (handle == NULL)
+        PyErr_WriteUnraisable(self->turn); /* the loop is closed */
+    Py_XDECREF(handle);
+}
+
+/* Outside of a turn something was done: ask for one if there is what no event would report, and set the alarm. */
+void
+fc_asgi_schedule(PyEngine *self)
+{
+    if (fc_engine_busy(&self->engine) || self->engine.draining)
+        ask_for_turn(self);
+    fc_engine_rest(&self->engine);
+}
+
+static bool
+is_websocket(PyEngine *self, const FcConn *conn)
+{
+    const FcRequest *request = fc_conn_request(conn);
+
+    if (self->on_websocket == Py_None || !request->upgrade || request->method != FC_METHOD_GET || request->minor == 0)
+        return false;
+    for (unsigned i = 0; i < request->n_fields; i++) {
+        const FcField *field = &request->fields[i];
+
+        if (field->id == FC_FIELD_UPGRADE)
+            return field->value_len == 9 && strncasecmp(conn->buf->data + field->value_at, "websocket", 9) == 0;
+    }
+    return false;
+}
+
+/* asyncio.Task(request, loop=loop, name=..., eager_start=True): the constructor, since uvloop's create_task knows no
+ * eager start. */
+static PyObject *
+make_task(PyEngine *self, FcAsgi *request)
+{
+    PyObject *args[5] = {NULL, (PyObject *)request, self->loop, self->task_name, Py_True};
+
+    return PyObject_Vectorcall(self->task_type, args + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, self->task_names);
+}
+
+/* The application's coroutine, or what on_websocket makes of it. */
+static PyObject *
+call_application(PyEngine *self, FcAsgi *request, PyObject *scope)
+{
+    PyObject *args[4] = {NULL, scope, request->receive, request->send};
+    PyObject *sockets[4] = {NULL, self->app, scope, (PyObject *)request};
+
+    if (request->websocket)
+        return PyObject_Vectorcall(self->on_websocket, sockets + 1, 3 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    return PyObject_Vectorcall(self->app, args + 1, 3 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+}
+
+/* What an application gives that is awaitable but no coroutine. */
+static PyObject *
+as_iterator(PyObject *coro /* stolen */)
+{
+    PyObject *iterator = NULL;
+    PyAsyncMethods *methods;
+
+    if (coro == NULL || PyCoro_CheckExact(coro) || PyGen_CheckExact(coro))
+        return coro;
+    methods = Py_TYPE(coro)->tp_as_async;
+    if (methods != NULL && methods->am_await != NULL)
+        iterator = methods->am_await(coro);
+    else
+        PyErr_Format(PyExc_TypeError, "the application must return a coroutine, not %.100s", Py_TYPE(coro)->tp_name);
+    Py_DECREF(coro);
+    return iterator;
+}
+
+static void
+serve_one(PyEngine *self, FcConn *conn)
+{
+    FcAsgi *request = NULL;
+    PyObject *scope = NULL, *task;
+    bool websocket = is_websocket(self, conn);
+
+    if (websocket && !fc_conn_body_complete(conn))
+        goto refuse;
+    request = fc_asgi_new(self, conn);
+    if (request == NULL)
+        goto refuse;
+    request->websocket = websocket;
+    conn->body_at = websocket ? fc_conn_request(conn)->head_len : conn->body_at;
+    scope = fc_scope_new(self, conn, websocket);
+    request->coro = scope != NULL ? as_iterator(call_application(self, request, scope)) : NULL;
+    Py_XDECREF(scope);
+    if (request->coro == NULL) {
+        /* Nothing runs yet: let the driver end as it would after the application's first step. */
+        fc_asgi_failed(request);
+        Py_DECREF(request);
+        return;
+    }
+    task = make_task(self, request);
+    if (task == NULL) {
+        fc_asgi_failed(request);
+    } else if (request->link != NULL) {
+        request->task = task; /* still running */
+    } else {
+        Py_DECREF(task); /* an eager start that went to its end */
+    }
+    Py_DECREF(request);
+    return;
+refuse:
+    if (PyErr_Occurred())
+        fc_report(self, "preparing a request", "", 0, "", 0);
+    fc_conn_refuse(&self->engine, conn, request == NULL && !websocket ? 503 : 400);
+}
+
+static void
+handle(PyEngine *self, FcConn *conn)
+{
+    if (conn->why != FC_WHY_REQUEST) {
+        if (conn->gateway != NULL) {
+            FcAsgi *request = (FcAsgi *)Py_NewRef((PyObject *)conn->gateway);
+
+            fc_asgi_event(request, (FcWhy)conn->why);
+            Py_DECREF(request);
+        }
+        return;
+    }
+    serve_one(self, conn);
+}
+
+/* The drain is complete: tell the loop, once. */
+static PyObject *
+drained(PyEngine *self)
+{
+    PyObject *callback = self->on_drained, *result;
+
+    if (callback == NULL)
+        Py_RETURN_NONE;
+    self->on_drained = NULL;
+    result = PyObject_CallNoArgs(callback);
+    Py_DECREF(callback);
+    return result;
+}
+
+PyObject *
+fc_asgi_turn(PyObject *object, PyObject *ignored)
+{
+    PyEngine *self = (PyEngine *)object;
+    FcEngine *engine = &self->engine;
+    unsigned handled = 0;
+    uint64_t until;
+    FcConn *conn;
+
+    (void)ignored;
+    self->turn_due = false;
+    if (!self->live || self->forked_away || !fc_engine_try_take(engine))
+        Py_RETURN_NONE;
+    if (!fc_engine_busy(engine))
+        fc_engine_poll(engine, 0);
+    else
+        engine->now = fc_now();
+    until = engine->now + TURN_NS;
+    while ((conn = fc_engine_next(engine)) != NULL) {
+        handle(self, conn);
+        if (++handled >= TURN_MOST || (handled % 8 == 0 && fc_now() > until))
+            break;
+    }
+    fc_release_spent(self);
+    if (conn != NULL) /* stopped early: what waits inside, or in the ring, must not wait for an event */
+        ask_for_turn(self);
+    fc_engine_rest(engine);
+    fc_engine_release(engine);
+    if (fc_engine_drained(engine) && self->running == NULL)
+        return drained(self);
+    if (PyErr_Occurred())
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+/* attach(app, loop, task_type, eager, state, on_websocket, on_drained) */
+PyObject *
+fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"app", "loop", "task_type", "eager", "state", "on_websocket", "on_drained", NULL};
+    PyObject *app, *loop, *task_type, *state, *on_websocket, *on_drained;
+    int eager, error;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOpOOO:attach", names, &app, &loop, &task_type, &eager, &state,
+                                     &on_websocket, &on_drained))
+        return NULL;
+    if (!self->live || !self->engine.config.nested || self->loop != NULL)
+        return PyErr_Format(PyExc_RuntimeError, "attach needs an Engine made with nested=True, once");
+    self->app = Py_NewRef(app);
+    self->loop = Py_NewRef(loop);
+    self->task_type = Py_NewRef(task_type);
+    self->state = state != Py_None ? Py_NewRef(state) : NULL;
+    self->on_websocket = Py_NewRef(on_websocket);
+    self->on_drained = Py_NewRef(on_drained);
+    self->task_name = PyUnicode_InternFromString("request");
+    self->task_names = eager ? Py_BuildValue("(sss)", "loop", "name", "eager_start") : Py_BuildValue("(ss)", "loop", "name");
+    self->create_future = PyObject_GetAttrString(loop, "create_future");
+    self->call_soon = PyObject_GetAttrString(loop, "call_soon");
+    self->turn = PyObject_GetAttrString((PyObject *)self, "turn");
+    self->engine.config.stream_body = true;
+    if (self->task_name == NULL || self->task_names == NULL || self->create_future == NULL || self->call_soon == NULL ||
+        self->turn == NULL)
+        return NULL;
+    error = fc_engine_listen(&self->engine);
+    if (error < 0) {
+        errno = -error;
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    fc_monitor_accept(self->monitor);
+    return PyLong_FromLong(self->engine.epoll);
+}
+
+#define OWNED(X)                                                                                             \
+    X(loop) X(task_type) X(task_names) X(task_name) X(create_future) X(call_soon) X(turn) X(state)           \
+    X(on_websocket) X(on_drained) X(asgi_http) X(asgi_websocket) X(extensions) X(extensions_trailers) \
+    X(extensions_websocket)
+
+void
+fc_asgi_forget(PyEngine *self)
+{
+    for (FcAsgi *request = self->running; request != NULL; request = request->next)
+        request->answer.conn = NULL;
+}
+
+int
+fc_asgi_visit(PyEngine *self, visitproc visit, void *arg)
+{
+#define X(name) Py_VISIT(self->name);
+    OWNED(X)
+#undef X
+    return 0;
+}
+
+void
+fc_asgi_clear(PyEngine *self)
+{
+#define X(name) Py_CLEAR(self->name);
+    OWNED(X)
+#undef X
+    fc_await_clear_spares(self);
+}

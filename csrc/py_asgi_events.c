@@ -1,0 +1,646 @@
+/* What receive() and send() of an ASGI request do: one try each. See py_gateway.h.
+ *
+ * Governing: ASGI 3, HTTP & WebSocket specification 2.5 with the extensions http.response.trailers, .pathsend,
+ * .zerocopysend and .early_hint. A try never blocks; where it must wait it leaves a future that the engine's next event
+ * for this connection resolves.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "py_gateway.h"
+
+#define BODY_STEP (64 * 1024) /* most bytes of one http.request event */
+
+/* -- waiting ------------------------------------------------------------------------------------------------------ */
+
+/* A new future in the list at *slot; the engine's next event for this connection resolves them all. PYGEN_NEXT or
+ * PYGEN_ERROR. Each waiter has its own, so that cancelling one leaves the others. */
+static PySendResult
+wait_for(FcAsgi *request, PyObject **slot, PyObject **future)
+{
+    if (*slot == NULL && (*slot = PyList_New(0)) == NULL)
+        return PYGEN_ERROR;
+    *future = PyObject_CallNoArgs(request->answer.engine->create_future);
+    if (*future == NULL || PyList_Append(*slot, *future) < 0) {
+        Py_CLEAR(*future);
+        return PYGEN_ERROR;
+    }
+    return PYGEN_NEXT;
+}
+
+/* -- receive ------------------------------------------------------------------------------------------------------ */
+
+static PySendResult
+give(PyObject *event, PyObject **result)
+{
+    *result = event;
+    return event != NULL ? PYGEN_RETURN : PYGEN_ERROR;
+}
+
+static PySendResult
+give_disconnect(FcAsgi *request, PyObject **result)
+{
+    return give(PyDict_Copy(request->answer.engine->module->disconnect_event), result);
+}
+
+/* {"type": "http.request", "body": body (stolen), "more_body": more} */
+static PySendResult
+give_body(FcAsgi *request, PyObject *body, bool more, PyObject **result)
+{
+    FcModule *module = request->answer.engine->module;
+    PyObject *event = body != NULL ? PyDict_New() : NULL;
+
+    if (event != NULL && (PyDict_SetItem(event, module->words[FC_W_type], module->words[FC_W_http_request]) < 0 ||
+                          PyDict_SetItem(event, module->words[FC_W_body], body) < 0 ||
+                          PyDict_SetItem(event, module->words[FC_W_more_body], more ? Py_True : Py_False) < 0))
+        Py_CLEAR(event);
+    Py_XDECREF(body);
+    request->body_given = request->body_given || !more;
+    return give(event, result);
+}
+
+static PySendResult
+receive_stream(FcAsgi *request, PyObject **result, PyObject **future)
+{
+    PyEngine *self = request->answer.engine;
+    FcConn *conn = request->answer.conn;
+    PyObject *body = PyBytes_FromStringAndSize(NULL, BODY_STEP);
+    size_t got = 0;
+    bool last = false;
+    FcStream stream;
+
+    if (body == NULL)
+        return PYGEN_ERROR;
+    stream = fc_conn_stream(&self->engine, conn, PyBytes_AS_STRING(body), BODY_STEP, &got, &last);
+    if (stream == FC_STREAM_DATA) {
+        if (got < BODY_STEP && _PyBytes_Resize(&body, (Py_ssize_t)got) < 0)
+            return PYGEN_ERROR;
+        return give_body(request, body, !last, result);
+    }
+    Py_DECREF(body);
+    if (stream == FC_STREAM_GONE) {
+        request->gone = true;
+        return give_disconnect(request, result);
+    }
+    /* The application may take its time between two receives: the clock runs while we wait for the client only. */
+    fc_conn_want(&self->engine, conn, FC_WANT_BODY, self->engine.config.body_timeout);
+    fc_asgi_schedule(self);
+    return wait_for(request, &request->waiting_receive, future);
+}
+
+PySendResult
+fc_asgi_receive(FcAsgi *request, PyObject **result, PyObject **future)
+{
+    FcConn *conn = request->answer.conn;
+
+    if (conn == NULL || request->gone)
+        return give_disconnect(request, result);
+    if (!request->body_given) {
+        if (conn->body.kind == FC_BODY_STREAM)
+            return receive_stream(request, result, future);
+        return give_body(request,
+                         conn->body.kind == FC_BODY_SPAN
+                             ? PyBytes_FromStringAndSize(conn->body.memory, (Py_ssize_t)conn->body.size)
+                             : Py_NewRef(request->answer.engine->module->empty_bytes),
+                         false, result);
+    }
+    if (conn->hung_up) {
+        request->gone = true;
+        return give_disconnect(request, result);
+    }
+    fc_conn_want(&request->answer.engine->engine, conn, FC_WANT_GONE, 0);
+    return wait_for(request, &request->waiting_receive, future);
+}
+
+/* -- send --------------------------------------------------------------------------------------------------------- */
+
+static PySendResult
+sent(PyObject **result)
+{
+    *result = Py_NewRef(Py_None);
+    return PYGEN_RETURN;
+}
+
+/* The client does not take it (ASGI: send raises an OSError then). */
+static PySendResult
+broken(FcAsgi *request)
+{
+    request->gone = true;
+    fc_asgi_over(request, false);
+    PyErr_SetString(PyExc_OSError, "the client has gone or reads too slowly");
+    return PYGEN_ERROR;
+}
+
+static PyObject *
+get(FcAsgi *request, PyObject *event, FcWordId key)
+{
+    return PyDict_GetItemWithError(event, request->answer.engine->module->words[key]);
+}
+
+static bool
+is_true(FcAsgi *request, PyObject *event, FcWordId key)
+{
+    PyObject *value = get(request, event, key);
+
+    return value != NULL && value != Py_False && PyObject_IsTrue(value) == 1;
+}
+
+/* The bytes of a name or value: borrowed from the object. */
+static const unsigned char *
+bytes_of(PyObject *object, const char *what, Py_ssize_t *len)
+{
+    if (PyBytes_Check(object)) {
+        *len = PyBytes_GET_SIZE(object);
+        return (const unsigned char *)PyBytes_AS_STRING(object);
+    }
+    if (PyByteArray_Check(object)) {
+        *len = PyByteArray_GET_SIZE(object);
+        return (const unsigned char *)PyByteArray_AS_STRING(object);
+    }
+    PyErr_Format(PyExc_TypeError, "%s must be bytes, not %.100s: %R", what, Py_TYPE(object)->tp_name, object);
+    return NULL;
+}
+
+static int
+add_header(FcAnswer *answer, PyObject *pair)
+{
+    PyObject *fast = PySequence_Fast(pair, "a header must be a pair (name, value) of bytes");
+    const unsigned char *name, *value;
+    Py_ssize_t name_len, value_len;
+    int result = -1;
+
+    if (fast == NULL)
+        return -1;
+    if (PySequence_Fast_GET_SIZE(fast) != 2) {
+        PyErr_Format(PyExc_ValueError, "a header must be a pair (name, value) of bytes, not %R", pair);
+        goto done;
+    }
+    name = bytes_of(PySequence_Fast_GET_ITEM(fast, 0), "a header name", &name_len);
+    value = name != NULL ? bytes_of(PySequence_Fast_GET_ITEM(fast, 1), "a header value", &value_len) : NULL;
+    if (value != NULL)
+        result = fc_answer_field(answer, name, (size_t)name_len, value, (size_t)value_len);
+done:
+    Py_DECREF(fast);
+    return result;
+}
+
+static int
+add_headers(FcAsgi *request, PyObject *event)
+{
+    PyObject *headers = get(request, event, FC_W_headers), *fast;
+    int result = 0;
+
+    if (headers == NULL)
+        return PyErr_Occurred() ? -1 : 0;
+    fast = PySequence_Fast(headers, "headers must be an iterable of pairs");
+    if (fast == NULL)
+        return -1;
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(fast) && result == 0; i++)
+        result = add_header(&request->answer, PySequence_Fast_GET_ITEM(fast, i));
+    Py_DECREF(fast);
+    return result;
+}
+
+/* Reason phrases that RFC 9110 section 15 names; "" for others. */
+static const char *
+phrase(int status)
+{
+    switch (status) {
+#define P(code, text)                                                                                        \
+    case code:                                                                                               \
+        return text
+        P(200, "OK");
+        P(201, "Created");
+        P(202, "Accepted");
+        P(203, "Non-Authoritative Information");
+        P(204, "No Content");
+        P(205, "Reset Content");
+        P(206, "Partial Content");
+        P(207, "Multi-Status");
+        P(300, "Multiple Choices");
+        P(301, "Moved Permanently");
+        P(302, "Found");
+        P(303, "See Other");
+        P(304, "Not Modified");
+        P(307, "Temporary Redirect");
+        P(308, "Permanent Redirect");
+        P(400, "Bad Request");
+        P(401, "Unauthorized");
+        P(402, "Payment Required");
+        P(403, "Forbidden");
+        P(404, "Not Found");
+        P(405, "Method Not Allowed");
+        P(406, "Not Acceptable");
+        P(408, "Request Timeout");
+        P(409, "Conflict");
+        P(410, "Gone");
+        P(411, "Length Required");
+        P(412, "Precondition Failed");
+        P(413, "Content Too Large");
+        P(414, "URI Too Long");
+        P(415, "Unsupported Media Type");
+        P(416, "Range Not Satisfiable");
+        P(418, "I'm a Teapot");
+        P(421, "Misdirected Request");
+        P(422, "Unprocessable Content");
+        P(423, "Locked");
+        P(424, "Failed Dependency");
+        P(425, "Too Early");
+        P(426, "Upgrade Required");
+        P(428, "Precondition Required");
+        P(429, "Too Many Requests");
+        P(431, "Request Header Fields Too Large");
+        P(451, "Unavailable For Legal Reasons");
+        P(500, "Internal Server Error");
+        P(501, "Not Implemented");
+        P(502, "Bad Gateway");
+        P(503, "Service Unavailable");
+        P(504, "Gateway Timeout");
+        P(505, "HTTP Version Not Supported");
+#undef P
+    default:
+        return "";
+    }
+}
+
+static PySendResult
+send_start(FcAsgi *request, PyObject *event, PyObject **result)
+{
+    PyObject *status = get(request, event, FC_W_status);
+    long code = status != NULL ? PyLong_AsLong(status) : -1;
+    char line[64];
+    size_t len;
+
+    if (PyErr_Occurred())
+        return PYGEN_ERROR;
+    if (code < 200 || code > 999) {
+        PyErr_Format(PyExc_ValueError, "http.response.start: status must be from 200 to 999, not %R",
+                     status != NULL ? status : Py_None);
+        return PYGEN_ERROR;
+    }
+    line[0] = (char)('0' + code / 100);
+    line[1] = (char)('0' + code / 10 % 10);
+    line[2] = (char)('0' + code % 10);
+    line[3] = ' ';
+    strcpy(line + 4, phrase((int)code));
+    len = 4 + strlen(line + 4);
+    if (!fc_answer_status(&request->answer, (int)code, line, len)) {
+        PyErr_NoMemory();
+        return PYGEN_ERROR;
+    }
+    if (add_headers(request, event) < 0)
+        return PYGEN_ERROR;
+    request->answer.trailers = is_true(request, event, FC_W_trailers);
+    request->answer.started = true;
+    return sent(result);
+}
+
+/* Sleep until the queue has gone down to `until` bytes; the deadline is that of a slow reader. */
+static PySendResult
+wait_for_room(FcAsgi *request, PyObject **future)
+{
+    FcEngine *engine = &request->answer.engine->engine;
+
+    fc_conn_want(engine, request->answer.conn, FC_WANT_ROOM, engine->config.write_timeout);
+    fc_asgi_schedule(request->answer.engine);
+    return wait_for(request, &request->waiting_send, future);
+}
+
+static PySendResult
+finish_body(FcAsgi *request, PyObject **result)
+{
+    if (request->answer.trailers) {
+        request->in_trailers = true;
+        return sent(result);
+    }
+    fc_asgi_over(request, fc_answer_end(&request->answer, NULL, 0));
+    return sent(result);
+}
+
+static PySendResult
+send_body(FcAsgi *request, PyObject *event, PyObject **result, PyObject **future)
+{
+    PyObject *body = get(request, event, FC_W_body);
+    bool more = is_true(request, event, FC_W_more_body);
+    const char *data = "";
+    Py_ssize_t len = 0;
+    Py_buffer view = {.obj = NULL};
+    bool ok;
+
+    if (PyErr_Occurred())
+        return PYGEN_ERROR;
+    if (body != NULL && PyBytes_Check(body)) {
+        data = PyBytes_AS_STRING(body);
+        len = PyBytes_GET_SIZE(body);
+    } else if (body != NULL) {
+        if (PyObject_GetBuffer(body, &view, PyBUF_SIMPLE) < 0)
+            return PYGEN_ERROR;
+        data = view.buf;
+        len = view.len;
+    }
+    /* An empty chunk still sends the head: the application says "begin". */
+    ok = (len == 0 && more && request->answer.head_done) ||
+         fc_answer_send(&request->answer, data, (size_t)len, view.obj == NULL ? body : NULL, !more);
+    if (view.obj != NULL)
+        PyBuffer_Release(&view);
+    if (!ok)
+        return broken(request);
+    if (!more)
+        return finish_body(request, result);
+    if (request->answer.conn->out.size > FC_HIGH_WATER)
+        return wait_for_room(request, future);
+    return sent(result);
+}
+
+/* The file is sent, or more of it is to be. */
+static PySendResult
+go_on_with_file(FcAsgi *request, PyObject **result, PyObject **future)
+{
+    if (request->answer.conn->out.size > 0)
+        return wait_for_room(request, future);
+    request->sending_file = false;
+    if (request->file >= 0)
+        close(request->file);
+    request->file = -1;
+    return request->file_more ? sent(result) : finish_body(request, result);
+}
+
+/* A file from offset, length bytes of it, with the head before it. The descriptor must stay open until it is sent, so
+ * the await lasts as long; owned: it is closed then. */
+static PySendResult
+send_file(FcAsgi *request, int fd, off_t offset, uint64_t length, bool more, PyObject **result, PyObject **future)
+{
+    if (!fc_answer_send_file(&request->answer, fd, offset, length, !more))
+        return broken(request);
+    request->file_more = more;
+    request->sending_file = true;
+    return go_on_with_file(request, result, future);
+}
+
+PySendResult
+fc_asgi_send_more(FcAsgi *request, PyObject **result, PyObject **future)
+{
+    if (request->gone || request->answer.conn == NULL)
+        return broken(request);
+    if (request->sending_file)
+        return go_on_with_file(request, result, future);
+    return request->answer.conn->out.size > FC_LOW_WATER ? wait_for_room(request, future) : sent(result);
+}
+
+static PySendResult
+send_path(FcAsgi *request, PyObject *event, PyObject **result, PyObject **future)
+{
+    PyObject *path = PyDict_GetItemString(event, "path"), *encoded = NULL;
+    struct stat status;
+
+    if (path == NULL || !PyUnicode_FSConverter(path, &encoded)) {
+        if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_ValueError, "http.response.pathsend: no path");
+        return PYGEN_ERROR;
+    }
+    request->file = open(PyBytes_AS_STRING(encoded), O_RDONLY | O_CLOEXEC);
+    Py_DECREF(encoded);
+    if (request->file < 0 || fstat(request->file, &status) < 0 || !S_ISREG(status.st_mode)) {
+        if (request->file >= 0)
+            errno = EINVAL;
+        PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, path);
+        return PYGEN_ERROR;
+    }
+    return send_file(request, request->file, 0, (uint64_t)status.st_size, false, result, future);
+}
+
+/* An optional non-negative number of an event; -1: not given, -2: exception. */
+static int64_t
+number(FcAsgi *request, PyObject *event, FcWordId key)
+{
+    PyObject *value = get(request, event, key);
+    int64_t number;
+
+    if (value == NULL || value == Py_None)
+        return PyErr_Occurred() ? -2 : -1;
+    number = PyLong_AsLongLong(value);
+    if (number < 0 && !PyErr_Occurred())
+        PyErr_SetString(PyExc_ValueError, "http.response.zerocopysend: offset and count must not be negative");
+    return number < 0 ? -2 : number;
+}
+
+static PySendResult
+send_zerocopy(FcAsgi *request, PyObject *event, PyObject **result, PyObject **future)
+{
+    PyObject *file = get(request, event, FC_W_file);
+    int64_t offset = number(request, event, FC_W_offset), count = number(request, event, FC_W_count);
+    struct stat status;
+    int fd;
+
+    if (file == NULL || offset == -2 || count == -2) {
+        if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_ValueError, "http.response.zerocopysend: no file");
+        return PYGEN_ERROR;
+    }
+    fd = PyObject_AsFileDescriptor(file);
+    if (fd < 0)
+        return PYGEN_ERROR;
+    if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode)) {
+        PyErr_SetString(PyExc_ValueError, "http.response.zerocopysend: the file must be a regular file");
+        return PYGEN_ERROR;
+    }
+    if (offset == -1 && (offset = lseek(fd, 0, SEEK_CUR)) < 0)
+        offset = 0;
+    if (count == -1)
+        count = status.st_size > offset ? status.st_size - offset : 0;
+    return send_file(request, fd, offset, (uint64_t)count, is_true(request, event, FC_W_more_body), result, future);
+}
+
+/* A 103 with the links, at once (RFC 8297). Clients of 1.0 do not know interim answers. */
+static PySendResult
+send_early_hint(FcAsgi *request, PyObject *event, PyObject **result)
+{
+    PyObject *links = get(request, event, FC_W_links), *fast, *text;
+    struct iovec vector;
+    bool kept, ok = true;
+
+    fast = PySequence_Fast(links != NULL ? links : Py_None, "http.response.early_hint: links must be an iterable of bytes");
+    if (fast == NULL)
+        return PYGEN_ERROR;
+    text = PyBytes_FromString("HTTP/1.1 103 Early Hints\r\n");
+    for (Py_ssize_t i = 0; text != NULL && i < PySequence_Fast_GET_SIZE(fast); i++) {
+        Py_ssize_t len = 0;
+        const unsigned char *link = bytes_of(PySequence_Fast_GET_ITEM(fast, i), "a link", &len);
+
+        for (Py_ssize_t at = 0; link != NULL && at < len; at++)
+            ok = ok && fc_value_byte(link[at]);
+        if (link == NULL || !ok) {
+            if (!PyErr_Occurred())
+                PyErr_SetString(PyExc_ValueError, "http.response.early_hint: control character in a link");
+            Py_CLEAR(text);
+            break;
+        }
+        PyBytes_ConcatAndDel(&text, PyBytes_FromFormat("Link: %s\r\n", (const char *)link));
+    }
+    Py_DECREF(fast);
+    if (text != NULL)
+        PyBytes_ConcatAndDel(&text, PyBytes_FromString("\r\n"));
+    if (text == NULL)
+        return PYGEN_ERROR;
+    vector.iov_base = PyBytes_AS_STRING(text);
+    vector.iov_len = (size_t)PyBytes_GET_SIZE(text);
+    ok = fc_conn_request(request->answer.conn)->minor == 0 ||
+         fc_conn_send(&request->answer.engine->engine, request->answer.conn, &vector, 1, NULL, &kept) != FC_BROKEN;
+    Py_DECREF(text);
+    return ok ? sent(result) : broken(request);
+}
+
+/* Trailer fields, after the body. */
+static PySendResult
+send_trailers(FcAsgi *request, PyObject *event, PyObject **result)
+{
+    PyObject *headers = get(request, event, FC_W_headers), *fast;
+
+    if (request->trailer == NULL && (request->trailer = PyBytes_FromStringAndSize(NULL, 0)) == NULL)
+        return PYGEN_ERROR;
+    fast = headers != NULL ? PySequence_Fast(headers, "headers must be an iterable of pairs") : NULL;
+    if (fast == NULL && PyErr_Occurred())
+        return PYGEN_ERROR;
+    for (Py_ssize_t i = 0; fast != NULL && i < PySequence_Fast_GET_SIZE(fast); i++) {
+        if (fc_asgi_trailer(request, PySequence_Fast_GET_ITEM(fast, i)) < 0) {
+            Py_DECREF(fast);
+            return PYGEN_ERROR;
+        }
+    }
+    Py_XDECREF(fast);
+    if (is_true(request, event, FC_W_more_trailers))
+        return sent(result);
+    fc_asgi_over(request, fc_answer_end(&request->answer, PyBytes_AS_STRING(request->trailer),
+                                        (size_t)PyBytes_GET_SIZE(request->trailer)));
+    return sent(result);
+}
+
+int
+fc_asgi_trailer(FcAsgi *request, PyObject *pair)
+{
+    const unsigned char *name, *value;
+    Py_ssize_t name_len = 0, value_len = 0;
+    bool sound = true;
+
+    if (!PySequence_Check(pair) || PySequence_Size(pair) != 2) {
+        PyErr_Format(PyExc_ValueError, "a trailer must be a pair (name, value) of bytes, not %R", pair);
+        return -1;
+    }
+    PyObject *first = PySequence_GetItem(pair, 0), *second = PySequence_GetItem(pair, 1);
+
+    name = first != NULL ? bytes_of(first, "a trailer name", &name_len) : NULL;
+    value = name != NULL && second != NULL ? bytes_of(second, "a trailer value", &value_len) : NULL;
+    for (Py_ssize_t i = 0; value != NULL && i < name_len; i++)
+        sound = sound && fc_token_byte[name[i]];
+    for (Py_ssize_t i = 0; value != NULL && i < value_len; i++)
+        sound = sound && fc_value_byte(value[i]);
+    if (value != NULL && (!sound || name_len == 0))
+        PyErr_Format(PyExc_ValueError, "malformed trailer %R", pair);
+    if (value != NULL && !PyErr_Occurred())
+        PyBytes_ConcatAndDel(&request->trailer, PyBytes_FromFormat("%s: %s\r\n", (const char *)name, (const char *)value));
+    Py_XDECREF(first);
+    Py_XDECREF(second);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+static bool
+is_type(FcAsgi *request, PyObject *type, FcWordId word)
+{
+    PyObject *known = request->answer.engine->module->words[word];
+
+    return type == known || (PyUnicode_Check(type) && PyUnicode_Compare(type, known) == 0);
+}
+
+static PySendResult
+unexpected(FcAsgi *request, PyObject *type)
+{
+    const char *when = request->complete        ? "after the response was completed"
+                       : request->in_trailers   ? "while trailers are due"
+                       : request->answer.started ? "after the response was started"
+                                                 : "before http.response.start";
+
+    if (!PyErr_Occurred())
+        PyErr_Format(PyExc_RuntimeError, "unexpected ASGI message %R %s", type, when);
+    return PYGEN_ERROR;
+}
+
+PySendResult
+fc_asgi_send(FcAsgi *request, PyObject *event, PyObject **result, PyObject **future)
+{
+    PyObject *type;
+
+    if (request->gone && !request->complete)
+        return broken(request);
+    if (!PyDict_Check(event)) {
+        PyErr_Format(PyExc_TypeError, "an ASGI message must be a dict, not %.100s", Py_TYPE(event)->tp_name);
+        return PYGEN_ERROR;
+    }
+    type = get(request, event, FC_W_type);
+    if (type == NULL) {
+        if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_ValueError, "an ASGI message without a type");
+        return PYGEN_ERROR;
+    }
+    if (request->complete || request->answer.conn == NULL || request->sending_file)
+        return unexpected(request, type);
+    if (request->in_trailers)
+        return is_type(request, type, FC_W_response_trailers) ? send_trailers(request, event, result)
+                                                              : unexpected(request, type);
+    if (request->answer.started) {
+        if (is_type(request, type, FC_W_response_body))
+            return send_body(request, event, result, future);
+        if (is_type(request, type, FC_W_response_pathsend))
+            return send_path(request, event, result, future);
+        if (is_type(request, type, FC_W_response_zerocopysend))
+            return send_zerocopy(request, event, result, future);
+        return unexpected(request, type);
+    }
+    if (is_type(request, type, FC_W_response_start))
+        return send_start(request, event, result);
+    if (is_type(request, type, FC_W_response_early_hint))
+        return send_early_hint(request, event, result);
+    return unexpected(request, type);
+}
+
+/* -- a connection that speaks no HTTP any more --------------------------------------------------------------------- */
+
+PySendResult
+fc_asgi_raw_receive(FcAsgi *request, PyObject **result, PyObject **future)
+{
+    PyEngine *self = request->answer.engine;
+    FcConn *conn = request->answer.conn;
+    PyObject *bytes;
+    size_t got = 0;
+    FcStream stream;
+
+    if (conn == NULL || request->gone)
+        return give(Py_NewRef(self->module->empty_bytes), result);
+    bytes = PyBytes_FromStringAndSize(NULL, BODY_STEP);
+    if (bytes == NULL)
+        return PYGEN_ERROR;
+    stream = fc_conn_raw(&self->engine, conn, PyBytes_AS_STRING(bytes), BODY_STEP, &got);
+    if (stream == FC_STREAM_DATA)
+        return _PyBytes_Resize(&bytes, (Py_ssize_t)got) < 0 ? PYGEN_ERROR : give(bytes, result);
+    Py_DECREF(bytes);
+    if (stream == FC_STREAM_GONE) {
+        request->gone = true;
+        return give(Py_NewRef(self->module->empty_bytes), result);
+    }
+    fc_conn_want(&self->engine, conn, FC_WANT_BODY, 0);
+    return wait_for(request, &request->waiting_receive, future);
+}
+
+PySendResult
+fc_asgi_raw_drain(FcAsgi *request, PyObject **result, PyObject **future)
+{
+    if (request->answer.conn == NULL || request->gone) {
+        PyErr_SetString(PyExc_OSError, "the client has gone or reads too slowly");
+        return PYGEN_ERROR;
+    }
+    if (request->answer.conn->out.size > FC_LOW_WATER)
+        return wait_for_room(request, future);
+    return sent(result);
+}
