@@ -716,12 +716,13 @@ int
 fc_engine_poll(FcEngine *engine, int timeout_ms)
 {
     int n = epoll_wait(engine->epoll, engine->events, FC_EVENTS, timeout_ms == 0 ? 0 : sleep_ms(engine, timeout_ms));
+    int error = n < 0 ? errno : 0;
 
     engine->now = fc_now();
     engine->event_at = 0;
     engine->event_end = n > 0 ? (unsigned)n : 0;
     fc_store(&engine->line->heartbeat_ns, engine->now);
-    return n < 0 && errno != EINTR ? -errno : n;
+    return n >= 0 ? n : error == EINTR ? 0 : -error;
 }
 
 const char *
