@@ -19,8 +19,8 @@ Pairs = tuple[tuple[str, str], ...]
 class Options:
     """Every option of one app.
 
-    Files we open (log_file, log_config, access_log, pid) are absolute, unresolved; other paths are as
-    written: chdir, env_file and unix sockets start at `Request.directory`, pythonpath and a target's file at chdir.
+    Files we open (log_file, log_config, access_log, pid) are absolute, unresolved. Others are as written:
+    chdir, env_file and unix sockets start at `Request.directory`, pythonpath and a target's file at chdir.
     """
 
     # application
