@@ -9,6 +9,7 @@ import pytest
 from forkcluster.errors import ConfigurationError, UsageError
 from forkcluster.options.frozen import Launch, Request
 from forkcluster.options.read import read
+from forkcluster.wire.program import command
 
 
 @pytest.fixture
@@ -137,6 +138,15 @@ def test_a_variable_that_is_no_option_is_noted_and_not_fatal(place):
     assert (1, True) == (len(notes), "did you mean FORKCLUSTER_BACKLOG" in notes[0])
 
 
+def test_files_we_open_are_absolute_and_stay_behind_their_symlinks(place, tmp_path):
+    """Whatever a process's working directory, it opens the same log; `-` is no file."""
+    (tmp_path / "current").symlink_to(tmp_path)
+    directory = f"{tmp_path}/current"
+    flags = {"log_file": ("a.log",), "access_log": ("-",), "pid": ("/run/a.pid",)}
+    options = read(Request(flags, directory), {}).options
+    assert (f"{directory}/a.log", "-", "/run/a.pid") == (options.log_file, options.access_log, options.pid)
+
+
 def test_the_name_is_taken_from_the_target(place):
     """A module's first package, or a file's name."""
     named = [
@@ -145,11 +155,10 @@ def test_the_name_is_taken_from_the_target(place):
     assert ["shop", "my-app", "app"] == named
 
 
-def run_program(text):
-    """Run `python -m forkcluster.options` on that input."""
-    return subprocess.run(
-        [sys.executable, "-m", "forkcluster.options"], input=text, capture_output=True, text=True
-    )
+def run_program(text, directory="."):
+    """Run the program as the master does, on that input."""
+    arguments = command(sys.executable, "options")
+    return subprocess.run(arguments, input=text, cwd=directory, capture_output=True, text=True)
 
 
 def test_the_program_prints_what_a_reload_needs(place):
@@ -180,3 +189,11 @@ def test_the_program_survives_a_broken_request(text):
     """Our own mistake is told as such, in JSON."""
     done = run_program(text)
     assert (70, "internal") == (done.returncode, json.loads(done.stdout)["error"]["kind"])
+
+
+def test_the_program_ignores_modules_beside_the_application(place):
+    """A json.py or re.py in the app's directory, where a reload runs it, is not taken for Python's own."""
+    for name in ("json", "re", "select"):
+        place.write("raise SystemExit(99)", f"{name}.py")
+    done = run_program(Request({}, str(place.path)).to_json({}), place.path)
+    assert (0, "app") == (done.returncode, Launch.from_json(done.stdout).options.target), done.stderr

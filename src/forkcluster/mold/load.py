@@ -16,6 +16,7 @@ import forkcluster
 from forkcluster.errors import ApplicationError, ForkclusterError
 from forkcluster.mold.interface import decide, refuse_unserved
 from forkcluster.mold.target import resolve
+from forkcluster.options import logconfig
 from forkcluster.wire.orders import LoadOrder
 
 OURS = os.path.dirname(os.path.abspath(forkcluster.__file__)) + os.sep
@@ -31,7 +32,7 @@ class Loaded:
 
 
 def prepare(order: LoadOrder) -> None:
-    """Take on the app's directory, import path and environment. Raise ApplicationError."""
+    """Take on the app's directory, import path, environment and logging. Raise ForkclusterError."""
     os.environ.update(order.options.env)
     try:
         os.chdir(order.directory)
@@ -43,6 +44,8 @@ def prepare(order: LoadOrder) -> None:
         *paths,
         *(entry for entry in sys.path if entry not in ("", order.directory)),
     ]
+    if order.options.log_config is not None:
+        logconfig.apply(order.options.log_config)
 
 
 def load(order: LoadOrder) -> Loaded:

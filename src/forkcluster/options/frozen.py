@@ -17,7 +17,11 @@ Pairs = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Every option of one app. Paths are as written: relative ones start at `Request.directory`."""
+    """Every option of one app.
+
+    Files we open (log_file, log_config, access_log, pid) are absolute, unresolved. Others are as written:
+    chdir, env_file and unix sockets start at `Request.directory`, pythonpath and a target's file at chdir.
+    """
 
     # application
     target: str

@@ -17,6 +17,7 @@ from forkcluster.options.kinds import Value
 from forkcluster.options.table import BY_NAME, TABLE, Option
 
 LONG_DRAIN = 600.0  # seconds
+OWN_FILES = ("log_file", "log_config", "access_log", "pid")
 RESERVED = frozenset(("FORKCLUSTER_HOME",))
 
 
@@ -52,9 +53,10 @@ def read(request: Request, environment: Mapping[str, str]) -> Reading:
     settings |= _target_and_name(
         settings, base, {**environment, **dict(cast("Pairs", settings["env"].value))}
     )
+    settings |= {name: _absolute(settings[name], request.directory) for name in OWN_FILES}
     values = {name: setting.value for name, setting in settings.items()}
     options = Options(**{f.name: values[f.name] for f in fields(Options)})  # type: ignore[arg-type]
-    _check_together(options, request.directory)
+    _check_together(options)
     return Reading(options, tuple(settings.values()), tuple(_notes(environment, options)))
 
 
@@ -145,6 +147,13 @@ def _base(directory: str, chdir: Setting) -> str:
     return base
 
 
+def _absolute(setting: Setting, directory: str) -> Setting:
+    """The path as any process may open it, whatever its working directory; symlinks stay."""
+    if not isinstance(setting.value, str) or setting.value == "-":
+        return setting
+    return Setting(setting.option, os.path.join(directory, setting.value), setting.origin)
+
+
 def _target_and_name(
     settings: Mapping[str, Setting], base: str, environment: Mapping[str, str]
 ) -> dict[str, Setting]:
@@ -158,7 +167,7 @@ def _target_and_name(
     return {"target": target, "name": name}
 
 
-def _check_together(options: Options, directory: str) -> None:
+def _check_together(options: Options) -> None:
     """What single values cannot tell. Raises ConfigurationError."""
     if options.limit_head < options.limit_request_line:
         raise ConfigurationError(
@@ -170,7 +179,7 @@ def _check_together(options: Options, directory: str) -> None:
             "header sets Server, which is sent already", "add --no-server-header to send only yours"
         )
     if options.log_config is not None:
-        logconfig.check(os.path.join(directory, options.log_config))
+        logconfig.check(options.log_config)
 
 
 def _notes(environment: Mapping[str, str], options: Options) -> list[str]:
