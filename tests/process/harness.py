@@ -49,7 +49,7 @@ class Process:
 
 
 def processes(session):
-    """Give all processes of a session, zombies too."""
+    """Give all processes of a session, zombies too unless they are init's to reap."""
     found = []
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -59,7 +59,7 @@ def processes(session):
             except OSError:
                 continue
             fields = stat.rpartition(")")[2].split()
-            if int(fields[3]) == session:
+            if int(fields[3]) == session and (fields[0], fields[1]) != ("Z", "1"):
                 found.append(Process(int(name), int(fields[1]), fields[0], int(fields[17]), title))
     return found
 
