@@ -1,0 +1,108 @@
+# The house in a few lines: `make help` lists them. Every target installs what it needs from PyPI into .venv; a
+# machine needs only Python 3.10 to 3.13, gcc and make. `make test PYTHON=python3.13` takes another interpreter.
+
+PYTHON ?= python3
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+VENV ?= .venv$(if $(filter-out python3,$(PYTHON)),-$(VERSION))
+BIN := $(VENV)/bin
+BIND ?= 127.0.0.1:8000
+SECONDS ?= 30
+TESTS ?= tests
+ARGS ?=
+
+C_FILES := $(wildcard csrc/*.[ch])
+C_TESTS := $(wildcard tests/native/*.[ch] bench/*.[ch])
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+WARNINGS := -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror
+
+SANITIZED := .venv-sanitize-$(VERSION)
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1 -g
+LIBASAN := $(shell gcc -print-file-name=libasan.so)
+LIBUBSAN := $(shell gcc -print-file-name=libubsan.so)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check check-python check-c sanitize fuzz bench instructions docs options format clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+# -- environments: a stamp stands for "installed, and built from these files"
+
+$(VENV)/.made:
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade 'pip>=25.1'
+	touch $@
+
+$(VENV)/.built: $(VENV)/.made $(C_FILES) pyproject.toml
+	$(PIP) install --editable .
+	touch $@
+
+$(VENV)/.test: $(VENV)/.made pyproject.toml
+	$(PIP) install --group test
+	touch $@
+
+$(VENV)/.check: $(VENV)/.made pyproject.toml
+	$(PIP) install --group check
+	touch $@
+
+# -- use
+
+run: $(VENV)/.built  ## the example application on all CPUs (BIND=, ARGS=)
+	@echo "http://$(BIND)/ answers when it says ready; Ctrl-C stops it"
+	@$(BIN)/forkcluster hello:application --chdir examples --instances 0 --bind $(BIND) $(ARGS)
+
+test: $(VENV)/.built $(VENV)/.test  ## every test (TESTS=tests/unit, ARGS=-x)
+	$(BIN)/python -m pytest $(TESTS) $(ARGS)
+
+# -- checks
+
+check: check-python check-c  ## formatting, lint, types, C warnings, direction of imports
+
+check-python: $(VENV)/.built $(VENV)/.check $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/unit/test_import_direction.py
+
+check-c: $(VENV)/.check
+	$(BIN)/clang-format --dry-run -Werror $(C_FILES) $(C_TESTS)
+	@for file in $(filter %.c,$(C_FILES)); do \
+	    gcc $(WARNINGS) -isystem "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')" \
+	        -c $$file -o /dev/null || exit 1; done; echo "gcc: no warnings"
+
+sanitize: $(SANITIZED)/.built  ## tests of the extensions and processes under address and undefined-behaviour sanitizers
+	LD_PRELOAD="$(LIBASAN) $(LIBUBSAN)" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	    PYTHONMALLOC=malloc $(SANITIZED)/bin/python -m pytest \
+	    $(if $(filter tests,$(TESTS)),$(wildcard tests/unit tests/process tests/serve),$(TESTS)) $(ARGS)
+
+# Not editable: the instrumented extensions live in their own environment and never meet the plain ones.
+$(SANITIZED)/.built: $(C_FILES) pyproject.toml $(wildcard src/forkcluster/*.py src/forkcluster/*/*.py)
+	@case "$(LIBASAN)" in */*) ;; *) echo "gcc has no libasan here: install gcc's sanitizer libraries"; exit 1;; esac
+	test -x $(SANITIZED)/bin/python || $(PYTHON) -m venv $(SANITIZED)
+	$(SANITIZED)/bin/python -m pip --quiet install --upgrade 'pip>=25.1'
+	rm -rf build/lib* build/temp* build/bdist*
+	CFLAGS="$(SANITIZE)" $(SANITIZED)/bin/python -m pip --quiet --disable-pip-version-check install \
+	    --force-reinstall --no-deps .
+	$(SANITIZED)/bin/python -m pip --quiet --disable-pip-version-check install . --group test
+	rm -rf build/lib* build/temp* build/bdist*
+	touch $@
+
+fuzz: $(VENV)/.built  ## fuzz the C parsers (SECONDS=30, SEED=1)
+	$(MAKE) -f tests/native/Makefile fuzz SECONDS=$(SECONDS) PYTHON=$(BIN)/python $(NO_CLANG)
+
+docs: $(VENV)/.built  ## check the pages: links, and that every option is in docs/options.md
+	$(BIN)/python docs/write_options.py --check
+	$(BIN)/python docs/check_links.py
+
+options: $(VENV)/.built  ## write docs/options.md from the table of options
+	$(BIN)/python docs/write_options.py
+
+format: $(VENV)/.check  ## format C and Python
+	$(BIN)/clang-format -i $(C_FILES) $(C_TESTS)
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+clean:  ## remove what the targets made, environments too
+	rm -rf .venv .venv-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info
+	find src tests bench examples -name __pycache__ -prune -exec rm -rf {} +
+	rm -f src/forkcluster/*.so
