@@ -99,6 +99,7 @@ class Server:
         """Start it and wait until it is ready."""
         self.start()
         found = self.wait_for(r"listening=\"?http://([\d.]+):(\d+)")
+        self.wait_for(r"Ctrl-C|\"event\": \"ready\"")  # the start screen is out, its files are closed
         self.address = (found[1], int(found[2]))
         return self
 
