@@ -210,3 +210,15 @@ def test_children_forked_by_the_app_hold_no_descriptor_of_the_worker(server):
     each.boot()
     assert (200, b"forked") == each.get()
     assert "" == (each.directory / "links").read_text()
+
+
+def test_environment_longer_than_a_message_reaches_the_app(server):
+    """A certificate or two in --env must not break the order to the mold."""
+    each = server(arguments=("--env", "LONG=" + "x" * 100_000))
+    (each.directory / "app.py").write_text(
+        "import os\n"
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    return [str(len(os.environ['LONG'])).encode()]\n"
+    )
+    assert (200, b"100000") == each.boot().get()

@@ -4,6 +4,7 @@ workers, and turns what their channels and ends say into events. Decides nothing
 The master keeps both ends of every inbox, so that nothing a dead worker had not taken is lost.
 """
 
+import os
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -113,7 +114,9 @@ class Crew:
 
     def _greet_mold(self, number: int, mold: MoldHand, layout: str) -> None:
         if layout == _scoreboard.layout_hash():
-            mold.channel.send(Message(Kind.LOAD, mold.order.to_json()))
+            order = mold.order.to_file()
+            mold.channel.send(Message(Kind.LOAD), [order])
+            os.close(order)
             return
         text = (
             f"the release has another forkcluster (layout {layout}, running {_scoreboard.layout_hash()}):"
