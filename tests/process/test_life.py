@@ -72,8 +72,18 @@ def test_worker_told_to_terminate_is_replaced_first(server):
     (old,) = each.worker_pids()
     each.send(signal.SIGTERM, old)
     until(lambda: each.worker_pids() and old not in each.worker_pids(), "a replacement")
-    each.wait_for("asks to be retired")
-    assert "worker died" not in each.output
+    each.wait_for("worker ended.*exited with status 0")
+    assert "Traceback" not in each.output
+
+
+def test_signals_meant_for_the_group_do_not_touch_a_worker(server):
+    """INT, HUP, QUIT and USR1 to a worker that waits for requests: the same process goes on serving."""
+    each = server().boot()
+    (worker,) = each.worker_pids()
+    assert worker == json.loads(each.get()[1])["pid"]
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1):
+        each.send(number, worker)
+        assert worker == json.loads(each.get()[1])["pid"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])

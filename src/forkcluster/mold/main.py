@@ -18,8 +18,7 @@ from forkcluster.wire.channel import Channel, close_all
 from forkcluster.wire.messages import Kind, Message
 from forkcluster.wire.orders import LoadOrder, LoadReport
 from forkcluster.wire.title import set_title, title_of
-from forkcluster.worker.main import work
-from forkcluster.worker.spec import WorkerSpec
+from forkcluster.worker.main import WorkerSpec, work
 
 QUIET = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
 

@@ -16,6 +16,8 @@ from forkcluster.worker.engine import make_engine
 from forkcluster.worker.inherit import guard_forks
 from forkcluster.worker.spec import Application, WorkerSpec
 
+__all__ = ["WorkerSpec", "work"]  # the door by which the mold becomes a worker
+
 
 def work(spec: WorkerSpec) -> int:
     """Be the worker; give the exit code."""
