@@ -146,8 +146,8 @@ PyDoc_STRVAR(
     "Fork a worker that is not our child but our nearest subreaper's.\n\n"
     "Return (ROLE_MOLD, pid of the worker) in the caller and (ROLE_WORKER, own pid) in the worker.\n"
     "All signals are blocked across the fork; in the worker INT, HUP, QUIT and USR1 do nothing, TERM\n"
-    "makes leave_fd() readable, also when it came at birth, and the wake-up descriptor is unset before\n"
-    "they are unblocked; SIGCHLD is back to default in both. Raise OSError when a fork fails and\n"
+    "makes leave_fd() readable, also when it came at birth. The wake-up descriptor is unset and SIGCHLD\n"
+    "back to default in both. Raise OSError when a fork fails and\n"
     "TimeoutError when the process in the middle has not answered within 5 s (it is killed).");
 
 static PyObject *

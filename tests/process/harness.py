@@ -49,7 +49,7 @@ class Process:
 
 
 def processes(session):
-    """Give all processes of a session, zombies too."""
+    """Give all processes of a session, zombies too unless they are init's to reap."""
     found = []
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -59,7 +59,7 @@ def processes(session):
             except OSError:
                 continue
             fields = stat.rpartition(")")[2].split()
-            if int(fields[3]) == session:
+            if int(fields[3]) == session and (fields[0], fields[1]) != ("Z", "1"):
                 found.append(Process(int(name), int(fields[1]), fields[0], int(fields[17]), title))
     return found
 
@@ -99,6 +99,7 @@ class Server:
         """Start it and wait until it is ready."""
         self.start()
         found = self.wait_for(r"listening=\"?http://([\d.]+):(\d+)")
+        self.wait_for(r"Ctrl-C|\"event\": \"ready\"")  # the start screen is out, its files are closed
         self.address = (found[1], int(found[2]))
         return self
 

@@ -72,8 +72,18 @@ def test_worker_told_to_terminate_is_replaced_first(server):
     (old,) = each.worker_pids()
     each.send(signal.SIGTERM, old)
     until(lambda: each.worker_pids() and old not in each.worker_pids(), "a replacement")
-    each.wait_for("asks to be retired")
-    assert "worker died" not in each.output
+    each.wait_for("worker ended.*exited with status 0")
+    assert "Traceback" not in each.output
+
+
+def test_signals_meant_for_the_group_do_not_touch_a_worker(server):
+    """INT, HUP, QUIT and USR1 to a worker that waits for requests: the same process goes on serving."""
+    each = server().boot()
+    (worker,) = each.worker_pids()
+    assert worker == json.loads(each.get()[1])["pid"]
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1):
+        each.send(number, worker)
+        assert worker == json.loads(each.get()[1])["pid"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
@@ -143,14 +153,18 @@ def test_reopened_logs_go_to_a_new_file(server):
 def test_threads_at_import_make_a_bare_mold(server):
     """An app that starts threads when imported is imported by every worker instead."""
     each = server(workers=2)
-    app = (each.directory / "app.py").read_text()
-    app += "\nimport threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"
-    (each.directory / "app.py").write_text(app)
+    (each.directory / "app.py").write_text(
+        "import threading\n"
+        "thread = threading.Thread(target=threading.Event().wait, daemon=True)\n"
+        "thread.start()\n"
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    return [str(thread.is_alive()).encode()]\n"
+    )
     each.boot()
     assert "cannot be forked safely" in each.output
     assert {1} == {process.threads for process in each.processes("mold")}
-    assert {2} <= {process.threads for process in each.processes("worker")}
-    assert 200 == each.get()[0]
+    assert (200, b"True") == each.get()
 
 
 def test_stdout_of_the_app_is_inherited(server):
@@ -171,3 +185,50 @@ def test_orphans_of_the_app_are_reaped(server):
     each.boot()
     until(lambda: not [p for p in each.processes() if p.title.startswith("sleep")], "the orphan to end")
     until(lambda: not [p for p in each.processes() if p.state == "Z"], "no zombies")
+
+
+@pytest.mark.parametrize("preload", ["auto", "never"])
+def test_killed_master_during_an_import_leaves_nothing(server, preload):
+    """An import that hangs must not outlive its master, be it in the mold or in a worker."""
+    each = server(arguments=("--preload", preload))
+    (each.directory / "app.py").write_text(
+        "import pathlib, threading\npathlib.Path('importing').touch()\nthreading.Event().wait()\n"
+    )
+    each.start()
+    until((each.directory / "importing").exists, "the import to begin")
+    each.send(signal.SIGKILL)
+    each.process.wait(5)
+    until(lambda: processes(each.pid) == [], "an empty session", patience=2.5)
+
+
+def test_children_forked_by_the_app_hold_no_descriptor_of_the_worker(server):
+    """What a view forks keeps neither listener, channel nor inbox, so the port is free when we are gone."""
+    each = server()
+    (each.directory / "app.py").write_text(
+        "import os, signal\n"
+        "def application(environ, start_response):\n"
+        "    pid = os.fork()\n"
+        "    if pid == 0:\n"
+        "        listed = [f'/proc/self/fd/{fd}' for fd in os.listdir('/proc/self/fd')]\n"
+        "        links = [os.readlink(path) for path in listed if os.path.islink(path)]\n"
+        "        open('links', 'w').write(' '.join(link for link in links if 'socket' in link))\n"
+        "        os._exit(0)\n"
+        "    os.waitpid(pid, 0)\n"
+        "    start_response('200 OK', [])\n"
+        "    return [b'forked']\n"
+    )
+    each.boot()
+    assert (200, b"forked") == each.get()
+    assert "" == (each.directory / "links").read_text()
+
+
+def test_environment_longer_than_a_message_reaches_the_app(server):
+    """A certificate or two in --env must not break the order to the mold."""
+    each = server(arguments=("--env", "LONG=" + "x" * 100_000))
+    (each.directory / "app.py").write_text(
+        "import os\n"
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    return [str(len(os.environ['LONG'])).encode()]\n"
+    )
+    assert (200, b"100000") == each.boot().get()

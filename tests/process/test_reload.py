@@ -119,3 +119,54 @@ def test_reloads_leak_no_descriptor(server):
         each.reload()
     until(lambda: len(each.processes()) == 3, "the old generation to end")
     until(lambda: each.descriptors() == before, f"{before} descriptors")
+
+
+def test_refused_configuration_keeps_everything(server):
+    """A typing error in the configuration file is named, and nothing else happens."""
+    each = server(workers=1)
+    config = each.directory / "forkcluster.toml"
+    config.write_text("[app]\nkeep_alive = 70\n")
+    each.boot()
+    before = each.worker_pids()
+    config.write_text("[app]\nkeep_alife = 70\n")
+    each.reload("reload failed")
+    each.wait_for("keep_alife")
+    assert before == each.worker_pids()
+    assert 200 == each.get()[0]
+
+
+def test_asking_many_times_makes_one_more_reload(server):
+    """Five HUPs during a reload are one reload after it."""
+    each = server(arguments=("--observe", "0.2")).boot()
+    each.send(signal.SIGHUP)
+    each.wait_for("reload started")
+    for _ in range(5):
+        each.send(signal.SIGHUP)
+    each.wait_for("reload done generation=3")
+    assert 0 == each.stop()
+    assert 2 == each.output.count("reload done")
+
+
+def test_stop_during_a_reload_leaves_nothing(server):
+    """TERM while a new generation is loading ends both."""
+    each = server(workers=2).boot()
+    (each.directory / "app.py").write_text(
+        "import pathlib, threading\npathlib.Path('importing').touch()\nthreading.Event().wait()\n"
+    )
+    each.send(signal.SIGHUP)
+    until((each.directory / "importing").exists, "the new import to begin")
+    assert 0 == each.stop()
+    assert [] == each.processes()
+
+
+def test_descriptors_and_children_stay_the_same_over_worker_deaths(server):
+    """Twenty deaths leave no descriptor and no zombie."""
+    each = server(arguments=("--min-uptime", "0")).boot()
+    before = each.descriptors()
+    for _ in range(20):
+        (worker,) = each.wait_for_workers(1)
+        mark = len(each.output)
+        each.send(signal.SIGKILL, worker)
+        each.wait_for("worker ready", since=mark)
+    until(lambda: each.descriptors() == before, f"{before} descriptors")
+    assert [] == [process for process in each.processes() if process.state == "Z"]

@@ -21,7 +21,8 @@ def judge(code):
     ("code", "reason"),
     [
         (
-            "import threading\nthreading.Thread(target=threading.Event().wait, name='poller', daemon=True).start()",
+            "import threading\nwait = threading.Event().wait\n"
+            "threading.Thread(target=wait, name='poller', daemon=True).start()",
             "a thread (poller)",
         ),
         ("import select\nkeep = select.epoll()", "an epoll descriptor"),
@@ -55,9 +56,9 @@ def test_open_sqlite_file_is_found_by_its_content(tmp_path):
         "",
         "import threading\nt = threading.Thread(target=int); t.start(); t.join()",
         "import socket\nkeep = socket.socketpair()",
-        "import socket\nkeep = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); keep.connect(('127.0.0.1', 9))",
-        "import socket\nl = socket.create_server(('127.0.0.1', 0)); c = socket.create_connection(l.getsockname());"
-        " keep = l.accept()",
+        "from socket import *\nkeep = socket(AF_INET, SOCK_DGRAM); keep.connect(('127.0.0.1', 9))",
+        "import socket\nlistener = socket.create_server(('127.0.0.1', 0))\n"
+        "client = socket.create_connection(listener.getsockname()); keep = listener.accept()",
         "keep = open('/dev/null')",
     ],
     ids=["nothing", "ended thread", "own pair", "datagram", "own tcp", "file"],

@@ -320,3 +320,47 @@ def _load_and_ready_all(world: World) -> None:
     for who, worker in list(world.alive.items()):
         if not worker.ready and not worker.told_to_end:
             world.ready(who)
+
+
+def test_stop_during_the_first_boot_kills_the_loading_mold():
+    """An import cannot hear EXIT; asked to stop is no failure, so the exit code is 0."""
+    world = World()
+    world.tell(on.Start())
+    world.tell(on.StopAsked())
+    assert do.KillMold(1) in world.log
+    world.end_mold(1, "was killed by SIGKILL")
+    assert EXIT_OK == world.finished
+
+
+def test_stop_during_a_reload_ends_both_generations():
+    """Nothing of an unfinished reload stays."""
+    world = World().boot()
+    world.tell(on.ReloadAsked())
+    world.configure()
+    world.load(2)
+    world.tell(on.StopAsked())
+    world.settle()
+    assert EXIT_OK == world.finished
+
+
+def test_mold_that_dies_in_a_roll_undoes_the_reload():
+    """Without its mold the new generation cannot be completed."""
+    world = World().boot()
+    world.tell(on.ReloadAsked())
+    world.configure()
+    world.load(2)
+    world.ready(next(who for who, worker in world.alive.items() if worker.generation == 2))
+    world.end_mold(2, "was killed by SIGKILL")
+    world.settle()
+    assert {0: 1, 1: 1, 2: 1} == world.generations()
+
+
+def test_old_mold_that_dies_in_a_roll_is_started_again_for_the_way_back():
+    """A rollback needs the old generation's mold."""
+    world = World().boot()
+    world.pass_time(2)
+    world.tell(on.ReloadAsked())
+    world.configure()
+    world.load(2)
+    world.end_mold(1, "was killed by SIGKILL")
+    assert [1, 2] == sorted(mold.generation for mold in world.molds.values())

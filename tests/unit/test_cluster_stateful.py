@@ -19,6 +19,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.world = World(workers=3).boot()
         self.served: set[int] = set()
         self.crashed: set[int] = set()
+        self.stopped = False
 
     @rule()
     def reload(self) -> None:
@@ -63,8 +64,17 @@ class AnyOrder(RuleBasedStateMachine):
         who = data.draw(st.sampled_from(sorted(self.world.alive)))
         self.world.tell(on.WorkerLeaves(who, "TERM"))
 
+    @precondition(lambda self: not self.stopped)
+    @rule(at_once=st.booleans(), luck=st.integers(0, 9))
+    def stop(self, at_once: bool, luck: int) -> None:
+        if luck == 0:
+            self.stopped = True
+            self.world.tell(on.StopAsked(at_once))
+
     @invariant()
     def a_slot_once_served_stays_served_unless_its_worker_crashed(self) -> None:
+        if self.stopped:
+            return
         serving = {worker.slot for worker in self.world.serving()}
         wanted = set(range(self.world.cluster.target))
         assert self.served & wanted <= serving | self.crashed
@@ -80,6 +90,8 @@ class AnyOrder(RuleBasedStateMachine):
     @invariant()
     def a_rolled_back_reload_leaves_no_mold_behind(self) -> None:
         wanted = set(self.world.cluster.generations)
+        if self.stopped:
+            return
         for number, mold in self.world.molds.items():
             assert mold.generation in wanted or number in self.world.ending_molds
 
@@ -90,6 +102,9 @@ class AnyOrder(RuleBasedStateMachine):
             world.settle()
             world.pass_time(31)
         world.settle()
+        if self.stopped:
+            assert 0 == world.finished
+            return
         expected = dict.fromkeys(range(world.cluster.target), world.cluster.current)
         assert expected == world.generations()
         assert world.cluster.seats.owners() == frozenset(world.alive)

@@ -192,7 +192,7 @@ class Cluster:
             self._say("error", said, how=how, **_names(worker))
             self._roll_back("a new worker died" if died_ready else "a new worker failed to boot", reason)
         elif worker.leaving or worker.generation != self.current:
-            self._say("info", "worker ended", how=how, **_names(worker))
+            self._say("warning", "worker ended before it was retired", how=how, **_names(worker))
         else:
             uptime = None if worker.ready_at is None else now - worker.ready_at
             slot = self.slots.setdefault(worker.slot, Slot())

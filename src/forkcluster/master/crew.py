@@ -4,6 +4,7 @@ workers, and turns what their channels and ends say into events. Decides nothing
 The master keeps both ends of every inbox, so that nothing a dead worker had not taken is lost.
 """
 
+import os
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -65,20 +66,14 @@ class Crew:
 
     def start_mold(self, number: int, release: Release, *, bare: bool) -> None:
         """Exec a mold; an exec that fails is a mold that failed and ended."""
-        ours, theirs = channel_pair()
         try:
-            pid = spawn_mold(release, theirs)
+            pid, ours = _exec_mold(release)
         except OSError as error:
-            ours.close()
             text = f"cannot start {release.python} in {release.directory}: {error.strerror or error}"
             self._emit(on.MoldFailed(number, text))
             self._emit(on.MoldEnded(number, "could not be started"))
             return
-        finally:
-            theirs.close()
-        order = LoadOrder(
-            release.generation, release.directory, bare, release.options, release.access_log
-        )
+        order = LoadOrder(release.generation, release.directory, bare, release.options, release.access_log)
         self._molds[number] = MoldHand(pid, ours, order, set())
         self.children.adopt(pid, lambda how: self._mold_ended(number, how))
         self._loop.watch(ours.fileno(), lambda: self._hear_mold(number))
@@ -119,7 +114,9 @@ class Crew:
 
     def _greet_mold(self, number: int, mold: MoldHand, layout: str) -> None:
         if layout == _scoreboard.layout_hash():
-            mold.channel.send(Message(Kind.LOAD, mold.order.to_json()))
+            order = mold.order.to_file()
+            mold.channel.send(Message(Kind.LOAD), [order])
+            os.close(order)
             return
         text = (
             f"the release has another forkcluster (layout {layout}, running {_scoreboard.layout_hash()}):"
@@ -155,8 +152,12 @@ class Crew:
         """Ask a mold for a worker in that seat, with its channel, the scoreboard, its inbox and the
         listeners.
         """
-        ours, theirs = channel_pair()
-        inbox = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            ours, theirs = channel_pair()
+            inbox = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError as error:
+            self._emit(on.ForkFailed(who, f"no descriptors for it: {error.strerror}"))
+            return
         self._board.claim(who.seat, who.epoch, slot, generation)
         self._workers[who] = WorkerHand(ours, inbox)
         message = Message(Kind.FORK, seat=who.seat, epoch=who.epoch, arg=slot)
@@ -247,6 +248,18 @@ class Crew:
     def close(self) -> None:
         """Unmap the scoreboard; every process is gone."""
         self._board.close()
+
+
+def _exec_mold(release: Release) -> tuple[int, Channel]:
+    """Exec a mold; give its pid and our end of its channel. Raise OSError."""
+    ours, theirs = channel_pair()
+    try:
+        return spawn_mold(release, theirs), ours
+    except OSError:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
 
 
 def _receive(channel: Channel, role: str, pid: int) -> tuple[Message, list[int]] | None:

@@ -6,6 +6,7 @@ never forks.
 """
 
 import os
+import resource
 import signal
 import sys
 from collections import deque
@@ -44,14 +45,16 @@ NEED_RESTART = (
     "log_level",
 )
 
+DESCRIPTORS = 65536
+
 
 class Master:
     """One app's master, from bound listeners to exit code."""
 
-    def __init__(self, launch: Launch, listeners: Sequence[Listener]) -> None:
+    def __init__(self, launch: Launch, listeners: Sequence[Listener], signals: Signals) -> None:
         options = launch.options
         self._loop = Loop()
-        self._signals = Signals()
+        self._signals = signals
         self._events: deque[on.Event] = deque()
         self._exit_code: int | None = None
         self._listeners = listeners
@@ -75,6 +78,7 @@ class Master:
                 self._reader.expire(self._loop.now())
                 self._crew.children.reap_strays(expecting=self._crew.expecting())
                 self._events.append(on.Tick())
+        self._reader.cancel()
         self._crew.close()
         self._loop.close()
         return self._exit_code
@@ -193,6 +197,17 @@ def limits_of(options: Options) -> Limits:
     )
 
 
+def raise_descriptor_limit() -> None:
+    """Let this process and its children open as many descriptors as the system allows, at most DESCRIPTORS.
+
+    The usual soft limit of 1024 is for programs that use select(2); connections are descriptors.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def name_restart_options(now: Options, wanted: Options) -> None:
     """Log which changed options a reload cannot bring about."""
     changed = [name for name in NEED_RESTART if getattr(now, name) != getattr(wanted, name)]
@@ -222,6 +237,8 @@ def serve(launch: Launch) -> int:
     directory = launch.request.directory
     log_file = options.log_file and os.path.join(directory, options.log_file)
     log.configure("master", options.log_level, options.log_format, log_file)
+    signals = Signals()
+    raise_descriptor_limit()
     set_title(title_of("master", options.name))
     _process.set_child_subreaper()
     for note in launch.notes:
@@ -232,7 +249,7 @@ def serve(launch: Launch) -> int:
     try:
         if pidfile:
             pidfile.write()
-        return Master(launch, listeners).run()
+        return Master(launch, listeners, signals).run()
     finally:
         if pidfile:
             pidfile.remove()

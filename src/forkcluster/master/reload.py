@@ -45,6 +45,11 @@ class Reader:
         if self._reading is not None and at is not None and now >= at:
             self._children.kill(self._reading.pid)
 
+    def cancel(self) -> None:
+        """Kill a reading: the master is about to end."""
+        if self._reading is not None:
+            self._children.kill(self._reading.pid)
+
     def _ended(self, reading: Reading, generation: int, done: Done, how: str) -> None:
         answer, complaint = reading.answer()
         reading.close()

@@ -34,11 +34,11 @@ def main(argv: list[str]) -> int:
     channel = Channel.adopt(int(argv[1]))
     channel.send(Message(Kind.MOLD_HELLO, _scoreboard.layout_hash()))
     heard = channel.receive(wait=True)
-    if heard is None:
+    if heard is None or heard[0].kind is not Kind.LOAD:
         return 0
     mold = Mold(channel)
     try:
-        order = LoadOrder.from_json(heard[0].text)
+        order = LoadOrder.from_file(*heard[1])
         set_title(title_of("mold", order.options.name, f"g{order.generation}"))
         mold.load(order)
     except BaseException as error:  # the boundary of the app's import: SystemExit and KeyboardInterrupt too

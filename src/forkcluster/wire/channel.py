@@ -76,6 +76,10 @@ class Channel:
             close_all(descriptors)
             raise
 
+    def detach(self) -> None:
+        """Give up the descriptor without closing it: somebody else does."""
+        self._line.detach()
+
     def close(self) -> None:
         """Close this end; idempotent."""
         self._line.close()

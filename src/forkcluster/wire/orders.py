@@ -1,6 +1,7 @@
 """The structured texts of LOAD and LOADED: what a mold is told and what it answers, as JSON."""
 
 import json
+import os
 from dataclasses import asdict, dataclass
 
 from forkcluster.errors import InternalError
@@ -22,6 +23,20 @@ class LoadOrder:
     def to_json(self) -> str:
         """The order as one JSON object."""
         return json.dumps(asdict(self))
+
+    def to_file(self) -> int:
+        """Write the order into a memfd (an environment may be longer than a message); the caller owns it."""
+        descriptor = os.memfd_create("forkcluster-order")
+        with open(descriptor, "w", encoding="utf-8", closefd=False) as file:
+            file.write(self.to_json())
+        return descriptor
+
+    @classmethod
+    def from_file(cls, descriptor: int) -> "LoadOrder":
+        """Read what `to_file` wrote and close the descriptor. Raises InternalError."""
+        with open(descriptor, encoding="utf-8") as file:
+            file.seek(0)
+            return cls.from_json(file.read())
 
     @classmethod
     def from_json(cls, text: str) -> "LoadOrder":

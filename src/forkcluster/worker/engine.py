@@ -1,4 +1,4 @@
-"""Builds the engine of one worker from its spec. Knows the names of the engine's options; serves nothing itself."""
+"""Builds the engine of one worker from its spec. Knows its options by name; serves nothing itself."""
 
 import os
 import socket
