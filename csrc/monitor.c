@@ -86,7 +86,7 @@ pause_accepting(FcMonitor *monitor)
 
 /* One connection from the listener to the engine. False: no more for now. */
 static bool
-accept_one(FcMonitor *monitor, FcEngine *engine, uint8_t index, bool *pause)
+accept_one(FcEngine *engine, uint8_t index, bool *pause)
 {
     struct sockaddr_storage addr;
     socklen_t len = sizeof addr;
@@ -125,7 +125,7 @@ accept_some(FcMonitor *monitor, uint8_t index)
             pause = true;
             break;
         }
-        if (!accept_one(monitor, monitor->engine, index, &pause))
+        if (!accept_one(monitor->engine, index, &pause))
             break;
     }
     pthread_mutex_unlock(&monitor->lock);

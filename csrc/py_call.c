@@ -41,13 +41,13 @@ call_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *
         info = args[2];
     else if (n_names != 0 || nargs < 2 || nargs > 3)
         return PyErr_Format(PyExc_TypeError, "start_response takes (status, headers, exc_info=None)");
-    if (call->conn == NULL)
+    if (call->answer.conn == NULL)
         return over(), NULL;
-    if (info == Py_None && call->started) {
+    if (info == Py_None && call->answer.started) {
         PyErr_SetString(PyExc_AssertionError, "start_response was called a second time without exc_info (PEP 3333)");
         return NULL;
     }
-    if (info != Py_None && call->head_done) {
+    if (info != Py_None && call->answer.head_done) {
         raise_again(info);
         return NULL;
     }
@@ -65,26 +65,26 @@ write_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject 
 
     if (PyVectorcall_NARGS(nargsf) != 1 || (names != NULL && PyTuple_GET_SIZE(names) > 0))
         return PyErr_Format(PyExc_TypeError, "write takes one bytes argument");
-    if (call == NULL || call->conn == NULL)
+    if (call == NULL || call->answer.conn == NULL)
         return over(), NULL;
     if (!PyBytes_Check(args[0]))
         return PyErr_Format(PyExc_TypeError, "write: the data must be bytes, not %.100s", Py_TYPE(args[0])->tp_name);
-    if (!call->started) {
+    if (!call->answer.started) {
         PyErr_SetString(PyExc_AssertionError, "write() before start_response() (PEP 3333)");
         return NULL;
     }
     if (PyBytes_GET_SIZE(args[0]) > 0)
-        sent = fc_call_send(call, args[0], false);
-    if (sent && call->conn->out.size > FC_HIGH_WATER) {
-        FcEngine *engine = &call->engine->engine;
-        FcConn *conn = call->conn;
+        sent = fc_answer_send(&call->answer, PyBytes_AS_STRING(args[0]), (size_t)PyBytes_GET_SIZE(args[0]), args[0], false);
+    if (sent && call->answer.conn->out.size > FC_HIGH_WATER) {
+        FcEngine *engine = &call->answer.engine->engine;
+        FcConn *conn = call->answer.conn;
 
         Py_BEGIN_ALLOW_THREADS
         sent = fc_conn_flush_blocking(engine, conn);
         Py_END_ALLOW_THREADS
-        call->broken = call->broken || !sent;
+        call->answer.broken = call->answer.broken || !sent;
     }
-    fc_release_spent(call->engine);
+    fc_release_spent(call->answer.engine);
     if (!sent) {
         PyErr_SetString(PyExc_BrokenPipeError, "the client has gone or reads too slowly");
         return NULL;
@@ -121,21 +121,14 @@ fc_call_new(PyEngine *engine, FcConn *conn)
         Py_DECREF(call);
         return NULL;
     }
-    call->engine = engine;
-    call->conn = conn;
-    call->head_len = 0;
-    call->status = 0;
-    call->started = call->head_done = call->no_body = call->chunked = false;
-    call->has_date = call->has_server = call->accounted = call->broken = call->warned = false;
-    call->length = -1;
-    call->body_sent = 0;
+    fc_answer_begin(&call->answer, engine, conn);
     return call;
 }
 
 static void
 forget(FcCall *call)
 {
-    call->conn = NULL;
+    call->answer.conn = NULL;
     if (call->input != NULL)
         fc_input_close(call->input);
     Py_CLEAR(call->input);
@@ -147,10 +140,10 @@ forget(FcCall *call)
 void
 fc_call_done(FcCall *call)
 {
-    PyEngine *engine = call->engine;
+    PyEngine *engine = call->answer.engine;
 
     forget(call);
-    call->engine = NULL;
+    call->answer.engine = NULL;
     if (call->write != NULL && Py_REFCNT(call->write) > 1) { /* kept by the application: it is dead to us */
         call->write->call = NULL;
         Py_CLEAR(call->write);
@@ -172,7 +165,7 @@ call_dealloc(PyObject *self)
         call->write->call = NULL;
         Py_CLEAR(call->write);
     }
-    PyMem_RawFree(call->head);
+    PyMem_RawFree(call->answer.head);
     type->tp_free(self);
     Py_DECREF(type);
 }

@@ -150,48 +150,72 @@ PyObject *fc_environ_template(PyEngine *engine, PyObject *scheme, PyObject *serv
 /* The environ of the request in hand; *input is its wsgi.input (new reference). New reference. */
 PyObject *fc_environ_new(PyEngine *engine, FcConn *conn, PyObject **input);
 
-/* -- one WSGI call (py_wsgi.c, py_response.c) --------------------------------------------------------------------- */
+/* -- one answer (py_answer.c) ------------------------------------------------------------------------------------- */
 
 #define FC_HEAD_SIZE   (16 * 1024) /* room for a head with a small body; grows */
 #define FC_HIGH_WATER  (256 * 1024)
 
-struct FcWrite;
-
-/* One call of the application and its answer; also the start_response callable. Kept for the next request when the
- * application has not kept it. */
-typedef struct FcCall {
-    PyObject_HEAD
-    vectorcallfunc vectorcall;
+/* An answer in the making: formatted by the gateway, sent with the body in as few system calls as can be. */
+typedef struct FcAnswer {
     PyEngine *engine; /* borrowed; NULL: the call is over */
     FcConn *conn;     /* checked out or parked; NULL: over */
     char *head;       /* owned: status line and field lines; kept for the next call */
     size_t head_len, head_cap;
     size_t fields_at; /* where the field lines begin */
     int status;
-    bool started;     /* start_response was called */
+    bool started;     /* the application has given status and fields */
     bool head_done;   /* the head is sent or queued */
     bool no_body;     /* HEAD, 204, 304 */
     bool chunked;
+    bool trailers;    /* the application will end the body with trailer fields */
     bool has_date, has_server;
     bool accounted, broken, warned;
     int64_t length;   /* Content-Length given or computed; -1: none */
     uint64_t body_sent;
+} FcAnswer;
+
+/* For a new request; the head's memory is kept. */
+void fc_answer_begin(FcAnswer *answer, PyEngine *engine, FcConn *conn);
+/* Begin, or begin anew, the head: "HTTP/1.1 " and this text, which is valid as a status line. False: out of memory. */
+bool fc_answer_status(FcAnswer *answer, int status, const char *text, size_t len);
+/* Add one field line; checks both parts and leaves out what is ours to say. -1 with an exception. */
+int fc_answer_field(FcAnswer *answer, const unsigned char *name, size_t name_len, const unsigned char *value,
+                    size_t value_len);
+/* Send the head, if that is not done, and these bytes; with last, they are the whole rest. False: the client is gone, or
+ * there is no memory. Never raises. owner may be NULL, else it owns data. */
+bool fc_answer_send(FcAnswer *answer, const char *data, size_t len, PyObject *owner, bool last);
+/* Send the head, if that is not done, and a piece of a file; with last, it is the whole rest. */
+bool fc_answer_send_file(FcAnswer *answer, int fd, off_t offset, uint64_t length, bool last);
+/* End the body; trailer: field lines with CRLFs, or NULL. False: the answer is not whole, the connection must be cut. */
+bool fc_answer_end(FcAnswer *answer, const char *trailer, size_t trailer_len);
+/* A whole plain-text answer instead of what was started; only while the head is not done. */
+bool fc_answer_plain(FcAnswer *answer, int status, const char *text);
+/* Count and log it, once. status 0 with cut. */
+void fc_answer_account(FcAnswer *answer, bool cut);
+
+/* RFC 9110 section 5.6.2 and 5.5: the characters of a name and of a value. */
+extern const bool fc_token_byte[256];
+static inline bool
+fc_value_byte(unsigned char c)
+{
+    return c == '\t' || (c >= 0x20 && c != 0x7f);
+}
+
+/* -- one WSGI call (py_wsgi.c, py_call.c) ------------------------------------------------------------------------- */
+
+struct FcWrite;
+
+/* One call of the application; also the start_response callable. Kept for the next request when the application has not
+ * kept it. */
+typedef struct FcCall {
+    PyObject_HEAD
+    vectorcallfunc vectorcall;
+    FcAnswer answer;
     PyObject *iterable, *iterator, *context, *input;
     struct FcWrite *write; /* owned: what start_response returns */
 } FcCall;
 
 extern PyType_Spec fc_call_spec, fc_write_spec;
-
-/* py_response.c: format and send. */
-
-/* start_response(status, headers): format the head. -1 with an exception. */
-int fc_call_start(FcCall *call, PyObject *status, PyObject *headers);
-/* Send the head with this much of the body, and all of it when last. False: the client is gone. Never raises. */
-bool fc_call_send(FcCall *call, PyObject *bytes, bool last);
-/* Send the head, if that is not done, and a piece of a file. */
-bool fc_call_send_file(FcCall *call, int fd, off_t offset, uint64_t length);
-/* End the body. False: the answer is not whole, the connection must be cut. */
-bool fc_call_end(FcCall *call);
 
 /* py_call.c: the objects. */
 
@@ -199,6 +223,9 @@ bool fc_call_end(FcCall *call);
 FcCall *fc_call_new(PyEngine *engine, FcConn *conn);
 /* The call is over: it holds nothing of the request any more. Steals the reference. */
 void fc_call_done(FcCall *call);
+
+/* py_response.c: start_response(status, headers). -1 with an exception. */
+int fc_call_start(FcCall *call, PyObject *status, PyObject *headers);
 
 /* py_wsgi.c: one request through the application. */
 void fc_wsgi_serve_one(PyEngine *engine, FcConn *conn);

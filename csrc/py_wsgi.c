@@ -32,12 +32,10 @@ enter_engine(PyEngine *self)
 static Progress
 failed(FcCall *call, const char *where)
 {
-    PyEngine *self = call->engine;
-    FcConn *conn = call->conn;
+    PyEngine *self = call->answer.engine;
+    FcConn *conn = call->answer.conn;
     const FcRequest *request = fc_conn_request(conn);
     const char *data = conn->buf->data;
-    PyObject *status = NULL, *headers = NULL, *body = NULL;
-    Progress progress = CUT;
 
     if (PyErr_ExceptionMatches(PyExc_SystemExit) || PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
         /* The application wants this process to end: after this answer it does, and the master replaces it. */
@@ -47,19 +45,9 @@ failed(FcCall *call, const char *where)
     }
     fc_report(self, where, data + request->method_name.at, request->method_name.len, data + request->target.at,
               request->target.len);
-    if (call->head_done)
+    if (call->answer.head_done)
         return CUT;
-    status = PyUnicode_FromString("500 Internal Server Error");
-    headers = Py_BuildValue("[(ss)]", "Content-Type", "text/plain");
-    body = PyBytes_FromString("500 Internal Server Error\n");
-    if (status != NULL && headers != NULL && body != NULL && fc_call_start(call, status, headers) == 0 &&
-        fc_call_send(call, body, true) && fc_call_end(call))
-        progress = DONE;
-    PyErr_Clear();
-    Py_XDECREF(status);
-    Py_XDECREF(headers);
-    Py_XDECREF(body);
-    return progress;
+    return fc_answer_plain(&call->answer, 500, "500 Internal Server Error") ? DONE : CUT;
 }
 
 /* The whole body is there: a list or tuple of bytes. False with an exception when it is something else. */
@@ -73,12 +61,14 @@ send_sequence(FcCall *call, PyObject *sequence, Progress *progress)
     if (count > 1 || (count == 1 && !PyBytes_CheckExact(items[0])))
         return false;
     joined = count == 1 ? items[0] : NULL;
-    if (!call->started) {
+    if (!call->answer.started) {
         PyErr_SetString(PyExc_AssertionError, "the application returned without calling start_response (PEP 3333)");
         *progress = failed(call, "after the application");
         return true;
     }
-    sent = fc_call_send(call, joined, true) && fc_call_end(call);
+    sent = fc_answer_send(&call->answer, joined != NULL ? PyBytes_AS_STRING(joined) : "",
+                          joined != NULL ? (size_t)PyBytes_GET_SIZE(joined) : 0, joined, true) &&
+           fc_answer_end(&call->answer, NULL, 0);
     *progress = sent ? DONE : CUT;
     return true;
 }
@@ -87,13 +77,13 @@ send_sequence(FcCall *call, PyObject *sequence, Progress *progress)
 static Progress
 pump(FcCall *call)
 {
-    PyEngine *self = call->engine;
+    PyEngine *self = call->answer.engine;
 
     for (;;) {
         PyObject *item;
         bool sent = true;
 
-        if (call->no_body && call->head_done)
+        if (call->answer.no_body && call->answer.head_done)
             break;
         leave_engine(self);
         item = PyIter_Next(call->iterator);
@@ -105,26 +95,26 @@ pump(FcCall *call)
             Py_DECREF(item);
             break;
         }
-        if (!call->started) {
+        if (!call->answer.started) {
             PyErr_SetString(PyExc_AssertionError, "the application gave a chunk before calling start_response");
             Py_DECREF(item);
             break;
         }
         if (PyBytes_GET_SIZE(item) > 0)
-            sent = fc_call_send(call, item, false);
+            sent = fc_answer_send(&call->answer, PyBytes_AS_STRING(item), (size_t)PyBytes_GET_SIZE(item), item, false);
         Py_DECREF(item);
         if (!sent)
             return CUT;
-        if (call->conn->out.size > FC_HIGH_WATER)
+        if (call->answer.conn->out.size > FC_HIGH_WATER)
             return PARKED;
     }
     if (PyErr_Occurred())
         return failed(call, "in the application's iterable");
-    if (!call->started) {
+    if (!call->answer.started) {
         PyErr_SetString(PyExc_AssertionError, "the application's iterable ended without start_response being called");
         return failed(call, "after the application");
     }
-    return fc_call_end(call) ? DONE : CUT;
+    return fc_answer_end(&call->answer, NULL, 0) ? DONE : CUT;
 }
 
 static Progress
@@ -134,12 +124,12 @@ send_wrapped_file(FcCall *call, bool *wrapped)
     off_t offset;
     uint64_t length;
 
-    *wrapped = call->started && fc_file_wrapper_extent(call->engine->module, call->iterable, &fd, &offset, &length);
+    *wrapped = call->answer.started && fc_file_wrapper_extent(call->answer.engine->module, call->iterable, &fd, &offset, &length);
     if (!*wrapped)
         return CUT;
-    if (!fc_call_send_file(call, fd, offset, length) || !fc_call_end(call))
+    if (!fc_answer_send_file(&call->answer, fd, offset, length, true) || !fc_answer_end(&call->answer, NULL, 0))
         return CUT;
-    return call->conn->out.size > 0 ? PARKED : DONE; /* the file must stay open until the kernel has it */
+    return call->answer.conn->out.size > 0 ? PARKED : DONE; /* the file must stay open until the kernel has it */
 }
 
 static Progress
@@ -151,10 +141,10 @@ respond(FcCall *call, PyObject *result /* stolen */)
     call->iterable = result;
     if (result == NULL)
         return failed(call, "in the application");
-    if ((PyList_CheckExact(result) || PyTuple_CheckExact(result)) && !call->head_done &&
+    if ((PyList_CheckExact(result) || PyTuple_CheckExact(result)) && !call->answer.head_done &&
         send_sequence(call, result, &progress))
         return progress;
-    if (Py_IS_TYPE(result, call->engine->module->file_wrapper_type)) {
+    if (Py_IS_TYPE(result, call->answer.engine->module->file_wrapper_type)) {
         progress = send_wrapped_file(call, &wrapped);
         if (wrapped)
             return progress;
@@ -169,7 +159,7 @@ respond(FcCall *call, PyObject *result /* stolen */)
 static void
 close_iterable(FcCall *call)
 {
-    PyEngine *self = call->engine;
+    PyEngine *self = call->answer.engine;
     PyObject *iterable = call->iterable, *method, *result;
 
     if (iterable == NULL || PyList_CheckExact(iterable) || PyTuple_CheckExact(iterable))
@@ -192,18 +182,17 @@ close_iterable(FcCall *call)
 static void
 finish(PyEngine *self, FcCall *call, Progress progress)
 {
-    FcConn *conn = call->conn;
+    FcConn *conn = call->answer.conn;
 
     if (call->input != NULL)
         fc_input_close(call->input);
-    call->conn = NULL;
     if (progress == DONE) {
         fc_conn_checkin(&self->engine, conn);
     } else {
-        if (!call->accounted)
-            fc_conn_account(&self->engine, conn, 0, NULL, 0, call->body_sent, call->head_len + call->body_sent);
+        fc_answer_account(&call->answer, true);
         fc_conn_abort(&self->engine, conn);
     }
+    call->answer.conn = NULL;
     fc_release_spent(self);
     close_iterable(call);
     if (call->context != NULL)
@@ -220,8 +209,8 @@ conclude(PyEngine *self, FcCall *call, Progress progress)
         finish(self, call, progress);
         return;
     }
-    call->conn->gateway = call;
-    fc_conn_park(&self->engine, call->conn);
+    call->answer.conn->gateway = call;
+    fc_conn_park(&self->engine, call->answer.conn);
     PyContext_Exit(call->context);
 }
 

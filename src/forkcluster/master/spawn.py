@@ -44,7 +44,7 @@ class Reading:
             os.write(question, request.to_json(os.environ).encode("utf-8", "surrogateescape"))
             os.lseek(question, 0, os.SEEK_SET)
             process = subprocess.Popen(
-                [pin_python(python), "-m", "forkcluster.options"],
+                command(pin_python(python), "options"),
                 cwd=os.path.realpath(request.directory),
                 stdin=question,
                 stdout=self._answer,

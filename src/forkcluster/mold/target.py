@@ -79,7 +79,7 @@ def _import_module(name: str, directory: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if not _is_absence(error, name):
             raise
-        near = did_you_mean(name, _modules_in(directory))
+        near = did_you_mean(str(error.name), _siblings(str(error.name), directory))
         where = f"looked in {directory} and the rest of sys.path; --chdir and --pythonpath add to it"
         raise ApplicationError(f"loading {name}: there is no module {error.name}", near or where) from None
 
@@ -95,6 +95,12 @@ def _theirs(trace: TracebackType | None) -> Iterable[str]:
     for frame in traceback.extract_tb(trace):
         if frame.filename not in (__file__, importlib.__file__) and not frame.filename.startswith("<frozen"):
             yield frame.filename
+
+
+def _siblings(name: str, directory: str) -> list[str]:
+    """The dotted names of the modules that lie where `name` was looked for."""
+    *packages, _ = name.split(".")
+    return [".".join([*packages, found]) for found in _modules_in(os.path.join(directory, *packages))]
 
 
 def _modules_in(directory: str) -> list[str]:
