@@ -330,22 +330,28 @@ fc_conn_refuse(FcEngine *engine, FcConn *conn, int status)
     bool head_request = conn->buf != NULL && conn->buf->request.method == FC_METHOD_HEAD;
     const char *words = phrase(status), *server = engine->config.server;
     char answer[512], body[64];
-    size_t date_len;
-    const char *date = fc_engine_date(engine, &date_len);
+    size_t date_len = 0;
+    const char *date = engine->config.date ? fc_engine_date(engine, &date_len) : "";
     int body_len = snprintf(body, sizeof body, "%d %s\n", status, words);
     int len = snprintf(answer, sizeof answer,
                        "HTTP/1.1 %d %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n"
-                       "%s%s%s%.*s\r\n%s",
+                       "%s%s%s%.*s",
                        status, words, body_len, server[0] != '\0' ? "Server: " : "", server,
-                       server[0] != '\0' ? "\r\n" : "", (int)date_len, date, head_request ? "" : body);
-    struct iovec vector = {.iov_base = answer, .iov_len = (size_t)len};
+                       server[0] != '\0' ? "\r\n" : "", (int)date_len, date);
+    struct iovec vectors[] = {
+        {.iov_base = answer, .iov_len = (size_t)len},
+        {.iov_base = (void *)(uintptr_t)engine->config.extra, .iov_len = engine->config.extra_len},
+        {.iov_base = "\r\n", .iov_len = 2},
+        {.iov_base = body, .iov_len = head_request ? 0 : (size_t)body_len},
+    };
+    size_t all = vectors[0].iov_len + vectors[1].iov_len + vectors[2].iov_len + vectors[3].iov_len;
     bool kept;
 
     conn->keep_alive = false;
     conn->readable = true; /* assume more is coming, so that the end is a lingering one */
     fc_add(&engine->line->refused, 1);
-    fc_conn_account(engine, conn, status, NULL, 0, head_request ? 0 : (uint64_t)body_len, (uint64_t)len);
-    if (fc_conn_send(engine, conn, &vector, 1, NULL, &kept) == FC_BROKEN)
+    fc_conn_account(engine, conn, status, NULL, 0, head_request ? 0 : (uint64_t)body_len, all);
+    if (fc_conn_send(engine, conn, vectors, 4, NULL, &kept) == FC_BROKEN)
         fc_conn_close(engine, conn);
     else
         fc_conn_checkin(engine, conn);

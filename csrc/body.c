@@ -106,6 +106,8 @@ fc_body_append(FcBody *body, const char *bytes, size_t len, uint64_t memory_most
 {
     int error;
 
+    if (len == 0)
+        return 0;
     if (body->kind != FC_BODY_FILE && body->size + len <= memory_most) {
         char *room = fc_body_room(body, len);
 

@@ -580,7 +580,9 @@ fc_engine_poll(FcEngine *engine, int timeout_ms)
     engine->event_at = 0;
     engine->event_end = n > 0 ? (unsigned)n : 0;
     fc_store(&engine->line->heartbeat_ns, engine->now);
-    return n < 0 && errno != EINTR ? -errno : n;
+    if (n < 0)
+        return errno == EINTR ? 0 : -errno;
+    return n;
 }
 
 const char *

@@ -124,6 +124,9 @@ typedef struct FcConfig {
     uint32_t slot, generation;
     uint8_t accept_burst;
     char server[64]; /* value of the Server field; empty: none */
+    bool date;       /* send the Date field */
+    const char *extra; /* borrowed: field lines with their CRLFs for every answer; NULL: none */
+    size_t extra_len;
 } FcConfig;
 
 typedef struct FcEngine {

@@ -198,6 +198,8 @@ read_extra(PyEngine *self, PyObject *options)
         self->extra_len += (size_t)PyBytes_GET_SIZE(bytes);
         Py_DECREF(bytes);
     }
+    self->engine.config.extra = self->extra;
+    self->engine.config.extra_len = self->extra_len;
     return !PyErr_Occurred();
 }
 
@@ -310,7 +312,7 @@ engine_init(PyObject *object, PyObject *args, PyObject *kwargs)
     self->on_error = Py_NewRef(on_error);
     fc_store(&self->engine.line->pid, (uint64_t)getpid());
     flag = PyDict_GetItemString(options, "date_header");
-    self->date_header = flag == NULL || PyObject_IsTrue(flag);
+    self->engine.config.date = flag == NULL || PyObject_IsTrue(flag);
     if (!read_root_path(self, options) || !read_extra(self, options) || !read_trust(self, options) ||
         !read_access_log(self, options) || !add_listeners(self, listeners, multiprocess != 0))
         return -1;
@@ -598,7 +600,8 @@ intern_names(FcModule *module)
                    intern(&module->empty, "") < 0 || intern(&module->http, "http") < 0 ||
                    intern(&module->https, "https") < 0 || intern(&module->slash, "/") < 0 ||
                    intern(&module->close, "close") < 0 || intern(&module->fileno, "fileno") < 0 ||
-                   intern(&module->tell, "tell") < 0
+                   intern(&module->tell, "tell") < 0 || intern(&module->raw, "raw") < 0 ||
+                   intern(&module->file, "file") < 0
                ? -1
                : 0;
 }
@@ -617,6 +620,7 @@ static int
 module_exec(PyObject *object)
 {
     FcModule *module = PyModule_GetState(object);
+    PyObject *io = NULL;
 
     if (intern_names(module) < 0)
         return -1;
@@ -627,6 +631,13 @@ module_exec(PyObject *object)
     module->file_wrapper_type = add_type(object, &fc_file_wrapper_spec, true);
     if (module->engine_type == NULL || module->call_type == NULL || module->write_type == NULL ||
         module->input_type == NULL || module->file_wrapper_type == NULL)
+        return -1;
+    io = PyImport_ImportModule("io");
+    if (io == NULL)
+        return -1;
+    module->raw_file_type = PyObject_GetAttrString(io, "FileIO");
+    Py_DECREF(io);
+    if (module->raw_file_type == NULL)
         return -1;
     module->empty_input = module->input_type->tp_alloc(module->input_type, 0);
     return module->empty_input != NULL ? 0 : -1;
@@ -640,6 +651,7 @@ module_visit(FcModule *module, visitproc visit, void *arg)
     Py_VISIT(module->write_type);
     Py_VISIT(module->input_type);
     Py_VISIT(module->file_wrapper_type);
+    Py_VISIT(module->raw_file_type);
     return 0;
 }
 
@@ -662,6 +674,7 @@ module_clear(PyObject *object)
     Py_CLEAR(module->write_type);
     Py_CLEAR(module->input_type);
     Py_CLEAR(module->file_wrapper_type);
+    Py_CLEAR(module->raw_file_type);
     for (int i = 0; i < FC_KEYS; i++)
         Py_CLEAR(module->keys[i]);
     for (int i = 0; i < FC_FIELD_COUNT; i++)
@@ -677,6 +690,8 @@ module_clear(PyObject *object)
     Py_CLEAR(module->close);
     Py_CLEAR(module->fileno);
     Py_CLEAR(module->tell);
+    Py_CLEAR(module->raw);
+    Py_CLEAR(module->file);
     return 0;
 }
 

@@ -303,7 +303,7 @@ finish_head(FcCall *call, int64_t body_len)
         add(call, engine->engine.config.server, server_len);
         ADD(call, "\r\n");
     }
-    if (engine->date_header && !call->has_date) {
+    if (engine->engine.config.date && !call->has_date) {
         const char *date = fc_engine_date(&engine->engine, &date_len);
 
         add(call, date, date_len);
