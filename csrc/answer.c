@@ -3,7 +3,10 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
+
+#include <linux/sockios.h>
 
 #include "connection.h"
 
@@ -65,6 +68,33 @@ fc_conn_send(FcEngine *engine, FcConn *conn, struct iovec *vectors, int count, v
     return queue_rest(conn, vectors, count, (size_t)n, owner, kept) ? FC_QUEUED : FC_BROKEN;
 }
 
+/* Bytes that were sent and that the client has not taken. */
+static int
+in_kernel(const FcConn *conn)
+{
+    int bytes = 0;
+
+    return ioctl(conn->fd, SIOCOUTQ, &bytes) == 0 ? bytes : 0;
+}
+
+static void
+await_room(FcEngine *engine, FcConn *conn)
+{
+    conn->in_kernel = in_kernel(conn);
+    fc_timer_set(&engine->timers, &conn->timer, engine->now + engine->config.write_timeout);
+}
+
+/* The kernel reports room only when a third of its buffer, which may be megabytes, is free: a slow client can read all
+ * the time without an event. So look at what it still holds before a client is given up. */
+bool
+fc_conn_takes(FcEngine *engine, FcConn *conn)
+{
+    if (in_kernel(conn) >= conn->in_kernel)
+        return false;
+    await_room(engine, conn);
+    return true;
+}
+
 static FcFlush
 flush(FcEngine *engine, FcConn *conn)
 {
@@ -72,8 +102,6 @@ flush(FcEngine *engine, FcConn *conn)
     FcFlush result = fc_output_flush(&conn->out, conn->fd, &sent, &engine->spent);
 
     count_sent(engine, conn, sent);
-    if (sent > 0 && result == FC_FLUSH_AGAIN)
-        fc_timer_set(&engine->timers, &conn->timer, engine->now + engine->config.write_timeout);
     return result;
 }
 
@@ -102,14 +130,16 @@ fc_conn_flush_blocking(FcEngine *engine, FcConn *conn)
     struct pollfd poller = {.fd = conn->fd, .events = POLLOUT};
     uint64_t until = fc_now() + engine->config.write_timeout, now, left = conn->out.size;
 
+    conn->in_kernel = in_kernel(conn);
     for (;;) {
         FcFlush result = flush(engine, conn);
 
         if (result != FC_FLUSH_AGAIN)
             return result == FC_FLUSH_DONE;
         now = fc_now();
-        if (conn->out.size < left) {
+        if (conn->out.size < left || (now >= until && in_kernel(conn) < conn->in_kernel)) {
             left = conn->out.size;
+            conn->in_kernel = in_kernel(conn);
             until = now + engine->config.write_timeout;
         }
         if (now >= until)
@@ -252,7 +282,7 @@ fc_conn_checkin(FcEngine *engine, FcConn *conn)
         return;
     }
     conn->state = FC_CONN_FLUSH;
-    fc_timer_set(&engine->timers, &conn->timer, engine->now + engine->config.write_timeout);
+    await_room(engine, conn);
     fc_conn_watch(engine, conn, true);
 }
 
@@ -260,7 +290,7 @@ void
 fc_conn_park(FcEngine *engine, FcConn *conn)
 {
     conn->state = FC_CONN_PARKED;
-    fc_timer_set(&engine->timers, &conn->timer, engine->now + engine->config.write_timeout);
+    await_room(engine, conn);
     fc_conn_watch(engine, conn, true);
     if (fc_output_empty(&conn->out))
         fc_conn_queue(engine, conn);
@@ -269,10 +299,14 @@ fc_conn_park(FcEngine *engine, FcConn *conn)
 FcLook
 fc_conn_flush(FcEngine *engine, FcConn *conn)
 {
+    uint64_t left = conn->out.size;
     FcFlush result = flush(engine, conn);
 
-    if (result == FC_FLUSH_AGAIN)
+    if (result == FC_FLUSH_AGAIN) {
+        if (conn->out.size < left)
+            await_room(engine, conn);
         return FC_LOOK_WAIT;
+    }
     if (conn->state == FC_CONN_PARKED) {
         fc_timer_clear(&conn->timer);
         conn->state = FC_CONN_OUT;

@@ -326,8 +326,9 @@ give_out(FcEngine *engine, FcConn *conn)
     conn->why = FC_WHY_REQUEST;
     conn->begun_ns = engine->now;
     conn->answered = conn->answered_body = 0;
+    /* A client that has sent its end may have sent further requests before it: their turn comes, then the end's. */
     conn->keep_alive = request->keep_alive && engine->config.keep_alive > 0 && !engine->draining &&
-                       (most == 0 || conn->served + 1 < most) && !conn->hung_up;
+                       (most == 0 || conn->served + 1 < most);
     fc_timer_clear(&conn->timer);
     return FC_LOOK_OUT;
 }

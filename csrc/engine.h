@@ -98,6 +98,7 @@ typedef struct FcConn {
     uint64_t body_begun_ns;
     uint64_t answered;      /* bytes of the present answer so far, sent or queued */
     uint64_t answered_body;
+    int in_kernel; /* bytes the client had not taken when the write deadline was set */
     struct FcConn *next;    /* ready queue, free list */
     FcBuf *buf;             /* leased; NULL when idle */
     FcBody body;

@@ -195,7 +195,7 @@ def test_an_application_that_exits_ends_its_worker_after_the_answer(start: Start
         before = client.get("/pid").body
         answer = client.get("/exits")
         assert (500, "close", True) == (answer.status, answer.one("Connection"), client.ended())
-    server.wait_log(r"worker ended.*pid=" + before.decode())
+    server.wait_log(r"worker (ended|died).*pid=" + before.decode())
     with server.client() as client:
         assert before != client.get("/pid").body
 
