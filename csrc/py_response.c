@@ -32,7 +32,8 @@ reserve(FcCall *call, size_t more)
 static inline void
 add(FcCall *call, const char *bytes, size_t len)
 {
-    memcpy(call->head + call->head_len, bytes, len);
+    if (len > 0) /* bytes may be NULL then */
+        memcpy(call->head + call->head_len, bytes, len);
     call->head_len += len;
 }
 
