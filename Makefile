@@ -77,8 +77,9 @@ check-c: $(VENV)/.check
 	    gcc $(WARNINGS) -isystem "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')" \
 	        -c $$file -o /dev/null || exit 1; done; echo "gcc: no warnings"
 
+# handle_segv=0: a segmentation fault ends a process by its signal, as without sanitizers; a test looks at that.
 sanitize: $(SANITIZED)/.built  ## tests of the extensions and processes under address and undefined-behaviour sanitizers
-	LD_PRELOAD="$(LIBASAN) $(LIBUBSAN)" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	LD_PRELOAD="$(LIBASAN) $(LIBUBSAN)" ASAN_OPTIONS=detect_leaks=0:handle_segv=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	    PYTHONMALLOC=malloc $(SANITIZED)/bin/python -m pytest \
 	    $(if $(filter tests,$(TESTS)),$(wildcard tests/unit tests/process tests/serve),$(TESTS)) $(ARGS)
 

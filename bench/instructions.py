@@ -93,7 +93,7 @@ def wait_for(channel, kind: Kind) -> None:
 
 
 def per_request(arguments: list[str]) -> int:
-    """The instructions that one request costs: what disturbs a run only ever adds, so the least of two counts."""
+    """The instructions that one request costs. What disturbs a run only adds: the least of two counts."""
     many, few = (min(count(arguments, requests) for _ in range(2)) for requests in (MANY, FEW))
     return round((many - few) / (MANY - FEW))
 
