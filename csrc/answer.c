@@ -1,4 +1,4 @@
-/* What goes out on a connection: answers, refusals, and how a connection ends. See engine.h and connection.h. */
+/* What goes out on a connection: answers, refusals, and how it ends. See engine.h and connection.h. */
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -7,7 +7,7 @@
 
 #include "connection.h"
 
-/* -- sending ------------------------------------------------------------------------------------------------------ */
+/* -- sending --------------------------------------------------------------------------------------------- */
 
 static void
 count_sent(FcEngine *engine, FcConn *conn, uint64_t sent)
@@ -118,11 +118,11 @@ fc_conn_flush_blocking(FcEngine *engine, FcConn *conn)
     }
 }
 
-/* -- accounts ----------------------------------------------------------------------------------------------------- */
+/* -- accounts -------------------------------------------------------------------------------------------- */
 
 static void
-log_answer(FcEngine *engine, FcConn *conn, int status, const char *fields, size_t fields_len, uint64_t body_len,
-           uint64_t all_len)
+log_answer(FcEngine *engine, FcConn *conn, int status, const char *fields, size_t fields_len,
+           uint64_t body_len, uint64_t all_len)
 {
     static const FcRequest nothing = {.content_length = -1};
     const FcForwarded *forwarded = fc_conn_forwarded(engine, conn);
@@ -151,8 +151,8 @@ log_answer(FcEngine *engine, FcConn *conn, int status, const char *fields, size_
 }
 
 void
-fc_conn_account(FcEngine *engine, FcConn *conn, int status, const char *fields, size_t fields_len, uint64_t body_len,
-                uint64_t all_len)
+fc_conn_account(FcEngine *engine, FcConn *conn, int status, const char *fields, size_t fields_len,
+                uint64_t body_len, uint64_t all_len)
 {
     FcLine *line = engine->line;
     unsigned class = status >= 100 && status < 600 ? (unsigned)status / 100 : FC_CLASS_ABORTED;
@@ -165,10 +165,10 @@ fc_conn_account(FcEngine *engine, FcConn *conn, int status, const char *fields, 
         log_answer(engine, conn, status, fields, fields_len, body_len, all_len);
 }
 
-/* -- how it ends -------------------------------------------------------------------------------------------------- */
+/* -- how it ends ----------------------------------------------------------------------------------------- */
 
-/* Our side is done, the client may still be sending: a plain close would answer its bytes with a reset, which can
- * destroy our answer before it is read. */
+/* Our side is done, the client may still be sending: a plain close would answer its bytes with a reset, which
+ * can destroy our answer before it is read. */
 static void
 linger(FcEngine *engine, FcConn *conn)
 {
@@ -209,7 +209,8 @@ void
 fc_conn_finish(FcEngine *engine, FcConn *conn)
 {
     FcBuf *buf = conn->buf;
-    bool unread = !fc_conn_body_complete(conn) || conn->readable || (buf != NULL && buf->len > conn->request_end);
+    bool unread =
+        !fc_conn_body_complete(conn) || conn->readable || (buf != NULL && buf->len > conn->request_end);
     uint32_t rest = buf != NULL ? buf->len - conn->request_end : 0;
 
     conn->wants = 0;
@@ -360,11 +361,12 @@ fc_conn_refuse(FcEngine *engine, FcConn *conn, int status)
     size_t date_len;
     const char *date = fc_engine_date(engine, &date_len);
     int body_len = snprintf(body, sizeof body, "%d %s\n", status, words);
-    int len = snprintf(answer, sizeof answer,
-                       "HTTP/1.1 %d %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n"
-                       "%s%s%s%.*s\r\n%s",
-                       status, words, body_len, server[0] != '\0' ? "Server: " : "", server,
-                       server[0] != '\0' ? "\r\n" : "", (int)date_len, date, head_request ? "" : body);
+    int len =
+        snprintf(answer, sizeof answer,
+                 "HTTP/1.1 %d %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n"
+                 "%s%s%s%.*s\r\n%s",
+                 status, words, body_len, server[0] != '\0' ? "Server: " : "", server,
+                 server[0] != '\0' ? "\r\n" : "", (int)date_len, date, head_request ? "" : body);
     struct iovec vector = {.iov_base = answer, .iov_len = (size_t)len};
     bool kept;
 

@@ -9,7 +9,7 @@
 
 #define CHUNK_ROOM 4096 /* least room behind the head for a chunked body in transit */
 
-/* -- read buffers ------------------------------------------------------------------------------------------------- */
+/* -- read buffers ---------------------------------------------------------------------------------------- */
 
 static FcBuf *
 buf_new(uint32_t cap)
@@ -73,7 +73,7 @@ buf_grow(FcConn *conn, uint32_t most)
     return true;
 }
 
-/* -- the body ----------------------------------------------------------------------------------------------------- */
+/* -- the body -------------------------------------------------------------------------------------------- */
 
 static void
 body_deadline(FcEngine *engine, FcConn *conn)
@@ -86,7 +86,8 @@ body_deadline(FcEngine *engine, FcConn *conn)
     fc_timer_set(&engine->timers, &conn->timer, deadline);
 }
 
-/* Decode chunked bytes in place: [conn->body_at, buf->len). FC_PARSE_DONE leaves pipelined bytes at request_end. */
+/* Decode chunked bytes in place: [conn->body_at, buf->len). FC_PARSE_DONE leaves pipelined bytes at
+ * request_end. */
 static FcParse
 decode_chunks(FcEngine *engine, FcConn *conn, FcHttpError *error)
 {
@@ -134,7 +135,8 @@ store_body(FcEngine *engine, FcConn *conn, const char *bytes, size_t len)
 
 /* One recv of body bytes. FC_PARSE_MORE with *received 0: nothing there. */
 static FcParse
-receive_body(FcEngine *engine, FcConn *conn, char *scratch, size_t scratch_size, size_t *received, FcHttpError *error)
+receive_body(FcEngine *engine, FcConn *conn, char *scratch, size_t scratch_size, size_t *received,
+             FcHttpError *error)
 {
     FcBuf *buf = conn->buf;
     bool chunked = buf->request.chunked;
@@ -297,7 +299,7 @@ fail:
     return error;
 }
 
-/* -- the head ----------------------------------------------------------------------------------------------------- */
+/* -- the head -------------------------------------------------------------------------------------------- */
 
 static FcLook
 refuse(FcEngine *engine, FcConn *conn, FcHttpError error)
@@ -439,7 +441,7 @@ fc_conn_idle(FcEngine *engine, FcConn *conn)
     fc_timer_set(&engine->timers, &conn->timer, engine->now + engine->config.keep_alive);
 }
 
-/* -- who is there ------------------------------------------------------------------------------------------------- */
+/* -- who is there ---------------------------------------------------------------------------------------- */
 
 const FcForwarded *
 fc_conn_forwarded(FcEngine *engine, FcConn *conn)

@@ -13,8 +13,8 @@ typedef enum FcLook {
 
 /* engine.c */
 void fc_conn_close(FcEngine *engine, FcConn *conn);
-void fc_conn_queue(FcEngine *engine, FcConn *conn);             /* look at it again this turn */
-void fc_conn_watch(FcEngine *engine, FcConn *conn, bool room);  /* have its events reported */
+void fc_conn_queue(FcEngine *engine, FcConn *conn);            /* look at it again this turn */
+void fc_conn_watch(FcEngine *engine, FcConn *conn, bool room); /* have its events reported */
 void fc_conn_count_idle(FcEngine *engine, FcConn *conn, bool idle);
 
 /* connection.c: what comes in */
@@ -24,8 +24,8 @@ void fc_conn_idle(FcEngine *engine, FcConn *conn);      /* nothing is in hand: w
 void fc_buf_return(FcEngine *engine, FcBuf *buf);       /* NULL is fine */
 
 /* answer.c: what goes out */
-FcLook fc_conn_flush(FcEngine *engine, FcConn *conn);    /* go on sending what is queued */
-FcLook fc_conn_discard(FcEngine *engine, FcConn *conn);  /* lingering: read and forget */
-void fc_conn_finish(FcEngine *engine, FcConn *conn);     /* the answer is in the kernel whole */
+FcLook fc_conn_flush(FcEngine *engine, FcConn *conn);   /* go on sending what is queued */
+FcLook fc_conn_discard(FcEngine *engine, FcConn *conn); /* lingering: read and forget */
+void fc_conn_finish(FcEngine *engine, FcConn *conn);    /* the answer is in the kernel whole */
 
 #endif

@@ -13,9 +13,9 @@
 
 #include "connection.h"
 
-#define DATA_LISTENER 0xffff0000u /* + index, in the low half of epoll data; the high half is 0 */
-#define DATA_WAKE     0xfffffffeu
-#define DATA_ALARM    0xfffffffdu
+#define DATA_LISTENER   0xffff0000u /* + index, in the low half of epoll data; the high half is 0 */
+#define DATA_WAKE       0xfffffffeu
+#define DATA_ALARM      0xfffffffdu
 
 #define ACCEPT_PAUSE_NS 100000000ull /* after EMFILE and the like */
 #define DRAIN_IDLE_NS   1000000000ull
@@ -31,7 +31,7 @@ fc_now(void)
     return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
 }
 
-/* -- the table ---------------------------------------------------------------------------------------------------- */
+/* -- the table ------------------------------------------------------------------------------------------- */
 
 static FcConn *
 conn_at(const FcEngine *engine, uint32_t index)
@@ -171,7 +171,7 @@ fc_conn_watch(FcEngine *engine, FcConn *conn, bool room)
     conn->wants_room = room;
 }
 
-/* -- listeners ---------------------------------------------------------------------------------------------------- */
+/* -- listeners ------------------------------------------------------------------------------------------- */
 
 int
 fc_engine_add_listener(FcEngine *engine, int fd)
@@ -292,7 +292,7 @@ accept_one(FcEngine *engine, unsigned index)
     return conn;
 }
 
-/* -- life --------------------------------------------------------------------------------------------------------- */
+/* -- life ------------------------------------------------------------------------------------------------ */
 
 /* What an engine needs whose set is watched by another loop. */
 static int
@@ -441,7 +441,7 @@ fc_engine_spent(FcEngine *engine)
     return spent;
 }
 
-/* -- the turn ----------------------------------------------------------------------------------------------------- */
+/* -- the turn -------------------------------------------------------------------------------------------- */
 
 /* A deadline has passed. */
 static FcLook
@@ -554,8 +554,8 @@ take_event(FcEngine *engine, const struct epoll_event *event)
         conn->hung_up = true;
     if (event->events & EPOLLIN)
         conn->readable = true;
-    if (event->events & EPOLLOUT || conn->state < FC_CONN_OUT || conn->state == FC_CONN_LINGER || conn->hung_up ||
-        conn->wants & FC_WANT_BODY)
+    if (event->events & EPOLLOUT || conn->state < FC_CONN_OUT || conn->state == FC_CONN_LINGER ||
+        conn->hung_up || conn->wants & FC_WANT_BODY)
         return conn;
     return NULL;
 }
@@ -715,7 +715,8 @@ fc_engine_rest(FcEngine *engine)
 int
 fc_engine_poll(FcEngine *engine, int timeout_ms)
 {
-    int n = epoll_wait(engine->epoll, engine->events, FC_EVENTS, timeout_ms == 0 ? 0 : sleep_ms(engine, timeout_ms));
+    int n = epoll_wait(engine->epoll, engine->events, FC_EVENTS,
+                       timeout_ms == 0 ? 0 : sleep_ms(engine, timeout_ms));
     int error = n < 0 ? errno : 0;
 
     engine->now = fc_now();

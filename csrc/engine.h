@@ -1,13 +1,14 @@
 /* The HTTP/1.1 engine: connections from accept to close, without Python.
  *
- * All state (connection table, ready events, timers, unsent answers) is one FcEngine, owned by whoever holds the engine
- * token. A gateway (WSGI, ASGI) pulls: fc_engine_next() gives it a connection that is *checked out* (a whole request,
- * or room to send again), the gateway answers with the fc_answer_* calls, which touch that connection only, and gives
- * it back with fc_conn_checkin(). While a connection is checked out the engine only notes its events. Nothing the
- * engine needs stays on a C stack: events that were fetched wait in the engine.
+ * All state (connection table, ready events, timers, unsent answers) is one FcEngine, owned by whoever holds
+ * the engine token. A gateway (WSGI, ASGI) pulls: fc_engine_next() gives it a connection that is *checked
+ * out* (a whole request, or room to send again), the gateway answers with the fc_answer_* calls, which touch
+ * that connection only, and gives it back with fc_conn_checkin(). While a connection is checked out the
+ * engine only notes its events. Nothing the engine needs stays on a C stack: events that were fetched wait in
+ * the engine.
  *
- * Knows: sockets, epoll, HTTP framing, deadlines, the scoreboard line, the access log. Must not know: Python, the
- * interface of the application, who its peers are.
+ * Knows: sockets, epoll, HTTP framing, deadlines, the scoreboard line, the access log. Must not know: Python,
+ * the interface of the application, who its peers are.
  */
 #ifndef FC_ENGINE_H
 #define FC_ENGINE_H
@@ -45,7 +46,7 @@ typedef struct FcBuf {
     uint32_t cap, len;  /* bytes there is room for, bytes received */
     bool resolved;      /* forwarded is filled in for the request in hand */
     FcForwarded forwarded;
-    FcRequest request;  /* spans lead into data */
+    FcRequest request; /* spans lead into data */
     char data[];
 } FcBuf;
 
@@ -100,17 +101,17 @@ typedef struct FcConn {
     uint8_t wants;   /* FC_WANT_*, while checked out */
     bool keep_alive; /* of the request in hand, until the answer says otherwise */
     bool counted_idle;
-    bool head_sent;  /* some byte of the answer went out or is queued */
+    bool head_sent; /* some byte of the answer went out or is queued */
     uint32_t served;
-    uint32_t body_at;       /* where the body begins in the buffer */
-    uint32_t request_end;   /* where the request in hand ends in the buffer; after it: pipelined bytes */
+    uint32_t body_at;     /* where the body begins in the buffer */
+    uint32_t request_end; /* where the request in hand ends in the buffer; after it: pipelined bytes */
     uint64_t accepted_ns;
-    uint64_t begun_ns;      /* when the request in hand was complete and given out */
+    uint64_t begun_ns; /* when the request in hand was complete and given out */
     uint64_t body_begun_ns;
-    uint64_t answered;      /* bytes of the present answer so far, sent or queued */
+    uint64_t answered; /* bytes of the present answer so far, sent or queued */
     uint64_t answered_body;
-    struct FcConn *next;    /* ready queue, free list */
-    FcBuf *buf;             /* leased; NULL when idle */
+    struct FcConn *next; /* ready queue, free list */
+    FcBuf *buf;          /* leased; NULL when idle */
     FcBody body;
     FcChunked chunked;
     FcOutput out;
@@ -125,8 +126,8 @@ typedef struct FcAccepted {
     FcPeer peer;
 } FcAccepted;
 
-/* Bounded single-producer single-consumer queue. head is the consumer's, tail the producer's: each is written by one
- * side with release and read by the other with acquire, so that an entry is seen whole. */
+/* Bounded single-producer single-consumer queue. head is the consumer's, tail the producer's: each is written
+ * by one side with release and read by the other with acquire, so that an entry is seen whole. */
 typedef struct FcRing {
     _Atomic uint32_t head, tail;
     _Atomic bool asleep; /* the consumer wants a wake-up for the next entry */
@@ -145,12 +146,12 @@ typedef struct FcConfig {
     uint64_t body_limit;  /* 0: none */
     uint64_t body_buffer; /* kept in memory up to this, then in a temporary file */
     uint64_t header_timeout, body_timeout, keep_alive, write_timeout;
-    uint64_t body_min_rate; /* bytes a second beyond body_timeout */
+    uint64_t body_min_rate;       /* bytes a second beyond body_timeout */
     uint32_t keep_alive_requests; /* 0: no limit */
     uint32_t slot, generation;
     uint8_t accept_burst;
     bool stream_body; /* give a request out with its head; its body is received on demand */
-    bool nested;      /* the epoll set is watched by another loop: accept by a thread, deadlines by a timerfd */
+    bool nested; /* the epoll set is watched by another loop: accept by a thread, deadlines by a timerfd */
     char server[64]; /* value of the Server field; empty: none */
 } FcConfig;
 
@@ -158,11 +159,11 @@ typedef struct FcEngine {
     _Atomic uint32_t token; /* 0: free; else who holds it */
     FcConfig config;
     int epoll, wake;
-    int alarm;             /* timerfd of a nested engine, else -1 */
-    uint64_t alarm_at;     /* when it is set to ring; 0: not set */
-    FcRing *ring;          /* of a nested engine */
-    uint64_t now; /* CLOCK_MONOTONIC of the present turn */
-    FcLine *line; /* borrowed: this worker's seat */
+    int alarm;         /* timerfd of a nested engine, else -1 */
+    uint64_t alarm_at; /* when it is set to ring; 0: not set */
+    FcRing *ring;      /* of a nested engine */
+    uint64_t now;      /* CLOCK_MONOTONIC of the present turn */
+    FcLine *line;      /* borrowed: this worker's seat */
     FcTimers timers;
     FcListener listeners[FC_LISTENERS];
     unsigned n_listeners;
@@ -176,11 +177,11 @@ typedef struct FcEngine {
     FcConn *free;
     FcBuf *pool;
     unsigned pooled;
-    char *scratch;   /* FC_SCRATCH_SIZE, for bodies that go to a file and for lingering */
-    FcSegment *spent;/* sent segments whose owners the gateway must release */
-    FcAccessLog *log;/* borrowed; NULL: off */
-    const FcTrust *trust; /* borrowed */
-    unsigned open, idle; /* connections */
+    char *scratch;               /* FC_SCRATCH_SIZE, for bodies that go to a file and for lingering */
+    FcSegment *spent;            /* sent segments whose owners the gateway must release */
+    FcAccessLog *log;            /* borrowed; NULL: off */
+    const FcTrust *trust;        /* borrowed */
+    unsigned open, idle;         /* connections */
     uint64_t accept_pause_until; /* after EMFILE and the like */
     uint64_t drain_idle_until;   /* draining: idle connections are closed then */
     _Atomic uint32_t commands;   /* FC_COMMAND_*, set by the monitor */
@@ -225,8 +226,8 @@ fc_engine_release(FcEngine *engine)
 
 /* The next connection for the gateway, checked out; NULL: nothing is ready, wait. Does not block. */
 FcConn *fc_engine_next(FcEngine *engine);
-/* Fetch events, for at most timeout_ms (0: only what is there; -1: until something comes or a deadline is due).
- * The number of events, or -errno. Only when fc_engine_next() has returned NULL. */
+/* Fetch events, for at most timeout_ms (0: only what is there; -1: until something comes or a deadline is
+ * due). The number of events, or -errno. Only when fc_engine_next() has returned NULL. */
 int fc_engine_poll(FcEngine *engine, int timeout_ms);
 /* Whether a drain is complete: nothing open that must be finished. */
 bool fc_engine_drained(const FcEngine *engine);
@@ -243,10 +244,11 @@ fc_engine_has_room(const FcEngine *engine)
     return atomic_load(&engine->ring->tail) - atomic_load(&engine->ring->head) < FC_RING;
 }
 
-/* From the acceptor thread: hand in an accepted connection. False: no room, the descriptor stays the caller's. */
+/* From the acceptor thread: hand in an accepted connection. False: no room, the descriptor stays the
+ * caller's. */
 bool fc_engine_push(FcEngine *engine, const FcAccepted *accepted);
 
-/* -- one connection, checked out ------------------------------------------------------------------------------ */
+/* -- one connection, checked out ------------------------------------------------------------------------- */
 
 /* The request in hand. */
 static inline const FcRequest *
@@ -255,8 +257,9 @@ fc_conn_request(const FcConn *conn)
     return &conn->buf->request;
 }
 
-/* Receive the rest of a body that waits behind "100 Continue", blocking this thread with the configured deadlines.
- * FC_HTTP_OK, or why it failed (the connection must then be closed). Sends the interim answer first. */
+/* Receive the rest of a body that waits behind "100 Continue", blocking this thread with the configured
+ * deadlines. FC_HTTP_OK, or why it failed (the connection must then be closed). Sends the interim answer
+ * first. */
 FcHttpError fc_conn_fetch_body(FcEngine *engine, FcConn *conn);
 
 typedef enum FcStream {
@@ -265,33 +268,35 @@ typedef enum FcStream {
     FC_STREAM_GONE, /* the client left inside its body, or sent a malformed one */
 } FcStream;
 
-/* Receive bytes of a streamed body into to (cap bytes, at least 1), without blocking; sends "100 Continue" first where
- * the client waits for it. */
+/* Receive bytes of a streamed body into to (cap bytes, at least 1), without blocking; sends "100 Continue"
+ * first where the client waits for it. */
 FcStream fc_conn_stream(FcEngine *engine, FcConn *conn, char *to, size_t cap, size_t *got, bool *last);
 /* Whether the whole body was received (or there is none). */
 bool fc_conn_body_complete(const FcConn *conn);
 /* Receive whatever comes, for a connection that no longer speaks HTTP. As fc_conn_stream without an end. */
 FcStream fc_conn_raw(FcEngine *engine, FcConn *conn, char *to, size_t cap, size_t *got);
-/* The gateway keeps the connection and waits: for FC_WANT_* in addition to what it wants already, for at most timeout_ns
- * (0: no limit; then FC_WHY_GONE). */
+/* The gateway keeps the connection and waits: for FC_WANT_* in addition to what it wants already, for at most
+ * timeout_ns (0: no limit; then FC_WHY_GONE). */
 void fc_conn_want(FcEngine *engine, FcConn *conn, uint8_t wants, uint64_t timeout_ns);
 
 typedef enum FcSend {
-    FC_SENT,    /* all of it is in the kernel */
-    FC_QUEUED,  /* some of it waits in the connection */
-    FC_BROKEN,  /* the client is gone */
+    FC_SENT,   /* all of it is in the kernel */
+    FC_QUEUED, /* some of it waits in the connection */
+    FC_BROKEN, /* the client is gone */
 } FcSend;
 
-/* Send what the vectors say, after what is queued already. The last vector may belong to owner (an opaque reference
- * that is returned through fc_engine_spent once it is sent or dropped); *kept says whether it was taken. Other vectors
- * are copied when they cannot be sent at once. last: these bytes end the answer. */
-FcSend fc_conn_send(FcEngine *engine, FcConn *conn, struct iovec *vectors, int count, void *owner, bool *kept);
+/* Send what the vectors say, after what is queued already. The last vector may belong to owner (an opaque
+ * reference that is returned through fc_engine_spent once it is sent or dropped); *kept says whether it was
+ * taken. Other vectors are copied when they cannot be sent at once. last: these bytes end the answer. */
+FcSend fc_conn_send(FcEngine *engine, FcConn *conn, struct iovec *vectors, int count, void *owner,
+                    bool *kept);
 /* Send length bytes of a file from offset. fd is borrowed and must stay open until the answer is finished. */
 FcSend fc_conn_send_file(FcEngine *engine, FcConn *conn, int fd, off_t offset, uint64_t length);
 /* Block until everything queued is sent, with the write deadline. False: the client is gone or too slow. */
 bool fc_conn_flush_blocking(FcEngine *engine, FcConn *conn);
 
-/* Count the answer and write its log line; before the last send, at engine->now. status 0: no whole answer. fields may be NULL. */
+/* Count the answer and write its log line; before the last send, at engine->now. status 0: no whole answer.
+ * fields may be NULL. */
 void fc_conn_account(FcEngine *engine, FcConn *conn, int status, const char *fields, size_t fields_len,
                      uint64_t body_len, uint64_t all_len);
 
@@ -302,11 +307,11 @@ void fc_conn_refuse(FcEngine *engine, FcConn *conn, int status);
 void fc_conn_checkin(FcEngine *engine, FcConn *conn);
 /* Give it back without a whole answer: cut, so that truncation is visible (RST where bytes went out). */
 void fc_conn_abort(FcEngine *engine, FcConn *conn);
-/* The gateway waits for room to send: comes back with FC_WHY_ROOM or FC_WHY_GONE. conn->gateway must be set. */
+/* The gateway waits for room to send: FC_WHY_ROOM or FC_WHY_GONE comes back. conn->gateway must be set. */
 void fc_conn_park(FcEngine *engine, FcConn *conn);
 
-/* Who the client is: what trusted proxies say, else the peer. Text into out (at least 64 bytes); its length, 0 for a
- * peer without an address. */
+/* Who the client is: what trusted proxies say, else the peer. Text into out (at least 64 bytes); its length,
+ * 0 for a peer without an address. */
 size_t fc_conn_client(FcEngine *engine, FcConn *conn, char *out);
 /* What trusted proxies say of the request in hand, resolved once; NULL: nothing. */
 const FcForwarded *fc_conn_forwarded(FcEngine *engine, FcConn *conn);

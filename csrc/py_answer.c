@@ -1,5 +1,5 @@
-/* An answer: its head is formatted as the gateway gives it, then sent with the body in as few system calls as can be.
- * See py_gateway.h. Governing: RFC 9110, RFC 9112 section 6 (framing).
+/* An answer: its head is formatted as the gateway gives it, then sent with the body in as few system calls as
+ * can be. See py_gateway.h. Governing: RFC 9110, RFC 9112 section 6 (framing).
  */
 #include <string.h>
 #include <strings.h>
@@ -7,9 +7,9 @@
 #include "py_gateway.h"
 
 #define SMALL_BODY (16 * 1024) /* copied behind the head: one buffer, one send */
-#define REFERENCE  (64 * 1024) /* a body at least this long is kept by reference while it waits, not copied */
+#define REFERENCE  (64 * 1024) /* a body so long is kept by reference while it waits, not copied */
 
-/* -- formatting --------------------------------------------------------------------------------------------------- */
+/* -- formatting ------------------------------------------------------------------------------------------ */
 
 static bool
 reserve(FcAnswer *answer, size_t more)
@@ -70,8 +70,9 @@ hexadecimal(char *out, uint64_t number)
 }
 
 const bool fc_token_byte[256] = {
-    ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1, ['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1,
-    ['^'] = 1, ['_'] = 1, ['`'] = 1, ['|'] = 1, ['~'] = 1, ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
+    ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1,         ['&'] = 1,         ['\''] = 1,
+    ['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1,         ['^'] = 1,         ['_'] = 1,
+    ['`'] = 1, ['|'] = 1, ['~'] = 1, ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
 };
 
 static bool
@@ -101,7 +102,8 @@ malformed:
 
 /* What a field means for the engine. 1: send it, 0: leave it out, -1: exception. */
 static int
-consider(FcAnswer *answer, const unsigned char *name, size_t name_len, const unsigned char *value, size_t value_len)
+consider(FcAnswer *answer, const unsigned char *name, size_t name_len, const unsigned char *value,
+         size_t value_len)
 {
     switch (name_len) {
     case 2:
@@ -148,7 +150,8 @@ fc_answer_begin(FcAnswer *answer, PyEngine *engine, FcConn *conn)
     answer->head_len = 0;
     answer->status = 0;
     answer->started = answer->head_done = answer->no_body = answer->chunked = answer->trailers = false;
-    answer->has_date = answer->has_server = answer->accounted = answer->broken = answer->warned = answer->fresh = false;
+    answer->has_date = answer->has_server = answer->accounted = answer->broken = answer->warned =
+        answer->fresh = false;
     answer->length = -1;
     answer->body_sent = 0;
 }
@@ -259,7 +262,7 @@ finish_head(FcAnswer *answer, int64_t body_len)
     return true;
 }
 
-/* -- sending ------------------------------------------------------------------------------------------------------ */
+/* -- sending --------------------------------------------------------------------------------------------- */
 
 void
 fc_answer_account(FcAnswer *answer, bool cut)
@@ -269,7 +272,8 @@ fc_answer_account(FcAnswer *answer, bool cut)
     answer->accounted = true;
     if (!answer->fresh)
         answer->engine->engine.now = fc_now();
-    fc_conn_account(&answer->engine->engine, answer->conn, cut ? 0 : answer->status, answer->head + answer->fields_at,
+    fc_conn_account(&answer->engine->engine, answer->conn, cut ? 0 : answer->status,
+                    answer->head + answer->fields_at,
                     answer->head_done ? answer->head_len - answer->fields_at : 0, answer->body_sent,
                     answer->head_len + answer->body_sent);
 }
@@ -353,7 +357,8 @@ contain(FcAnswer *answer, uint64_t len)
     if (len <= left)
         return len;
     if (!answer->warned)
-        fc_complain(answer->engine, answer->conn, "the application sent more than its Content-Length; the rest was cut");
+        fc_complain(answer->engine, answer->conn,
+                    "the application sent more than its Content-Length; the rest was cut");
     answer->warned = true;
     return left;
 }
@@ -408,7 +413,8 @@ fc_answer_send_file(FcAnswer *answer, int fd, off_t offset, uint64_t length, boo
         memcpy(size + size_len, "\r\n", 2);
         answer->broken = !send_text(answer, size, size_len + 2);
     }
-    answer->broken = answer->broken || fc_conn_send_file(engine, answer->conn, fd, offset, length) == FC_BROKEN;
+    answer->broken =
+        answer->broken || fc_conn_send_file(engine, answer->conn, fd, offset, length) == FC_BROKEN;
     if (answer->chunked && !answer->broken)
         answer->broken = !send_text(answer, "\r\n", 2);
     return !answer->broken;
@@ -430,7 +436,8 @@ fc_answer_end(FcAnswer *answer, const char *trailer, size_t trailer_len)
     if (!answer->chunked)
         return true;
     answer->broken = !send_text(answer, "0\r\n", 3) ||
-                     (trailer_len > 0 && !send_text(answer, trailer, trailer_len)) || !send_text(answer, "\r\n", 2);
+                     (trailer_len > 0 && !send_text(answer, trailer, trailer_len)) ||
+                     !send_text(answer, "\r\n", 2);
     return !answer->broken;
 }
 

@@ -1,8 +1,8 @@
-/* The loop's side of ASGI: the engine's epoll set is a reader of the asyncio loop, and its callback a turn of the
- * engine. See py_gateway.h.
+/* The loop's side of ASGI: the engine's epoll set is a reader of the asyncio loop, and its callback a turn of
+ * the engine. See py_gateway.h.
  *
- * A turn handles at most 64 connections or 1 ms and asks for another with call_soon when more is waiting inside; nothing
- * but this callback and the awaits touches the engine, all on the loop's thread.
+ * A turn handles at most 64 connections or 1 ms and asks for another with call_soon when more is waiting
+ * inside; nothing but this callback and the awaits touches the engine, all on the loop's thread.
  */
 #include <string.h>
 #include <strings.h>
@@ -26,7 +26,8 @@ ask_for_turn(PyEngine *self)
     Py_XDECREF(handle);
 }
 
-/* Outside of a turn something was done: ask for one if there is what no event would report, and set the alarm. */
+/* Outside of a turn something was done: ask for one if there is what no event would report, and set the
+ * alarm. */
 void
 fc_asgi_schedule(PyEngine *self)
 {
@@ -40,25 +41,28 @@ is_websocket(PyEngine *self, const FcConn *conn)
 {
     const FcRequest *request = fc_conn_request(conn);
 
-    if (self->on_websocket == Py_None || !request->upgrade || request->method != FC_METHOD_GET || request->minor == 0)
+    if (self->on_websocket == Py_None || !request->upgrade || request->method != FC_METHOD_GET ||
+        request->minor == 0)
         return false;
     for (unsigned i = 0; i < request->n_fields; i++) {
         const FcField *field = &request->fields[i];
 
         if (field->id == FC_FIELD_UPGRADE)
-            return field->value_len == 9 && strncasecmp(conn->buf->data + field->value_at, "websocket", 9) == 0;
+            return field->value_len == 9 &&
+                   strncasecmp(conn->buf->data + field->value_at, "websocket", 9) == 0;
     }
     return false;
 }
 
-/* asyncio.Task(request, loop=loop, name=..., eager_start=True): the constructor, since uvloop's create_task knows no
- * eager start. */
+/* asyncio.Task(request, loop=loop, name=..., eager_start=True): the constructor, since uvloop's create_task
+ * knows no eager start. */
 static PyObject *
 make_task(PyEngine *self, FcAsgi *request)
 {
     PyObject *args[5] = {NULL, (PyObject *)request, self->loop, self->task_name, Py_True};
 
-    return PyObject_Vectorcall(self->task_type, args + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, self->task_names);
+    return PyObject_Vectorcall(self->task_type, args + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET,
+                               self->task_names);
 }
 
 /* The application's coroutine, or what on_websocket makes of it. */
@@ -86,7 +90,8 @@ as_iterator(PyObject *coro /* stolen */)
     if (methods != NULL && methods->am_await != NULL)
         iterator = methods->am_await(coro);
     else
-        PyErr_Format(PyExc_TypeError, "the application must return a coroutine, not %.100s", Py_TYPE(coro)->tp_name);
+        PyErr_Format(PyExc_TypeError, "the application must return a coroutine, not %.100s",
+                     Py_TYPE(coro)->tp_name);
     Py_DECREF(coro);
     return iterator;
 }
@@ -202,8 +207,8 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
     PyObject *app, *loop, *task_type, *state, *on_websocket, *on_drained;
     int eager, error;
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOpOOO:attach", names, &app, &loop, &task_type, &eager, &state,
-                                     &on_websocket, &on_drained))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOpOOO:attach", names, &app, &loop, &task_type, &eager,
+                                     &state, &on_websocket, &on_drained))
         return NULL;
     if (!self->live || !self->engine.config.nested || self->loop != NULL)
         return PyErr_Format(PyExc_RuntimeError, "attach needs an Engine made with nested=True, once");
@@ -214,13 +219,14 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
     self->on_websocket = Py_NewRef(on_websocket);
     self->on_drained = Py_NewRef(on_drained);
     self->task_name = PyUnicode_InternFromString("request");
-    self->task_names = eager ? Py_BuildValue("(sss)", "loop", "name", "eager_start") : Py_BuildValue("(ss)", "loop", "name");
+    self->task_names =
+        eager ? Py_BuildValue("(sss)", "loop", "name", "eager_start") : Py_BuildValue("(ss)", "loop", "name");
     self->create_future = PyObject_GetAttrString(loop, "create_future");
     self->call_soon = PyObject_GetAttrString(loop, "call_soon");
     self->turn = PyObject_GetAttrString((PyObject *)self, "turn");
     self->engine.config.stream_body = true;
-    if (self->task_name == NULL || self->task_names == NULL || self->create_future == NULL || self->call_soon == NULL ||
-        self->turn == NULL)
+    if (self->task_name == NULL || self->task_names == NULL || self->create_future == NULL ||
+        self->call_soon == NULL || self->turn == NULL)
         return NULL;
     error = fc_engine_listen(&self->engine);
     if (error < 0) {
@@ -231,10 +237,12 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
     return PyLong_FromLong(self->engine.epoll);
 }
 
+/* clang-format off */
 #define OWNED(X)                                                                                             \
     X(loop) X(task_type) X(task_names) X(task_name) X(create_future) X(call_soon) X(turn) X(state)           \
     X(on_websocket) X(on_drained) X(asgi_http) X(asgi_websocket) X(extensions) X(extensions_trailers) \
     X(extensions_websocket)
+/* clang-format on */
 
 void
 fc_asgi_forget(PyEngine *self)

@@ -1,8 +1,8 @@
 /* What receive() and send() of an ASGI request do: one try each. See py_gateway.h.
  *
- * Governing: ASGI 3, HTTP & WebSocket specification 2.5 with the extensions http.response.trailers, .pathsend,
- * .zerocopysend and .early_hint. A try never blocks; where it must wait it leaves a future that the engine's next event
- * for this connection resolves.
+ * Governing: ASGI 3, HTTP & WebSocket specification 2.5 with the extensions http.response.trailers,
+ * .pathsend, .zerocopysend and .early_hint. A try never blocks; where it must wait it leaves a future that
+ * the engine's next event for this connection resolves.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,10 +14,10 @@
 
 #define BODY_STEP (64 * 1024) /* most bytes of one http.request event */
 
-/* -- waiting ------------------------------------------------------------------------------------------------------ */
+/* -- waiting --------------------------------------------------------------------------------------------- */
 
-/* A new future in the list at *slot; the engine's next event for this connection resolves them all. PYGEN_NEXT or
- * PYGEN_ERROR. Each waiter has its own, so that cancelling one leaves the others. */
+/* A new future in the list at *slot; the engine's next event for this connection resolves them all.
+ * PYGEN_NEXT or PYGEN_ERROR. Each waiter has its own, so that cancelling one leaves the others. */
 static PySendResult
 wait_for(FcAsgi *request, PyObject **slot, PyObject **future)
 {
@@ -31,7 +31,7 @@ wait_for(FcAsgi *request, PyObject **slot, PyObject **future)
     return PYGEN_NEXT;
 }
 
-/* -- receive ------------------------------------------------------------------------------------------------------ */
+/* -- receive --------------------------------------------------------------------------------------------- */
 
 static PySendResult
 give(PyObject *event, PyObject **result)
@@ -53,9 +53,10 @@ give_body(FcAsgi *request, PyObject *body, bool more, PyObject **result)
     FcModule *module = request->answer.engine->module;
     PyObject *event = body != NULL ? PyDict_New() : NULL;
 
-    if (event != NULL && (PyDict_SetItem(event, module->words[FC_W_type], module->words[FC_W_http_request]) < 0 ||
-                          PyDict_SetItem(event, module->words[FC_W_body], body) < 0 ||
-                          PyDict_SetItem(event, module->words[FC_W_more_body], more ? Py_True : Py_False) < 0))
+    if (event != NULL &&
+        (PyDict_SetItem(event, module->words[FC_W_type], module->words[FC_W_http_request]) < 0 ||
+         PyDict_SetItem(event, module->words[FC_W_body], body) < 0 ||
+         PyDict_SetItem(event, module->words[FC_W_more_body], more ? Py_True : Py_False) < 0))
         Py_CLEAR(event);
     Py_XDECREF(body);
     request->body_given = request->body_given || !more;
@@ -85,7 +86,8 @@ receive_stream(FcAsgi *request, PyObject **result, PyObject **future)
         request->gone = true;
         return give_disconnect(request, result);
     }
-    /* The application may take its time between two receives: the clock runs while we wait for the client only. */
+    /* The application may take its time between two receives: the clock runs while we wait for the client
+     * only. */
     fc_conn_want(&self->engine, conn, FC_WANT_BODY, self->engine.config.body_timeout);
     fc_asgi_schedule(self);
     return wait_for(request, &request->waiting_receive, future);
@@ -115,7 +117,7 @@ fc_asgi_receive(FcAsgi *request, PyObject **result, PyObject **future)
     return wait_for(request, &request->waiting_receive, future);
 }
 
-/* -- send --------------------------------------------------------------------------------------------------------- */
+/* -- send ------------------------------------------------------------------------------------------------ */
 
 static PySendResult
 sent(PyObject **result)
@@ -368,10 +370,11 @@ go_on_with_file(FcAsgi *request, PyObject **result, PyObject **future)
     return request->file_more ? sent(result) : finish_body(request, result);
 }
 
-/* A file from offset, length bytes of it, with the head before it. The descriptor must stay open until it is sent, so
- * the await lasts as long; owned: it is closed then. */
+/* A file from offset, length bytes of it, with the head before it. The descriptor must stay open until it is
+ * sent, so the await lasts as long; owned: it is closed then. */
 static PySendResult
-send_file(FcAsgi *request, int fd, off_t offset, uint64_t length, bool more, PyObject **result, PyObject **future)
+send_file(FcAsgi *request, int fd, off_t offset, uint64_t length, bool more, PyObject **result,
+          PyObject **future)
 {
     if (!fc_answer_send_file(&request->answer, fd, offset, length, !more))
         return broken(request);
@@ -423,7 +426,8 @@ number(FcAsgi *request, PyObject *event, FcWordId key)
         return PyErr_Occurred() ? -2 : -1;
     number = PyLong_AsLongLong(value);
     if (number < 0 && !PyErr_Occurred())
-        PyErr_SetString(PyExc_ValueError, "http.response.zerocopysend: offset and count must not be negative");
+        PyErr_SetString(PyExc_ValueError,
+                        "http.response.zerocopysend: offset and count must not be negative");
     return number < 0 ? -2 : number;
 }
 
@@ -451,7 +455,8 @@ send_zerocopy(FcAsgi *request, PyObject *event, PyObject **result, PyObject **fu
         offset = 0;
     if (count == -1)
         count = status.st_size > offset ? status.st_size - offset : 0;
-    return send_file(request, fd, offset, (uint64_t)count, is_true(request, event, FC_W_more_body), result, future);
+    return send_file(request, fd, offset, (uint64_t)count, is_true(request, event, FC_W_more_body), result,
+                     future);
 }
 
 /* A 103 with the links, at once (RFC 8297). Clients of 1.0 do not know interim answers. */
@@ -462,7 +467,8 @@ send_early_hint(FcAsgi *request, PyObject *event, PyObject **result)
     struct iovec vector;
     bool kept, ok = true;
 
-    fast = PySequence_Fast(links != NULL ? links : Py_None, "http.response.early_hint: links must be an iterable of bytes");
+    fast = PySequence_Fast(links != NULL ? links : Py_None,
+                           "http.response.early_hint: links must be an iterable of bytes");
     if (fast == NULL)
         return PYGEN_ERROR;
     text = PyBytes_FromString("HTTP/1.1 103 Early Hints\r\n");
@@ -488,7 +494,8 @@ send_early_hint(FcAsgi *request, PyObject *event, PyObject **result)
     vector.iov_base = PyBytes_AS_STRING(text);
     vector.iov_len = (size_t)PyBytes_GET_SIZE(text);
     ok = fc_conn_request(request->answer.conn)->minor == 0 ||
-         fc_conn_send(&request->answer.engine->engine, request->answer.conn, &vector, 1, NULL, &kept) != FC_BROKEN;
+         fc_conn_send(&request->answer.engine->engine, request->answer.conn, &vector, 1, NULL, &kept) !=
+             FC_BROKEN;
     Py_DECREF(text);
     return ok ? sent(result) : broken(request);
 }
@@ -540,7 +547,8 @@ fc_asgi_trailer(FcAsgi *request, PyObject *pair)
     if (value != NULL && (!sound || name_len == 0))
         PyErr_Format(PyExc_ValueError, "malformed trailer %R", pair);
     if (value != NULL && !PyErr_Occurred())
-        PyBytes_ConcatAndDel(&request->trailer, PyBytes_FromFormat("%s: %s\r\n", (const char *)name, (const char *)value));
+        PyBytes_ConcatAndDel(&request->trailer,
+                             PyBytes_FromFormat("%s: %s\r\n", (const char *)name, (const char *)value));
     Py_XDECREF(first);
     Py_XDECREF(second);
     return PyErr_Occurred() ? -1 : 0;
@@ -557,8 +565,8 @@ is_type(FcAsgi *request, PyObject *type, FcWordId word)
 static PySendResult
 unexpected(FcAsgi *request, PyObject *type)
 {
-    const char *when = request->complete        ? "after the response was completed"
-                       : request->in_trailers   ? "while trailers are due"
+    const char *when = request->complete         ? "after the response was completed"
+                       : request->in_trailers    ? "while trailers are due"
                        : request->answer.started ? "after the response was started"
                                                  : "before http.response.start";
 
@@ -605,7 +613,7 @@ fc_asgi_send(FcAsgi *request, PyObject *event, PyObject **result, PyObject **fut
     return unexpected(request, type);
 }
 
-/* -- a connection that speaks no HTTP any more --------------------------------------------------------------------- */
+/* -- a connection that speaks no HTTP any more ----------------------------------------------------------- */
 
 PySendResult
 fc_asgi_raw_receive(FcAsgi *request, PyObject **result, PyObject **future)

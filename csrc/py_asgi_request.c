@@ -1,8 +1,9 @@
 /* One ASGI request: the coroutine its Task runs, its receive and send, and its end. See py_gateway.h.
  *
- * The driver stands between Task and application so that the end of the application's coroutine is seen without a
- * callback: an exception is reported, an answer that was not completed is cut. The response and the coroutine end
- * independently: after the last body event the connection serves its next request while background work goes on.
+ * The driver stands between Task and application so that the end of the application's coroutine is seen
+ * without a callback: an exception is reported, an answer that was not completed is cut. The response and the
+ * coroutine end independently: after the last body event the connection serves its next request while
+ * background work goes on.
  */
 #include <stddef.h>
 #include <unistd.h>
@@ -13,8 +14,7 @@
 
 /* receive and send of one request, and the raw_ methods' base: a callable that knows its request. */
 typedef struct FcPort {
-    PyObject_HEAD
-    vectorcallfunc vectorcall;
+    PyObject_HEAD vectorcallfunc vectorcall;
     FcAsgi *request; /* owned */
 } FcPort;
 
@@ -63,7 +63,7 @@ port_dealloc(PyObject *object)
     Py_DECREF(type);
 }
 
-/* -- life --------------------------------------------------------------------------------------------------------- */
+/* -- life ------------------------------------------------------------------------------------------------ */
 
 FcAsgi *
 fc_asgi_new(PyEngine *engine, FcConn *conn)
@@ -210,7 +210,8 @@ conclude(FcAsgi *request)
     }
     if (failed)
         report(request, "in the application");
-    if (open && !request->gone && !request->websocket && !request->answer.head_done && !request->answer.broken)
+    if (open && !request->gone && !request->websocket && !request->answer.head_done &&
+        !request->answer.broken)
         fc_asgi_over(request, fc_answer_plain(&request->answer, 500, "500 Internal Server Error"));
     fc_asgi_over(request, false);
 }
@@ -222,7 +223,7 @@ fc_asgi_failed(FcAsgi *request)
     ended(request);
 }
 
-/* -- the driver --------------------------------------------------------------------------------------------------- */
+/* -- the driver ------------------------------------------------------------------------------------------ */
 
 static PySendResult
 driver_send(PyObject *object, PyObject *value, PyObject **result)
@@ -325,7 +326,7 @@ driver_close(PyObject *object, PyObject *ignored)
     return result;
 }
 
-/* -- raw: for WebSockets ------------------------------------------------------------------------------------------ */
+/* -- raw: for WebSockets --------------------------------------------------------------------------------- */
 
 static PyObject *
 raw_receive(PyObject *object, PyObject *ignored)
@@ -448,15 +449,19 @@ request_dealloc(PyObject *object)
 
 static PyMethodDef request_methods[] = {
     {"send", driver_step, METH_O, "send(value, /)\n--\n\nResume the application (PEP 342)."},
-    {"throw", driver_throw, METH_VARARGS, "throw(type, value=None, traceback=None, /)\n--\n\nRaise in the application."},
-    {"close", driver_close, METH_NOARGS, "close()\n--\n\nEnd the application's coroutine and cut the answer."},
+    {"throw", driver_throw, METH_VARARGS,
+     "throw(type, value=None, traceback=None, /)\n--\n\nRaise in the application."},
+    {"close", driver_close, METH_NOARGS,
+     "close()\n--\n\nEnd the application's coroutine and cut the answer."},
     {"raw_receive", raw_receive, METH_NOARGS,
      "raw_receive()\n--\n\nAwait bytes of a connection that speaks no HTTP any more; b'' at its end."},
-    {"raw_write", raw_write, METH_O, "raw_write(data, /)\n--\n\nSend or queue bytes; False: the client is gone."},
+    {"raw_write", raw_write, METH_O,
+     "raw_write(data, /)\n--\n\nSend or queue bytes; False: the client is gone."},
     {"raw_drain", raw_drain, METH_NOARGS, "raw_drain()\n--\n\nAwait that little is queued. Raises OSError."},
     {"raw_close", raw_close, METH_NOARGS, "raw_close()\n--\n\nEnd the connection after what is queued."},
     {"raw_abort", raw_abort, METH_NOARGS, "raw_abort()\n--\n\nCut the connection."},
-    {"raw_account", raw_account, METH_O, "raw_account(status, /)\n--\n\nCount and log the answer to the upgrade."},
+    {"raw_account", raw_account, METH_O,
+     "raw_account(status, /)\n--\n\nCount and log the answer to the upgrade."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -467,9 +472,14 @@ static PyGetSetDef request_getset[] = {
 };
 
 static PyType_Slot request_slots[] = {
-    {Py_tp_dealloc, request_dealloc},  {Py_tp_methods, request_methods}, {Py_tp_getset, request_getset},
-    {Py_tp_iter, PyObject_SelfIter},   {Py_tp_iternext, driver_next},    {Py_am_await, PyObject_SelfIter},
-    {Py_am_send, driver_send},         {Py_tp_doc, (void *)"One ASGI request; the coroutine that its Task runs."},
+    {Py_tp_dealloc, request_dealloc},
+    {Py_tp_methods, request_methods},
+    {Py_tp_getset, request_getset},
+    {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, driver_next},
+    {Py_am_await, PyObject_SelfIter},
+    {Py_am_send, driver_send},
+    {Py_tp_doc, (void *)"One ASGI request; the coroutine that its Task runs."},
     {0, NULL},
 };
 

@@ -1,19 +1,19 @@
 /* The awaitables that receive() and send() return. See py_gateway.h.
  *
- * An await tries its operation at once and returns without a Future when it can; else it sleeps on one and tries again.
- * It is a coroutine in the sense of collections.abc (send, throw, close, __await__), so that a Task can be made of it.
- * Cancelling it has no effect on the request: what it waited for is still there for the next.
+ * An await tries its operation at once and returns without a Future when it can; else it sleeps on one and
+ * tries again. It is a coroutine in the sense of collections.abc (send, throw, close, __await__), so that a
+ * Task can be made of it. Cancelling it has no effect on the request: what it waited for is still there for
+ * the next.
  */
 #include "py_gateway.h"
 
 #define SPARE_AWAITS 64
 
 typedef struct FcAwait {
-    PyObject_HEAD
-    FcAsgi *request; /* owned */
-    PyObject *event; /* owned: argument of send */
-    PyObject *inner; /* owned: iterator of the future it sleeps on */
-    struct FcAwait *next; /* spare list */
+    PyObject_HEAD FcAsgi *request; /* owned */
+    PyObject *event;               /* owned: argument of send */
+    PyObject *inner;               /* owned: iterator of the future it sleeps on */
+    struct FcAwait *next;          /* spare list */
     uint8_t kind;
     bool taken; /* the message of this send is on its way; it waits for room */
 } FcAwait;

@@ -4,8 +4,7 @@
 #include "py_gateway.h"
 
 typedef struct FcFileWrapper {
-    PyObject_HEAD
-    PyObject *file;
+    PyObject_HEAD PyObject *file;
     Py_ssize_t block;
 } FcFileWrapper;
 
@@ -87,7 +86,8 @@ fc_file_wrapper_extent(FcModule *module, PyObject *object, int *fd, off_t *offse
     struct stat status;
     bool regular = false;
 
-    if (number == NULL || (*fd = (int)PyLong_AsLong(number)) < 0 || fstat(*fd, &status) < 0 || !S_ISREG(status.st_mode))
+    if (number == NULL || (*fd = (int)PyLong_AsLong(number)) < 0 || fstat(*fd, &status) < 0 ||
+        !S_ISREG(status.st_mode))
         goto done;
     position = PyObject_CallMethodNoArgs(wrapper->file, module->tell);
     if (position == NULL || (*offset = (off_t)PyLong_AsLongLong(position)) < 0)
@@ -107,9 +107,15 @@ static PyMethodDef wrapper_methods[] = {
 };
 
 static PyType_Slot wrapper_slots[] = {
-    {Py_tp_new, wrapper_new},         {Py_tp_dealloc, wrapper_dealloc},  {Py_tp_traverse, wrapper_traverse},
-    {Py_tp_clear, wrapper_clear},     {Py_tp_iter, PyObject_SelfIter},   {Py_tp_iternext, wrapper_next},
-    {Py_tp_methods, wrapper_methods}, {Py_tp_doc, (void *)"FileWrapper(filelike, blksize=8192)\n--\n\nA file as a response; sent by the kernel when it can be."},
+    {Py_tp_new, wrapper_new},
+    {Py_tp_dealloc, wrapper_dealloc},
+    {Py_tp_traverse, wrapper_traverse},
+    {Py_tp_clear, wrapper_clear},
+    {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, wrapper_next},
+    {Py_tp_methods, wrapper_methods},
+    {Py_tp_doc, (void *)"FileWrapper(filelike, blksize=8192)\n--\n\nA file as a response; sent by the kernel "
+                        "when it can be."},
     {0, NULL},
 };
 

@@ -1,4 +1,5 @@
-/* What the files of the _engine module share: its state, the Engine object, the cache of strings, one WSGI call.
+/* What the files of the _engine module share: its state, the Engine object, the cache of strings, one WSGI
+ * call.
  *
  * All of it runs with the GIL and, unless said otherwise, with the engine token.
  */
@@ -11,17 +12,17 @@
 #include "engine.h"
 #include "monitor.h"
 
-/* -- strings (py_strings.c) --------------------------------------------------------------------------------------- */
+/* -- strings (py_strings.c) ------------------------------------------------------------------------------ */
 
-#define FC_CACHE_SIZE  2048 /* entries, direct-mapped */
-#define FC_CACHE_LONG  1024 /* longer values are not kept */
-#define FC_ADDRS       256
-#define FC_PORTS       4096
+#define FC_CACHE_SIZE 2048 /* entries, direct-mapped */
+#define FC_CACHE_LONG 1024 /* longer values are not kept */
+#define FC_ADDRS      256
+#define FC_PORTS      4096
 
-#define FC_PAIRS       2048
+#define FC_PAIRS      2048
 
-/* Values that come again and again (Host, User-Agent, paths) as str objects, shared by all connections of a worker:
- * bounded, and idle connections own nothing. */
+/* Values that come again and again (Host, User-Agent, paths) as str objects, shared by all connections of a
+ * worker: bounded, and idle connections own nothing. */
 typedef struct FcStrings {
     PyObject *values[FC_CACHE_SIZE];
     struct {
@@ -36,8 +37,8 @@ typedef struct FcStrings {
     PyObject *pairs[FC_PAIRS]; /* (name, value) tuples of bytes */
 } FcStrings;
 
-/* A header as ASGI wants it: a tuple (lower-case name, value) of bytes; new reference, perhaps of the cached one. known:
- * the interned name, or NULL. */
+/* A header as ASGI wants it: a tuple (lower-case name, value) of bytes; new reference, perhaps of the cached
+ * one. known: the interned name, or NULL. */
 PyObject *fc_pair(FcStrings *strings, PyObject *known, const char *name, size_t name_len, const char *value,
                   size_t value_len);
 
@@ -48,7 +49,7 @@ PyObject *fc_str_address(FcStrings *strings, const FcPeer *peer);
 PyObject *fc_str_port(FcStrings *strings, const FcPeer *peer);
 void fc_strings_clear(FcStrings *strings);
 
-/* -- the module --------------------------------------------------------------------------------------------------- */
+/* -- the module ------------------------------------------------------------------------------------------ */
 
 /* Keys of the environ that the gateway sets itself. */
 #define FC_KEY_LIST(X)                                                                                       \
@@ -159,13 +160,12 @@ typedef struct FcModule {
 extern struct PyModuleDef fc_engine_module;
 FcModule *fc_module_of(PyTypeObject *type);
 
-/* -- the Engine object -------------------------------------------------------------------------------------------- */
+/* -- the Engine object ----------------------------------------------------------------------------------- */
 
 struct FcCall;
 
 typedef struct PyEngine {
-    PyObject_HEAD
-    FcModule *module; /* borrowed: of our type */
+    PyObject_HEAD FcModule *module; /* borrowed: of our type */
     FcEngine engine;
     bool live; /* engine is initialised */
     FcBoard board;
@@ -187,8 +187,8 @@ typedef struct PyEngine {
     /* ASGI; see py_asgi.c */
     PyObject *loop, *task_type, *task_name, *task_names, *create_future, *call_soon, *turn;
     PyObject *state, *on_websocket, *on_drained;
-    PyObject *asgi_http, *asgi_websocket;        /* "asgi" of a scope */
-    PyObject *extensions, *extensions_trailers;  /* "extensions" of an http scope, without and with trailers */
+    PyObject *asgi_http, *asgi_websocket;       /* "asgi" of a scope */
+    PyObject *extensions, *extensions_trailers; /* "extensions" of an http scope, without and with trailers */
     PyObject *extensions_websocket;
     struct FcAsgi *running; /* requests whose coroutine has not ended; the list owns them */
     struct FcAwait *spare_awaits;
@@ -206,7 +206,7 @@ void fc_complain(PyEngine *engine, const FcConn *conn, const char *words);
 /* Release the owners of segments that were sent. */
 void fc_release_spent(PyEngine *engine);
 
-/* -- wsgi.input (py_input.c) -------------------------------------------------------------------------------------- */
+/* -- wsgi.input (py_input.c) ----------------------------------------------------------------------------- */
 
 extern PyType_Spec fc_input_spec;
 /* New reference; conn is borrowed until fc_input_close. */
@@ -214,24 +214,24 @@ PyObject *fc_input_new(PyEngine *engine, FcConn *conn);
 /* The request is over: reading raises ValueError from now on. */
 void fc_input_close(PyObject *input);
 
-/* -- wsgi.file_wrapper (py_filewrapper.c) ------------------------------------------------------------------------- */
+/* -- wsgi.file_wrapper (py_filewrapper.c) ---------------------------------------------------------------- */
 
 extern PyType_Spec fc_file_wrapper_spec;
 /* The descriptor and extent of a wrapped regular file, from its present position. False: iterate instead. */
 bool fc_file_wrapper_extent(FcModule *module, PyObject *wrapper, int *fd, off_t *offset, uint64_t *length);
 
-/* -- the environ (py_environ.c) ----------------------------------------------------------------------------------- */
+/* -- the environ (py_environ.c) -------------------------------------------------------------------------- */
 
 /* Constant part for one listener: new reference. */
-PyObject *fc_environ_template(PyEngine *engine, PyObject *scheme, PyObject *server_name, PyObject *server_port,
-                              bool multithread, bool multiprocess);
+PyObject *fc_environ_template(PyEngine *engine, PyObject *scheme, PyObject *server_name,
+                              PyObject *server_port, bool multithread, bool multiprocess);
 /* The environ of the request in hand; *input is its wsgi.input (new reference). New reference. */
 PyObject *fc_environ_new(PyEngine *engine, FcConn *conn, PyObject **input);
 
-/* -- one answer (py_answer.c) ------------------------------------------------------------------------------------- */
+/* -- one answer (py_answer.c) ---------------------------------------------------------------------------- */
 
-#define FC_HEAD_SIZE   (16 * 1024) /* room for a head with a small body; grows */
-#define FC_HIGH_WATER  (256 * 1024)
+#define FC_HEAD_SIZE  (16 * 1024) /* room for a head with a small body; grows */
+#define FC_HIGH_WATER (256 * 1024)
 
 /* An answer in the making: formatted by the gateway, sent with the body in as few system calls as can be. */
 typedef struct FcAnswer {
@@ -241,31 +241,33 @@ typedef struct FcAnswer {
     size_t head_len, head_cap;
     size_t fields_at; /* where the field lines begin */
     int status;
-    bool started;     /* the application has given status and fields */
-    bool head_done;   /* the head is sent or queued */
-    bool no_body;     /* HEAD, 204, 304 */
+    bool started;   /* the application has given status and fields */
+    bool head_done; /* the head is sent or queued */
+    bool no_body;   /* HEAD, 204, 304 */
     bool chunked;
-    bool trailers;    /* the application will end the body with trailer fields */
+    bool trailers; /* the application will end the body with trailer fields */
     bool has_date, has_server;
     bool accounted, broken, warned;
-    bool fresh;       /* the clock was read for this send */
-    int64_t length;   /* Content-Length given or computed; -1: none */
+    bool fresh;     /* the clock was read for this send */
+    int64_t length; /* Content-Length given or computed; -1: none */
     uint64_t body_sent;
 } FcAnswer;
 
 /* For a new request; the head's memory is kept. */
 void fc_answer_begin(FcAnswer *answer, PyEngine *engine, FcConn *conn);
-/* Begin, or begin anew, the head: "HTTP/1.1 " and this text, which is valid as a status line. False: out of memory. */
+/* Begin, or begin anew, the head: "HTTP/1.1 " and this text, which is valid as a status line. False: out of
+ * memory. */
 bool fc_answer_status(FcAnswer *answer, int status, const char *text, size_t len);
 /* Add one field line; checks both parts and leaves out what is ours to say. -1 with an exception. */
 int fc_answer_field(FcAnswer *answer, const unsigned char *name, size_t name_len, const unsigned char *value,
                     size_t value_len);
-/* Send the head, if that is not done, and these bytes; with last, they are the whole rest. False: the client is gone, or
- * there is no memory. Never raises. owner may be NULL, else it owns data. */
+/* Send the head, if that is not done, and these bytes; with last, they are the whole rest. False: the client
+ * is gone, or there is no memory. Never raises. owner may be NULL, else it owns data. */
 bool fc_answer_send(FcAnswer *answer, const char *data, size_t len, PyObject *owner, bool last);
 /* Send the head, if that is not done, and a piece of a file; with last, it is the whole rest. */
 bool fc_answer_send_file(FcAnswer *answer, int fd, off_t offset, uint64_t length, bool last);
-/* End the body; trailer: field lines with CRLFs, or NULL. False: the answer is not whole, the connection must be cut. */
+/* End the body; trailer: field lines with CRLFs, or NULL. False: the answer is not whole, the connection must
+ * be cut. */
 bool fc_answer_end(FcAnswer *answer, const char *trailer, size_t trailer_len);
 /* A whole plain-text answer instead of what was started; only while the head is not done. */
 bool fc_answer_plain(FcAnswer *answer, int status, const char *text);
@@ -280,15 +282,14 @@ fc_value_byte(unsigned char c)
     return c == '\t' || (c >= 0x20 && c != 0x7f);
 }
 
-/* -- one WSGI call (py_wsgi.c, py_call.c) ------------------------------------------------------------------------- */
+/* -- one WSGI call (py_wsgi.c, py_call.c) ---------------------------------------------------------------- */
 
 struct FcWrite;
 
-/* One call of the application; also the start_response callable. Kept for the next request when the application has not
- * kept it. */
+/* One call of the application; also the start_response callable. Kept for the next request when the
+ * application has not kept it. */
 typedef struct FcCall {
-    PyObject_HEAD
-    vectorcallfunc vectorcall;
+    PyObject_HEAD vectorcallfunc vectorcall;
     FcAnswer answer;
     PyObject *iterable, *iterator, *context, *input;
     struct FcWrite *write; /* owned: what start_response returns */
@@ -309,26 +310,26 @@ int fc_call_start(FcCall *call, PyObject *status, PyObject *headers);
 /* py_wsgi.c: one request through the application. */
 void fc_wsgi_serve_one(PyEngine *engine, FcConn *conn);
 
-/* -- ASGI --------------------------------------------------------------------------------------------------------- */
+/* -- ASGI ------------------------------------------------------------------------------------------------ */
 
-/* One request or WebSocket through an ASGI application: also the coroutine that its Task runs (a driver around the
- * application's own), so that the end of the application needs no callback. Python sees it as Request. */
+/* One request or WebSocket through an ASGI application: also the coroutine that its Task runs (a driver
+ * around the application's own), so that the end of the application needs no callback. Python sees it as
+ * Request. */
 typedef struct FcAsgi {
-    PyObject_HEAD
-    FcAnswer answer; /* conn NULL: the response is complete, or the connection is gone */
-    struct FcAsgi *next, **link; /* PyEngine.running */
-    PyObject *coro, *task;       /* owned */
-    PyObject *receive, *send;    /* owned: the two callables */
+    PyObject_HEAD FcAnswer answer; /* conn NULL: the response is complete, or the connection is gone */
+    struct FcAsgi *next, **link;   /* PyEngine.running */
+    PyObject *coro, *task;         /* owned */
+    PyObject *receive, *send;      /* owned: the two callables */
     PyObject *waiting_receive, *waiting_send; /* owned: lists of futures that awaits sleep on; NULL: none */
-    PyObject *trailer;           /* owned: bytes of the trailer lines so far */
-    int file;           /* owned descriptor of a pathsend, else -1 */
-    bool sending_file;  /* a pathsend or zerocopysend is on its way */
-    bool file_more;     /* ... and is not the last of the body */
-    bool websocket;     /* the connection is in the hands of on_websocket */
-    bool body_given;    /* the last http.request event was given out */
-    bool complete;      /* the response is */
-    bool gone;          /* the client is, or was too slow */
-    bool in_trailers;   /* the body is complete, trailers follow */
+    PyObject *trailer;                        /* owned: bytes of the trailer lines so far */
+    int file;                                 /* owned descriptor of a pathsend, else -1 */
+    bool sending_file;                        /* a pathsend or zerocopysend is on its way */
+    bool file_more;                           /* ... and is not the last of the body */
+    bool websocket;                           /* the connection is in the hands of on_websocket */
+    bool body_given;                          /* the last http.request event was given out */
+    bool complete;                            /* the response is */
+    bool gone;                                /* the client is, or was too slow */
+    bool in_trailers;                         /* the body is complete, trailers follow */
 } FcAsgi;
 
 extern PyType_Spec fc_request_spec, fc_port_spec, fc_await_spec;
@@ -358,8 +359,8 @@ void fc_asgi_failed(FcAsgi *request);
 /* An event for a connection that a request keeps. */
 void fc_asgi_event(FcAsgi *request, FcWhy why);
 
-/* py_asgi_events.c: one try of an await. PYGEN_RETURN with *result, PYGEN_ERROR, or PYGEN_NEXT: it must wait, for
- * *future (new reference). event is the argument of send; NULL for receive. */
+/* py_asgi_events.c: one try of an await. PYGEN_RETURN with *result, PYGEN_ERROR, or PYGEN_NEXT: it must wait,
+ * for *future (new reference). event is the argument of send; NULL for receive. */
 PySendResult fc_asgi_receive(FcAsgi *request, PyObject **result, PyObject **future);
 PySendResult fc_asgi_send(FcAsgi *request, PyObject *event, PyObject **result, PyObject **future);
 /* Again, for a message that was taken and waits for room. */
@@ -371,7 +372,12 @@ PySendResult fc_asgi_raw_drain(FcAsgi *request, PyObject **result, PyObject **fu
 int fc_asgi_trailer(FcAsgi *request, PyObject *pair);
 
 /* py_await.c */
-typedef enum FcAwaitKind { FC_AWAIT_RECEIVE, FC_AWAIT_SEND, FC_AWAIT_RAW_RECEIVE, FC_AWAIT_RAW_DRAIN } FcAwaitKind;
+typedef enum FcAwaitKind {
+    FC_AWAIT_RECEIVE,
+    FC_AWAIT_SEND,
+    FC_AWAIT_RAW_RECEIVE,
+    FC_AWAIT_RAW_DRAIN
+} FcAwaitKind;
 PyObject *fc_await_new(PyEngine *engine, FcAsgi *request, FcAwaitKind kind, PyObject *event);
 void fc_await_clear_spares(PyEngine *engine);
 
