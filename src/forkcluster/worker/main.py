@@ -14,6 +14,7 @@ from forkcluster.worker.engine import make_engine
 from forkcluster.worker.inherit import guard_forks
 from forkcluster.worker.line import Line
 from forkcluster.worker.spec import Application, WorkerSpec
+from forkcluster.worker.vigil import end_with_master
 
 __all__ = ["WorkerSpec", "work"]  # the door by which the mold becomes a worker
 
@@ -37,7 +38,7 @@ def _serve(spec: WorkerSpec, line: Line) -> int:
     """Boot as what the app is and serve. An app that nobody knows yet is imported before the engine."""
     application, interface = spec.application, spec.interface
     if application is None and not interface:
-        application, interface = _find_out(spec)
+        application, interface = _find_out(spec, line)
     if interface == "asgi":
         from forkcluster.worker.asgi import serve_asgi
 
@@ -51,10 +52,11 @@ def _serve(spec: WorkerSpec, line: Line) -> int:
     return 0
 
 
-def _find_out(spec: WorkerSpec) -> tuple[Application | None, str]:
+def _find_out(spec: WorkerSpec, line: Line) -> tuple[Application | None, str]:
     """Import the app; None, when that can only be done in a running loop."""
     try:
-        found = spec.load()
+        with end_with_master(line.channel.fileno()):
+            found = spec.load()
     except Exception as error:
         if not spec.wants_loop(error):
             raise
