@@ -1,4 +1,4 @@
-"""Builds the engine of one worker from its spec. Knows the names of the engine's options; serves nothing itself."""
+"""Builds the engine of one worker from its spec. Knows the names of the engine's options; serves nothing."""
 
 import contextlib
 import os
@@ -66,7 +66,7 @@ def _part_from(engine: Engine, spec: WorkerSpec) -> None:
         with contextlib.suppress(OSError):
             os.close(descriptor)
     for number in QUIET:
-        # Python's own record: a handler of the application's, or the default; ours are set in C behind its back.
+        # Python's own record: the application's handler or the default; ours are set in C behind it.
         signal.signal(number, signal.getsignal(number) or signal.SIG_DFL)
 
 
