@@ -6,6 +6,7 @@ import json
 import os
 import re
 import select
+import signal
 import sys
 import threading
 import time
@@ -478,6 +479,15 @@ def test_clients_that_leave_leave_nothing_behind(server: Server, leave: str, tmp
         client.reset() if leave == "reset" else client.socket.close()
     until(lambda: len(server.descriptors(pid)) <= len(before) + sockets, f"no more than {before}")
     assert [pid] == server.workers()
+
+
+def test_a_worker_told_to_end_finishes_in_peace(start: Starter) -> None:
+    """TERM to a worker asleep in epoll: it leaves with status 0, and is replaced."""
+    server = start("wsgi_cases:application")
+    os.kill(server.workers()[0], signal.SIGTERM)
+    server.wait_log(r"worker (ended|died) how=\"exited with status 0\"")
+    with server.client() as client:
+        assert b"ignored" == client.get("/ignore").body
 
 
 def test_nothing_is_said_to_a_client_that_says_nothing(client: Client) -> None:
