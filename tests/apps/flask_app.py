@@ -6,7 +6,18 @@ import hashlib
 import io
 from collections.abc import Iterator
 
-from flask import Flask, Response, abort, jsonify, redirect, request, send_file, session, stream_with_context, url_for
+from flask import (
+    Flask,
+    Response,
+    abort,
+    jsonify,
+    redirect,
+    request,
+    send_file,
+    session,
+    stream_with_context,
+    url_for,
+)
 
 app = Flask(__name__)
 app.secret_key = "for tests only"

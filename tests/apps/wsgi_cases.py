@@ -1,6 +1,7 @@
 """Small WSGI applications, each the other side of one test: `/name?argument` calls the function `name`.
 
-What a test must learn beyond the answer is printed. A path in the argument is a FIFO: opening it waits for the test.
+What a test must learn beyond the answer is printed. A path in the argument is a FIFO: opening it waits for
+the test.
 """
 
 from __future__ import annotations
@@ -412,7 +413,7 @@ def close_list(environ, start_response):
 def file(environ, start_response):
     """file_wrapper around the file of the query, `path:offset`."""
     path, _, offset = environ["QUERY_STRING"].partition(":")
-    file = open(path, "rb")
+    file = open(path, "rb")  # noqa: SIM115  the server closes it
     file.read(int(offset or 0))  # through the buffer: the descriptor's own position is further
     start_response("200 OK", PLAIN)
     return environ["wsgi.file_wrapper"](file, 4096)

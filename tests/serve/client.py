@@ -1,6 +1,6 @@
 """A raw HTTP/1.1 client over one socket: bytes out, answers in, nothing hidden. Knows no server.
 
-It is strict where a library would be kind: an answer that is not framed to the letter of RFC 9112 fails the test.
+It is strict where a library would be kind: an answer not framed to the letter of RFC 9112 fails the test.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Answer:
         return values[0] if values else None
 
 
-class Cut(Exception):
+class Cut(Exception):  # noqa: N818  it says what happened
     """The connection ended inside an answer; `how` is "fin" or "reset", `got` what had come."""
 
     def __init__(self, how: str, got: bytes) -> None:
@@ -63,14 +63,16 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.socket.close()
 
-    # -- out ---------------------------------------------------------------------------------------------------------
+    # -- out --------------------------------
 
     def send(self, data: bytes | str) -> Client:
         """Send bytes (a str as Latin-1)."""
         self.socket.sendall(data.encode("latin-1") if isinstance(data, str) else data)
         return self
 
-    def request(self, method: str, target: str, *lines: str, body: bytes = b"", version: str = "1.1") -> Client:
+    def request(
+        self, method: str, target: str, *lines: str, body: bytes = b"", version: str = "1.1"
+    ) -> Client:
         """Send a request with Host and these field lines, and the length of a body if there is one."""
         head = [f"{method} {target} HTTP/{version}", "Host: test", *lines]
         if body:
@@ -95,7 +97,7 @@ class Client:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 
-    # -- in ----------------------------------------------------------------------------------------------------------
+    # -- in --------------------------------
 
     def _receive(self) -> bytes:
         try:
@@ -151,7 +153,9 @@ class Client:
         assert found, f"not a status line: {first!r}"
         fields = []
         for line in lines:
-            pair = re.fullmatch(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*?)[ \t]*", line)
+            pair = re.fullmatch(
+                r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*?)[ \t]*", line
+            )
             assert pair, f"not a field line: {line!r}"
             fields.append((pair[1], pair[2]))
         return Answer(int(found[2]), found[1], found[3], fields)
@@ -173,7 +177,9 @@ class Client:
             answer = self.head()
         answer.interim = interim
         coding, length = answer.one("Transfer-Encoding"), answer.one("Content-Length")
-        assert coding is None or length is None, "Transfer-Encoding and Content-Length together (RFC 9112 6.2)"
+        assert coding is None or length is None, (
+            "Transfer-Encoding and Content-Length together (RFC 9112 6.2)"
+        )
         if method == "HEAD" or answer.status in (204, 304):
             return answer
         if coding is not None:

@@ -1,4 +1,4 @@
-"""Live servers for the tests of this folder: one per set of options and module, stopped and checked at its end."""
+"""Live servers for the tests of this folder: one per module and set of options, checked at its end."""
 
 from __future__ import annotations
 
@@ -46,6 +46,8 @@ class Starter:
         for server in self.servers:
             code = server.stop()
             assert code == 0, f"the master ended with {code}:\n{server.log}"
+            reports = [line for line in server.lines if "runtime error:" in line or "Sanitizer" in line]
+            assert not reports, f"a sanitizer reported {reports}:\n{server.log}"
 
 
 @pytest.fixture(scope="module")

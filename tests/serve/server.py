@@ -65,7 +65,7 @@ class Server:
         self.port = int(found[1]) if found else 0
         self.address: tuple[str, int] = ("127.0.0.1", self.port)
 
-    # -- the log -----------------------------------------------------------------------------------------------------
+    # -- the log --------------------------------
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -96,7 +96,7 @@ class Server:
         """All that was written so far."""
         return "\n".join(self.lines)
 
-    # -- processes ---------------------------------------------------------------------------------------------------
+    # -- processes --------------------------------
 
     def workers(self) -> list[int]:
         """Pids of the live workers."""

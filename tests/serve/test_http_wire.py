@@ -1,4 +1,4 @@
-"""HTTP/1.1 on the wire (RFC 9112) against the live server: framing, connections, limits, deadlines, bad clients."""
+"""HTTP/1.1 on the wire (RFC 9112) against the live server: framing, limits, deadlines, bad clients."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import json
 import os
 import re
 import select
-import socket
+import signal
 import sys
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
@@ -37,12 +38,16 @@ def server(started: Starter) -> Server:
 
 def assert_refused(answer: Answer, status: int) -> None:
     """An answer of the server's own: whole, plain, and the last."""
-    assert (status, "close", "text/plain") == (answer.status, answer.one("Connection"), answer.one("Content-Type"))
+    assert (status, "close", "text/plain") == (
+        answer.status,
+        answer.one("Connection"),
+        answer.one("Content-Type"),
+    )
     assert f"{status} {answer.phrase}\n".encode() == answer.body
     assert answer.one("Server") == "forkcluster" and answer.one("Date")
 
 
-# -- connections -------------------------------------------------------------------------------------------------------
+# -- connections --------------------------------
 
 
 def test_a_connection_serves_many_requests(client: Client) -> None:
@@ -74,7 +79,11 @@ def test_the_client_says_how_long_a_connection_lives(
 def test_http_1_0_gets_no_chunks(client: Client) -> None:
     """RFC 9112 6.1: the end of a body of unknown length is the end of the connection."""
     answer = client.request("GET", "/several", "Connection: keep-alive", version="1.0").answer()
-    assert (None, "close", b"onetwo") == (answer.one("Transfer-Encoding"), answer.one("Connection"), answer.body)
+    assert (None, "close", b"onetwo") == (
+        answer.one("Transfer-Encoding"),
+        answer.one("Connection"),
+        answer.body,
+    )
 
 
 def test_pipelined_requests_are_answered_in_order(client: Client) -> None:
@@ -95,16 +104,21 @@ def test_pipelined_bodies_stay_apart(client: Client) -> None:
         "POST /saw/1 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
         "POST /saw/2 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\ndef\r\n0\r\n\r\n"
         "GET /saw/3 HTTP/1.1\r\nHost: a\r\n\r\n"
-        "POST /saw/4 HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n\r\n" + "g" * 20000 + GET.format("/saw/5")
+        "POST /saw/4 HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n\r\n"
+        + "g" * 20000
+        + GET.format("/saw/5")
     )
     seen = [json.loads(client.answer().body) for _ in range(5)]
-    assert [["POST", "/saw/1", "", "abc"], ["POST", "/saw/2", "", "def"], ["GET", "/saw/3", "", ""]] == seen[:3]
+    assert [["POST", "/saw/1", "", "abc"], ["POST", "/saw/2", "", "def"], ["GET", "/saw/3", "", ""]] == seen[
+        :3
+    ]
     assert [["POST", "/saw/4", "", "g" * 20000], ["GET", "/saw/5", "", ""]] == seen[3:]
 
 
 def test_a_pair_of_requests_split_at_every_byte(client: Client) -> None:
     """Wherever the stream breaks, the two requests are the same."""
-    pair = b"POST /saw/1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\nGET /saw/2 HTTP/1.1\r\nHost: a\r\n\r\n"
+    upload = b"POST /saw/1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n"
+    pair = upload + GET.format("/saw/2").encode()
     for at in range(1, len(pair)):
         client.send(pair[:at])
         client.send(pair[at:])
@@ -137,10 +151,12 @@ def test_an_empty_line_before_a_request_is_skipped(client: Client) -> None:
 
 
 def test_a_half_closed_client_gets_its_answers(client: Client) -> None:
-    """RFC 9112 9.6 from the other side: all that was asked before the end is answered, then the connection ends."""
+    """RFC 9112 9.6 from the other side: what was asked before the end is answered, then comes our end."""
     client.send(GET.format("/saw/1") + GET.format("/several") + GET.format("/saw/2")).half_close()
     answers = [client.answer() for _ in range(3)]
-    assert [b'["GET", "/saw/1", "", ""]', b"onetwo", b'["GET", "/saw/2", "", ""]'] == [a.body for a in answers]
+    assert [b'["GET", "/saw/1", "", ""]', b"onetwo", b'["GET", "/saw/2", "", ""]'] == [
+        a.body for a in answers
+    ]
     assert client.ended()
 
 
@@ -184,14 +200,21 @@ def test_an_answer_names_server_and_date(client: Client) -> None:
 
 def test_the_fields_of_every_answer_are_options(start: Starter) -> None:
     """--no-server-header, --no-date-header, --header: in the application's answers and in our own."""
-    server = start("wsgi_cases:application", "--no-server-header", "--no-date-header", "--header=X-Extra: a b")
+    server = start(
+        "wsgi_cases:application", "--no-server-header", "--no-date-header", "--header=X-Extra: a b"
+    )
     with server.client() as client:
-        answers = [client.get("/ignore"), client.get("/raises"), client.get("/several"), client.send("x\r\n\r\n").answer()]
+        answers = [
+            client.get("/ignore"),
+            client.get("/raises"),
+            client.get("/several"),
+            client.send("x\r\n\r\n").answer(),
+        ]
     assert [200, 500, 200, 400] == [answer.status for answer in answers]
     assert [(None, None, "a b")] * 4 == [tuple(map(a.one, ("Server", "Date", "X-Extra"))) for a in answers]
 
 
-# -- limits ------------------------------------------------------------------------------------------------------------
+# -- limits --------------------------------
 
 
 @pytest.mark.parametrize(
@@ -203,7 +226,7 @@ def test_the_fields_of_every_answer_are_options(start: Starter) -> None:
         (f"GET / HTTP/1.1\r\nHost: a\r\nX-A: {'a' * 1196}\r\n\r\n", 431),
         ("GET / HTTP/1.1\r\nHost: a\r\n" + "X-A: b\r\n" * 9 + "\r\n", 200),
         ("GET / HTTP/1.1\r\nHost: a\r\n" + "X-A: b\r\n" * 10 + "\r\n", 431),
-        (f"GET / HTTP/1.1\r\nHost: a\r\n" + f"X-A: {'a' * 1100}\r\n" * 8 + "\r\n", 431),
+        ("GET / HTTP/1.1\r\nHost: a\r\n" + f"X-A: {'a' * 1100}\r\n" * 8 + "\r\n", 431),
         ("POST /ignore HTTP/1.1\r\nHost: a\r\nContent-Length: 102401\r\n\r\n", 413),
         ("POST /ignore HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n", 400),
         ("POST /ignore HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 102401\r\n\r\n", 413),
@@ -266,7 +289,7 @@ def test_requests_of_one_connection_are_counted(start: Starter) -> None:
         assert client.ended()
 
 
-# -- deadlines ---------------------------------------------------------------------------------------------------------
+# -- deadlines --------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -283,7 +306,9 @@ def silence(client: Client, seconds: float) -> bool:
     return not select.select([client.socket], [], [], seconds)[0]
 
 
-@pytest.mark.parametrize("head", ["G", "GET / HTTP/1.1\r\nHost: a\r\n", "POST / HTTP/1.1\r\nHost: a\r\nContent-Le"])
+@pytest.mark.parametrize(
+    "head", ["G", "GET / HTTP/1.1\r\nHost: a\r\n", "POST / HTTP/1.1\r\nHost: a\r\nContent-Le"]
+)
 def test_a_slow_head_is_answered_408(hasty: Server, head: str) -> None:
     """--header-timeout; RFC 9110 15.5.9."""
     with hasty.client() as client:
@@ -346,6 +371,7 @@ def test_a_stalled_body_behind_100_continue_raises(hasty: Server) -> None:
     """--body-timeout, while the application reads: TimeoutError, then its answer and the end."""
     with hasty.client() as client:
         client.request("POST", "/reached?timeout", "Expect: 100-continue", "Content-Length: 5")
+        assert 100 == client.head().status
         answer = client.send("abc").answer()
         assert (500, "close") == (answer.status, answer.one("Connection"))
     hasty.wait_log("^reading timeout TimeoutError")
@@ -401,7 +427,7 @@ def test_a_slow_reader_is_not_cut_off(hasty: Server) -> None:
         assert 6_000_000 == len(client.answer().body)
 
 
-# -- many clients, bad clients -----------------------------------------------------------------------------------------
+# -- many clients, bad clients --------------------------------
 
 
 @pytest.mark.parametrize("path", ["/one_item?50000000", "/close_endless?fair", "/file?{}"])
@@ -455,13 +481,22 @@ def test_clients_that_leave_leave_nothing_behind(server: Server, leave: str, tmp
     assert [pid] == server.workers()
 
 
+def test_a_worker_told_to_end_finishes_in_peace(start: Starter) -> None:
+    """TERM to a worker asleep in epoll: it leaves with status 0, and is replaced."""
+    server = start("wsgi_cases:application")
+    os.kill(server.workers()[0], signal.SIGTERM)
+    server.wait_log(r"worker (ended|died) how=\"exited with status 0\"")
+    with server.client() as client:
+        assert b"ignored" == client.get("/ignore").body
+
+
 def test_nothing_is_said_to_a_client_that_says_nothing(client: Client) -> None:
     """Connect and close."""
     client.half_close()
     assert client.ended()
 
 
-# -- the corpus --------------------------------------------------------------------------------------------------------
+# -- the corpus --------------------------------
 
 CORPUS = read_corpus()
 
@@ -494,14 +529,16 @@ def replay(server: Server, case: Case, pieces: list[bytes]) -> tuple[list[list[s
                 client.send(piece)
             except (BrokenPipeError, ConnectionResetError):
                 break
-        try:
+        with suppress(OSError):
             client.half_close()
-        except OSError:
-            pass
         for request in case.verdict.requests:
             if case.verdict.ends.startswith("incomplete body") and request is case.verdict.requests[-1]:
                 break
-            if case.verdict.ends.startswith("refused") and refused_in_body(case) and request is case.verdict.requests[-1]:
+            if (
+                case.verdict.ends.startswith("refused")
+                and refused_in_body(case)
+                and request is case.verdict.requests[-1]
+            ):
                 break
             answer = client.answer(request.method)
             assert 200 == answer.status, (answer.status, request)
@@ -522,12 +559,19 @@ def refused_in_body(case: Case) -> bool:
     return any(word in case.verdict.ends for word in ("BAD_CHUNK", "BAD_TRAILER", "BODY"))
 
 
-@pytest.mark.parametrize("limits", sorted({case.limits for case in CORPUS.values() if playable(case.limits)}, key=repr))
+@pytest.mark.parametrize(
+    "limits", sorted({case.limits for case in CORPUS.values() if playable(case.limits)}, key=repr)
+)
 @pytest.mark.parametrize("split", ["whole", "halves"])
-def test_the_corpus_is_judged_as_written(started: Starter, limits: Limits, split: str, by_limits: dict[Limits, list[Server]]) -> None:
-    """Every refused case is answered with its status and the end; every accepted one reaches the application as itself."""
+def test_the_corpus_is_judged_as_written(
+    started: Starter, limits: Limits, split: str, by_limits: dict[Limits, list[Server]]
+) -> None:
+    """Refused cases get their status and the end; accepted ones reach the application as themselves."""
     if not by_limits[limits]:
-        options = [f"--limit-{name.replace('_', '-')}={getattr(limits, name)}" for name in ("request_line", "field", "head", "fields")]
+        options = [
+            f"--limit-{name.replace('_', '-')}={getattr(limits, name)}"
+            for name in ("request_line", "field", "head", "fields")
+        ]
         by_limits[limits].append(started("wsgi_cases:saw", "--limit-body=0", *options))
     server = by_limits[limits][0]
     wrong = []
@@ -550,7 +594,7 @@ def test_the_corpus_is_judged_as_written(started: Starter, limits: Limits, split
     assert not wrong, "\n".join(wrong)
 
 
-# -- load --------------------------------------------------------------------------------------------------------------
+# -- load --------------------------------
 
 
 @pytest.fixture(scope="module")
