@@ -386,6 +386,10 @@ engine_clear(PyObject *object)
         Py_CLEAR(self->templates[i]);
     Py_CLEAR(self->spare_call);
     fc_asgi_clear(self);
+    for (unsigned i = 0; i < FC_KNOWN_FIELDS; i++) {
+        Py_CLEAR(self->known_fields[i].name);
+        Py_CLEAR(self->known_fields[i].value);
+    }
     fc_strings_clear(&self->strings);
     return 0;
 }
