@@ -274,6 +274,11 @@ flush_kept(FcEngine *engine, FcConn *conn)
 
     if (result == FC_FLUSH_AGAIN && conn->out.size > FC_LOW_WATER)
         return FC_LOOK_WAIT;
+    if (result == FC_FLUSH_AGAIN) { /* room enough, but the rest must go out, too, whether more follows or not */
+        fc_timer_set(&engine->timers, &conn->timer, engine->now + engine->config.write_timeout);
+        conn->why = FC_WHY_ROOM;
+        return FC_LOOK_OUT;
+    }
     fc_timer_clear(&conn->timer);
     conn->wants &= (uint8_t)~FC_WANT_ROOM;
     conn->why = result == FC_FLUSH_BROKEN ? FC_WHY_GONE : FC_WHY_ROOM;
