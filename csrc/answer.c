@@ -302,8 +302,7 @@ after_flush(FcConn *conn, FcFlush result)
 {
     if (result == FC_FLUSH_AGAIN && conn->out.size > FC_LOW_WATER)
         return FC_LOOK_WAIT;
-    if (result == FC_FLUSH_AGAIN) { /* room enough, but the rest must go out, too, whether more follows or not */
-        fc_timer_set(&engine->timers, &conn->timer, engine->now + engine->config.write_timeout);
+    if (result == FC_FLUSH_AGAIN) { /* room enough; the rest goes out whether more follows or not */
         conn->why = FC_WHY_ROOM;
         return FC_LOOK_OUT;
     }
