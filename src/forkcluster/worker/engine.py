@@ -55,7 +55,7 @@ def make_engine(spec: WorkerSpec, *, nested: bool = False) -> Engine:
         epoch=spec.epoch,
         channel=spec.channel,
         options=options,
-        on_error=_report,
+        on_error=report_fault,
         multiprocess=True,
     )
     os.register_at_fork(after_in_child=lambda: _part_from(engine, spec))
@@ -93,7 +93,7 @@ def _describe(descriptor: int, asgi: bool) -> tuple[int, str, str, str]:
     return descriptor, "http", "localhost", "80"
 
 
-def _report(where: str, error: BaseException, method: str, target: str) -> None:
+def report_fault(where: str, error: BaseException, method: str, target: str) -> None:
     """Log a fault of the application: its traceback, and the request."""
     if isinstance(error, RuntimeWarning) and error.__traceback__ is None:
         log.warning(str(error), method=method, target=target)
