@@ -158,6 +158,8 @@ fc_conn_account(FcEngine *engine, FcConn *conn, int status, const char *fields, 
     unsigned class = status >= 100 && status < 600 ? (unsigned)status / 100 : FC_CLASS_ABORTED;
     uint64_t took = engine->now - conn->begun_ns;
 
+    if (conn->probe)
+        return;
     fc_add(&line->requests[class], 1);
     fc_add(&line->duration[fc_bucket(took)], 1);
     fc_add(&line->duration_ns, took);

@@ -25,6 +25,7 @@ struct FcMonitor {
     int epoll, channel, wake;
     _Atomic bool accept_wanted;
     bool accepting;
+    bool hold;          /* the master has not yet said that this worker shall accept */
     uint64_t accept_at; /* paused until then; 0: not paused */
     uint32_t seat, epoch;
     uint64_t exit_at; /* CLOCK_MONOTONIC ns; 0: no deadline */
@@ -145,6 +146,29 @@ reopen_log(FcMonitor *monitor, int *fd)
 }
 
 static void
+accept_if_wanted(FcMonitor *monitor)
+{
+    if (atomic_load(&monitor->accept_wanted) && !monitor->hold && !monitor->accepting && monitor->accept_at == 0)
+        poll_listeners(monitor, true);
+}
+
+static void
+hand_probe(FcMonitor *monitor, int *fd)
+{
+    int unserved = -1;
+
+    pthread_mutex_lock(&monitor->lock);
+    if (monitor->engine != NULL) {
+        unserved = atomic_exchange(&monitor->engine->probe, *fd);
+        *fd = -1;
+        fc_engine_command(monitor->engine, FC_COMMAND_PROBE);
+    }
+    pthread_mutex_unlock(&monitor->lock);
+    if (unserved >= 0)
+        close(unserved);
+}
+
+static void
 obey(FcMonitor *monitor, const FcHead *head, int *fds, int n_fds)
 {
     switch (head->kind) {
@@ -159,6 +183,15 @@ obey(FcMonitor *monitor, const FcHead *head, int *fds, int n_fds)
         break;
     case FC_KIND_NUDGE:
         command(monitor, FC_COMMAND_NUDGE);
+        break;
+    case FC_KIND_LISTEN:
+        monitor->hold = false;
+        command(monitor, FC_COMMAND_LISTEN);
+        accept_if_wanted(monitor);
+        break;
+    case FC_KIND_PROBE:
+        if (n_fds > 0)
+            hand_probe(monitor, &fds[0]);
         break;
     case FC_KIND_LOG:
         if (n_fds > 0)
@@ -255,8 +288,7 @@ on_wake(FcMonitor *monitor)
 
     (void)ignored;
     send_leave(monitor);
-    if (atomic_load(&monitor->accept_wanted) && !monitor->accepting && monitor->accept_at == 0)
-        poll_listeners(monitor, true);
+    accept_if_wanted(monitor);
 }
 
 static void *
@@ -307,6 +339,7 @@ fc_monitor_start(FcEngine *engine, int channel, uint32_t seat, uint32_t epoch)
         return NULL;
     pthread_mutex_init(&monitor->lock, NULL);
     monitor->engine = engine;
+    monitor->hold = engine->config.hold;
     monitor->channel = channel;
     monitor->seat = seat;
     monitor->epoch = epoch;

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from forkcluster import _scoreboard, log
 from forkcluster.errors import InternalError
+from forkcluster.master import actions as do
 from forkcluster.master import events as on
 from forkcluster.master.children import Children
 from forkcluster.master.loop import Loop
@@ -40,6 +41,8 @@ class WorkerHand:
 
     channel: Channel
     inbox: tuple[socket.socket, socket.socket]
+    generation: int = 0
+    before: tuple[int, ...] = ()  # what the seat's line had counted for others
     pid: int = 0
     doomed: bool = False
 
@@ -47,12 +50,11 @@ class WorkerHand:
 class Crew:
     """All molds and workers of one app."""
 
-    def __init__(self, loop: Loop, emit: Emit, board: int, listeners: Sequence[int]) -> None:
+    def __init__(self, loop: Loop, emit: Emit, board: int) -> None:
         self._loop = loop
         self._emit = emit
         self._board_fd = board
         self._board = _scoreboard.Scoreboard(board, writable=True)
-        self.listeners = tuple(listeners)
         self.children = Children(loop)
         self._molds: dict[int, MoldHand] = {}
         self._workers: dict[Ref, WorkerHand] = {}
@@ -148,20 +150,22 @@ class Crew:
 
     # -- workers ---------------------------------------------------------------------------------------------
 
-    def fork(self, number: int, who: Ref, slot: int, generation: int) -> None:
+    def fork(self, order: do.Fork, listeners: Sequence[int]) -> None:
         """Ask a mold for a worker in that seat, with its channel, the scoreboard, its inbox and the
-        listeners.
+        listeners (borrowed).
         """
+        who, number = order.who, order.mold
         try:
             ours, theirs = channel_pair()
             inbox = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         except OSError as error:
             self._emit(on.ForkFailed(who, f"no descriptors for it: {error.strerror}"))
             return
-        self._board.claim(who.seat, who.epoch, slot, generation)
-        self._workers[who] = WorkerHand(ours, inbox)
-        message = Message(Kind.FORK, seat=who.seat, epoch=who.epoch, arg=slot)
-        descriptors = [theirs.fileno(), self._board_fd, inbox[1].fileno(), *self.listeners]
+        self._board.claim(who.seat, who.epoch, order.slot, order.generation)
+        before = tuple(self._board.line(who.seat)["requests"])
+        self._workers[who] = WorkerHand(ours, inbox, order.generation, before)
+        message = Message(Kind.FORK, "hold" if order.hold else "", who.seat, who.epoch, arg=order.slot)
+        descriptors = [theirs.fileno(), self._board_fd, inbox[1].fileno(), *listeners]
         sent = Sent.CLOSED
         if number in self._molds:
             sent = self._molds[number].channel.send(message, descriptors)
@@ -172,6 +176,17 @@ class Crew:
         else:
             self._drop(who)
             self._emit(on.ForkFailed(who, f"the mold's channel is {sent.value}"))
+
+    def answers(self, generation: int) -> tuple[int, int]:
+        """Count what the live workers of a generation have answered, and how much of that with 5xx."""
+        answers = failed = 0
+        for who, hand in self._workers.items():
+            if hand.generation == generation:
+                now = self._board.line(who.seat)["requests"]
+                by_class = [count - before for count, before in zip(now, hand.before, strict=True)]
+                answers += sum(by_class[1:])
+                failed += by_class[5]
+        return answers, failed
 
     def tell(self, who: Ref, message: Message, descriptors: Sequence[int] = ()) -> None:
         """Send a worker a message; one that cannot be told is gone, or will be killed at its deadline."""

@@ -110,6 +110,25 @@ class Configured:
     workers: int
     limits: Limits
     bare: bool = False
+    probe_timeout: float | None = None  # seconds; None: ready is enough
+    notes: tuple[str, ...] = ()  # for the outcome: what this reload cannot bring about
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """The worker has answered the probe; `fault` says what is wrong with that, or is empty."""
+
+    who: Ref
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What the workers of that generation have answered so far; `failed` with 5xx."""
+
+    generation: int
+    answers: int
+    failed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +168,8 @@ Event = (
     | WorkerEnded
     | ReloadAsked
     | Configured
+    | Probed
+    | Answered
     | ConfigurationRefused
     | Scaled
     | StopAsked

@@ -40,6 +40,10 @@ class Options:
     drain_timeout: float
     max_surge: int
     observe: float
+    probe_path: str | None
+    probe_host: str
+    probe_header: Pairs
+    probe_timeout: float
     # listeners
     bind: tuple[str, ...]  # empty: take systemd's sockets, else address.DEFAULT
     backlog: int

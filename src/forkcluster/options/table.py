@@ -165,6 +165,25 @@ def _workers() -> list[Option]:
             name="observe", kind=DURATION, group=group, default="1", unit="s",
             help="How long a reload watches the new workers before it is final.",
         ),
+        Option(
+            name="probe_path", kind=Kind("a path such as /health", "PATH", checks.probe_path),
+            group=group, implied="no question is asked",
+            help="Asked of the first worker of a reload before it accepts; the answer must be 2xx.",
+        ),
+        Option(
+            name="probe_host", kind=Kind("a host name", "HOST", checks.host), group=group,
+            default="localhost",
+            help="The Host field of that question.",
+        ),
+        Option(
+            name="probe_header", group=group,
+            kind=PairList("NAME: VALUE texts or a table", "NAME:VALUE", None, ":", checks.header),
+            help="A further field of that question; may be repeated.",
+        ),
+        Option(
+            name="probe_timeout", kind=POSITIVE, group=group, default="5", unit="s",
+            help="How long the answer to that question may take.",
+        ),
     ]
 
 

@@ -10,14 +10,15 @@ Application = Callable[..., object]
 
 @dataclass(frozen=True, slots=True)
 class WorkerSpec:
-    """All a worker needs. Descriptors are owned; `application` is None when it must be imported here, by
-    `load`.
+    """All a worker needs. Descriptors are owned; `hold`: accept nothing before the master says so;
+    `application` is None when it must be imported here, by `load`.
     """
 
     seat: int
     epoch: int
     slot: int
     generation: int
+    hold: bool
     channel: int
     scoreboard: int
     inbox: int
