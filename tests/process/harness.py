@@ -169,6 +169,11 @@ class Server:
 
     # -- asking
 
+    @property
+    def control(self):
+        """The path of the control socket."""
+        return f"{self.directory}/home/apps/app/control.sock"
+
     def get(self, path="/"):
         """Give status and body of an answer on a connection of its own."""
         connection = http.client.HTTPConnection(*self.address, timeout=PATIENCE)

@@ -31,7 +31,7 @@ def test_probe_that_is_answered_2xx_lets_the_reload_pass(server):
     app.write_text(HEALTH.format(good="good", version="two"))
     each.reload()
     each.wait_for("probing the first worker")
-    assert b"two" == each.get()[1]
+    until(lambda: each.get()[1] == b"two", "the old worker to end")
 
 
 def test_probe_that_is_answered_503_rolls_back(server):

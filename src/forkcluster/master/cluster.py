@@ -67,6 +67,15 @@ class Cluster:
         """Give the workers that are part of the capacity."""
         return [worker for worker in self.workers.values() if worker.serving]
 
+    @property
+    def newest_generation(self) -> int:
+        """The highest generation number given so far."""
+        return self._newest_generation
+
+    def renewing(self) -> int:
+        """Count the workers that serve until they are replaced."""
+        return sum(1 for worker in self.workers.values() if worker.serving and worker.leaving)
+
     # -- taking in -------------------------------------------------------------------------------------------
 
     def _take_in(self, event: on.Event, now: float) -> None:  # noqa: PLR0912  one line per event
@@ -107,8 +116,10 @@ class Cluster:
                 self._probed(who, fault, now)
             case on.Answered():
                 self._answered(event, now)
-            case on.Scaled(by):
-                self._scale(by)
+            case on.Scaled(by, to):
+                self._scale(self.target + by if to is None else to)
+            case on.RenewAsked():
+                self._renew(now)
             case on.StopAsked(at_once):
                 self._stop(now, at_once)
             case on.Tick():
@@ -332,13 +343,21 @@ class Cluster:
 
     # -- scale, stop -----------------------------------------------------------------------------------------
 
-    def _scale(self, by: int) -> None:
-        wanted = min(max(self.target + by, 1), self.most_workers)
-        if wanted != self.target + by:
-            self._say("warning", "cannot scale", workers=self.target + by, most=self.most_workers, least=1)
+    def _scale(self, asked: int) -> None:
+        wanted = min(max(asked, 1), self.most_workers)
+        if wanted != asked:
+            self._say("warning", "cannot scale", workers=asked, most=self.most_workers, least=1)
         if wanted != self.target:
             self._say("info", "scaled", before=self.target, workers=wanted)
         self.target = wanted
+
+    def _renew(self, now: float) -> None:
+        """Have every worker replaced; the everyday business does it, with max_surge at a time."""
+        for worker in list(self.workers.values()):
+            if worker.serving:
+                worker.leaving = True
+            elif worker.booting and not worker.hold:
+                self._quit(worker, now)
 
     def _stop(self, now: float, at_once: bool) -> None:
         if not self._stopping:

@@ -5,8 +5,9 @@ The master keeps both ends of every inbox, so that nothing a dead worker had not
 """
 
 import os
+import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from forkcluster import _scoreboard, log
@@ -14,6 +15,7 @@ from forkcluster.errors import InternalError
 from forkcluster.master import actions as do
 from forkcluster.master import events as on
 from forkcluster.master.children import Children
+from forkcluster.master.cluster import Cluster
 from forkcluster.master.loop import Loop
 from forkcluster.master.release import Release
 from forkcluster.master.seats import Ref
@@ -187,6 +189,37 @@ class Crew:
                 answers += sum(by_class[1:])
                 failed += by_class[5]
         return answers, failed
+
+    def describe(self, cluster: Cluster) -> list[dict[str, object]]:
+        """Say for every worker, by slot, what it is and does."""
+        found: list[dict[str, object]] = []
+        for worker in sorted(cluster.workers.values(), key=lambda worker: (worker.slot, worker.who)):
+            line = self._board.line(worker.who.seat)
+            found.append(
+                {
+                    "slot": worker.slot,
+                    "seat": worker.who.seat,
+                    "epoch": worker.who.epoch,
+                    "pid": worker.pid,
+                    "generation": worker.generation,
+                    "state": line["state"],
+                    "since_ns": line["started_ns"],
+                    "leaving": worker.leaving or worker.ending,
+                    "in_flight": line["in_flight"],
+                    "connections": line["open"],
+                    "requests": sum(line["requests"]),
+                }
+            )
+        return found
+
+    def send_signal(self, number: signal.Signals, slots: Collection[int] | None) -> list[int]:
+        """Send a signal to the workers of these slots (None: all); give their pids."""
+        reached = []
+        for who, hand in self._workers.items():
+            slot = self._board.line(who.seat)["slot"]
+            if hand.pid and (slots is None or slot in slots) and self.children.send_signal(hand.pid, number):
+                reached.append(hand.pid)
+        return reached
 
     def tell(self, who: Ref, message: Message, descriptors: Sequence[int] = ()) -> None:
         """Send a worker a message; one that cannot be told is gone, or will be killed at its deadline."""

@@ -141,9 +141,15 @@ class ConfigurationRefused:
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """Somebody wants `by` more workers (fewer when negative)."""
+    """Somebody wants `by` more workers (fewer when negative), or `to` workers."""
 
-    by: int
+    by: int = 0
+    to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RenewAsked:
+    """Somebody wants every worker replaced by a new one of the same generation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,5 +178,6 @@ Event = (
     | Answered
     | ConfigurationRefused
     | Scaled
+    | RenewAsked
     | StopAsked
 )

@@ -17,8 +17,12 @@ from forkcluster.master import actions as do
 from forkcluster.master import events as on
 from forkcluster.master.bind import BindSpec
 from forkcluster.master.cluster import Cluster
+from forkcluster.master.commands import Commands
+from forkcluster.master.control import ControlServer
 from forkcluster.master.crew import Crew
 from forkcluster.master.facts import Limits
+from forkcluster.master.history import History
+from forkcluster.master.home import Place, open_control
 from forkcluster.master.listeners import open_all
 from forkcluster.master.loop import Loop
 from forkcluster.master.pidfile import PidFile
@@ -53,7 +57,9 @@ DESCRIPTORS = 65536
 class Master:
     """One app's master, from bound listeners to exit code."""
 
-    def __init__(self, launch: Launch, sockets: Sockets, signals: Signals) -> None:
+    def __init__(
+        self, launch: Launch, sockets: Sockets, signals: Signals, control: Place | None = None
+    ) -> None:
         options = launch.options
         self._loop = Loop()
         self._signals = signals
@@ -69,6 +75,13 @@ class Master:
         self._crew = Crew(self._loop, self._events.append, board)
         self._reader = Reader(self._crew.children, launch.request)
         self._interrupted = False
+        self._history = History()
+        self._commands = Commands(
+            self._cluster, self._crew, self._events.append, self._history, launch.options
+        )
+        self._control: ControlServer | None = None
+        if control is not None:
+            self._control = ControlServer(self._loop, control.listener.socket, self._commands.handle)
 
     def run(self) -> int:
         """Serve until told to stop; give the exit code."""
@@ -76,12 +89,17 @@ class Master:
         self._events.append(on.Start(bare=self._launch.options.preload == "never"))
         while self._exit_code is None:
             self._settle()
+            self._commands.look()
             if self._exit_code is None:
                 self._loop.turn(self._wake_at())
                 self._reader.expire(self._loop.now())
+                self._expire_control()
                 self._crew.children.reap_strays(expecting=self._crew.expecting())
                 self._events.append(on.Tick())
         self._reader.cancel()
+        self._commands.finished(self._exit_code)
+        if self._control is not None:
+            self._control.close()
         self._crew.close()
         self._loop.close()
         return self._exit_code
@@ -92,8 +110,13 @@ class Master:
                 self._perform(action)
 
     def _wake_at(self) -> float | None:
-        times = (self._cluster.deadline(self._loop.now()), self._reader.overdue_at())
+        times = [self._cluster.deadline(self._loop.now()), self._reader.overdue_at()]
+        times += [self._control.deadline()] if self._control else []
         return min((time for time in times if time is not None), default=None)
+
+    def _expire_control(self) -> None:
+        if self._control is not None:
+            self._control.expire(self._loop.now())
 
     def _perform(self, action: do.Action) -> None:  # noqa: PLR0912  one line per action
         match action:
@@ -122,7 +145,7 @@ class Master:
             case do.Kill(who):
                 self._crew.kill(who)
             case do.Say(level, text, fields):
-                log.log.write(level, text, dict(fields))
+                self._say(level, text, dict(fields))
             case do.Announce():
                 self._announce()
             case do.Commit(generation):
@@ -168,7 +191,13 @@ class Master:
             self._probe.close()
             self._probe = None
         fields: dict[str, log.Field] = {"generation": outcome.generation, "seconds": outcome.seconds}
-        log.log.write("info" if outcome.done else "error", outcome.text, fields)
+        self._say("info" if outcome.done else "error", outcome.text, fields)
+        self._commands.concluded(outcome)
+
+    def _say(self, level: str, text: str, fields: dict[str, log.Field]) -> None:
+        log.log.write(level, text, fields)
+        if level != "debug":
+            self._history.add(level, text, fields)
 
     def _hear_signals(self) -> None:
         for number in self._signals.read():
@@ -284,11 +313,15 @@ def serve(launch: Launch) -> int:
     spec = BindSpec(directory, options.backlog, options.socket_mode, options.socket_owner, options.reuse)
     sockets = Sockets(open_all(options.bind, spec, os.environ), spec)
     pidfile = PidFile(os.path.join(directory, options.pid)) if options.pid else None
+    control: Place | None = None
     try:
         if pidfile:
             pidfile.write()
-        return Master(launch, sockets, signals).run()
+        control = open_control(options.control, options.name, os.environ)
+        return Master(launch, sockets, signals, control).run()
     finally:
+        if control:
+            control.close()
         if pidfile:
             pidfile.remove()
         sockets.close()

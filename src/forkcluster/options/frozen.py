@@ -78,6 +78,7 @@ class Options:
     access_log_format: str
     # process
     pid: str | None
+    control: str | None  # a path, or "off"; None: in the app's home
 
     def to_json(self) -> str:
         """The options as one JSON object."""

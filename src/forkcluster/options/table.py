@@ -289,6 +289,9 @@ def _process() -> list[Option]:
     group = "Process"
     return [
         Option(name="pid", kind=FILE, group=group, help="Write the master's process id to this file."),
+        Option(name="control", kind=Kind("a path, or off", "PATH", checks.path), group=group,
+               implied="in FORKCLUSTER_HOME",
+               help="Put the control socket here, in a directory only this user can write; off: none."),
         Option(name="config", kind=FILE, group=group, short=("-c",), frozen=False,
                implied="forkcluster.toml, if it is there", help="Read the configuration from this file."),
     ]
