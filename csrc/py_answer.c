@@ -32,7 +32,8 @@ reserve(FcAnswer *answer, size_t more)
 static inline void
 add(FcAnswer *answer, const char *bytes, size_t len)
 {
-    memcpy(answer->head + answer->head_len, bytes, len);
+    if (len > 0) /* bytes may be NULL then */
+        memcpy(answer->head + answer->head_len, bytes, len);
     answer->head_len += len;
 }
 
@@ -249,7 +250,7 @@ finish_head(FcAnswer *answer, int64_t body_len)
         add(answer, engine->engine.config.server, server_len);
         ADD(answer, "\r\n");
     }
-    if (engine->date_header && !answer->has_date) {
+    if (engine->engine.config.date && !answer->has_date) {
         const char *date = fc_engine_date(&engine->engine, &date_len);
 
         add(answer, date, date_len);

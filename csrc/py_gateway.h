@@ -147,7 +147,8 @@ typedef struct FcModule {
     PyObject *http_keys[FC_FIELD_COUNT]; /* HTTP_HOST ... by field id */
     PyObject *methods[FC_METHOD_COUNT];
     PyObject *http_1_0, *http_1_1, *empty, *http, *https, *slash;
-    PyObject *close, *fileno, *tell; /* attribute names */
+    PyObject *close, *fileno, *tell, *raw, *file; /* attribute names */
+    PyObject *raw_file_type; /* io.FileIO */
     PyObject *empty_input;
     /* ASGI */
     PyTypeObject *request_type, *port_type, *await_type;
@@ -180,13 +181,12 @@ typedef struct PyEngine {
     size_t root_path_len;
     char *extra; /* field lines added to every answer, with CRLFs */
     size_t extra_len;
-    bool date_header;
     bool forked_away; /* this is a child that the application has forked */
     PyObject *exit;   /* SystemExit raised by the application, to be raised again after the drain */
     struct FcCall *spare_call;
     /* ASGI; see py_asgi.c */
     PyObject *loop, *task_type, *task_name, *task_names, *create_future, *call_soon, *turn;
-    PyObject *state, *on_websocket, *on_drained;
+    PyObject *state, *on_websocket, *on_drained, *on_drain;
     PyObject *asgi_http, *asgi_websocket;        /* "asgi" of a scope */
     PyObject *extensions, *extensions_trailers;  /* "extensions" of an http scope, without and with trailers */
     PyObject *extensions_websocket;
@@ -217,7 +217,8 @@ void fc_input_close(PyObject *input);
 /* -- wsgi.file_wrapper (py_filewrapper.c) ------------------------------------------------------------------------- */
 
 extern PyType_Spec fc_file_wrapper_spec;
-/* The descriptor and extent of a wrapped regular file, from its present position. False: iterate instead. */
+/* The descriptor and extent of a wrapped regular file, from its present position. False: iterate instead, as for every
+ * object that is not known to read what its descriptor holds. */
 bool fc_file_wrapper_extent(FcModule *module, PyObject *wrapper, int *fd, off_t *offset, uint64_t *length);
 
 /* -- the environ (py_environ.c) ----------------------------------------------------------------------------------- */

@@ -39,6 +39,7 @@ GUESTS = {
     "options": {"tomli"},
     "wire": {"setproctitle"},
     "cli": {"click", "rich"},
+    "worker": {"uvloop", "websockets"},
 }
 
 
