@@ -88,6 +88,7 @@ conn_new(FcEngine *engine, int fd)
     conn->accepted_ns = engine->now;
     conn->buf = NULL;
     conn->gateway = NULL;
+    conn->flight = NULL;
     fc_body_init(&conn->body);
     engine->open++;
     fc_store(&engine->line->open, engine->open);
@@ -99,6 +100,7 @@ fc_conn_close(FcEngine *engine, FcConn *conn)
 {
     if (conn->fd < 0)
         return;
+    fc_conn_land(engine, conn);
     close(conn->fd); /* leaves the epoll set with its last descriptor */
     conn->fd = -1;
     fc_conn_count_idle(engine, conn, false);
@@ -323,6 +325,7 @@ fc_engine_init(FcEngine *engine, const FcConfig *config, FcLine *line)
     engine->line = line;
     engine->epoll = engine->wake = engine->alarm = engine->accept_from = -1;
     atomic_store(&engine->probe, -1);
+    fc_flights_init(&engine->flights);
     engine->ready_tail = &engine->ready;
     engine->now = fc_now();
     fc_timers_init(&engine->timers, engine->now);
@@ -358,6 +361,7 @@ fc_engine_free(FcEngine *engine)
         engine->pool = buf->next;
         free(buf);
     }
+    fc_flights_free(&engine->flights);
     free(engine->scratch);
     engine->scratch = NULL;
     if (engine->epoll >= 0)

@@ -23,6 +23,7 @@
 
 #include "accesslog.h"
 #include "body.h"
+#include "flight.h"
 #include "forwarded.h"
 #include "output.h"
 #include "parser.h"
@@ -116,6 +117,7 @@ typedef struct FcConn {
     FcBody body;
     FcChunked chunked;
     FcOutput out;
+    FcFlight *flight; /* while its request is without an answer */
     void *gateway; /* what the gateway keeps while the connection is parked; NULL otherwise */
     FcPeer peer;
 } FcConn;
@@ -170,6 +172,7 @@ typedef struct FcEngine {
     uint64_t now; /* CLOCK_MONOTONIC of the present turn */
     FcLine *line; /* borrowed: this worker's seat */
     FcTimers timers;
+    FcFlights flights;
     FcListener listeners[FC_LISTENERS];
     unsigned n_listeners;
     struct epoll_event events[FC_EVENTS]; /* fetched, not yet looked at: [event_at, event_end) */

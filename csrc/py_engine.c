@@ -498,6 +498,7 @@ engine_close_inherited(PyObject *object, PyObject *ignored)
 
     (void)ignored;
     self->forked_away = true;
+    atomic_store(&self->engine.flights.looking, false); /* the monitor stayed in the parent */
     if (!self->live)
         Py_RETURN_NONE;
     for (uint32_t i = 0; i < self->engine.n_blocks * FC_CONNS_A_BLOCK; i++) {

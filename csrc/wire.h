@@ -26,7 +26,7 @@ typedef enum FcKind {
     FC_KIND_FORKED = 19,      /* seat, epoch, arg = pid */
     FC_KIND_FORK_FAILED = 20, /* seat, epoch, payload: what the system said */
     /* worker to master */
-    FC_KIND_HELLO = 32,  /* seat, epoch, arg = pid; descriptor: its own pidfd */
+    FC_KIND_HELLO = 32,  /* seat, epoch, arg = pid; descriptors: its own pidfd, the pipe its stacks come through */
     FC_KIND_READY = 33,  /* seat, epoch */
     FC_KIND_LEAVE = 34,  /* "retire me"; payload: the reason (a direct TERM, max_requests ...) */
     /* master to worker, read by the native monitor */

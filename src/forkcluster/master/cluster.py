@@ -21,6 +21,7 @@ from forkcluster.master.seats import Ref, SeatTable
 MOST_DRAINING_GENERATIONS = 2
 MOLD_EXIT_TIMEOUT = 2.0
 QUIT_TIMEOUT = 1.0
+HUNG_TIMEOUT = 5.0  # for the other requests of a worker that hangs
 ORPHAN_TIMEOUT = 2.0
 
 
@@ -101,6 +102,8 @@ class Cluster:
                     self.workers[who].failure = text
             case on.WorkerLeaves(who, reason):
                 self._worker_leaves(who, reason, now)
+            case on.WorkerHung(who, text):
+                self._worker_hung(who, text, now)
             case on.WorkerLost(who):
                 self._worker_lost(who, now)
             case on.WorkerEnded(who, how):
@@ -176,12 +179,20 @@ class Cluster:
 
     def _worker_leaves(self, who: Ref, reason: str, now: float) -> None:
         worker = self.workers.get(who)
-        if worker is None or worker.ending:
+        if worker is None or worker.ending or worker.leaving:
             return
         self._say("info", "worker asks to be retired", reason=reason, **_names(worker))
         worker.leaving = True
         if worker.booting:
             self._quit(worker, now)
+
+    def _worker_hung(self, who: Ref, text: str, now: float) -> None:
+        worker = self.workers.get(who)
+        if worker is None or worker.ending:
+            return
+        self._say("error", "worker hangs; it is replaced", request=text, **_names(worker))
+        self._retire(worker, now)
+        worker.deadline = now + min(HUNG_TIMEOUT, self.limits.drain_timeout)
 
     def _worker_lost(self, who: Ref, now: float) -> None:
         worker = self.workers.get(who)

@@ -7,6 +7,7 @@ processes.
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 
 from forkcluster import __version__
 from forkcluster.errors import ApplicationError, ForkclusterError, UsageError, did_you_mean
@@ -14,6 +15,7 @@ from forkcluster.master import events as on
 from forkcluster.master.cluster import Cluster
 from forkcluster.master.control import Reply
 from forkcluster.master.crew import Crew, Emit
+from forkcluster.master.facts import Worker
 from forkcluster.master.history import History
 from forkcluster.master.roll import Outcome
 from forkcluster.options import cpus
@@ -43,6 +45,7 @@ class Commands:
             "restart": self._restart,
             "stop": self._stop,
             "signal": self._signal,
+            "stacks": self._stacks,
         }
 
     def handle(self, request: Body, reply: Reply) -> None:
@@ -134,6 +137,21 @@ class Commands:
             raise UsageError(f"signal {name!r} is not sent to workers", f"one of {', '.join(SIGNALS)}")
         pids = self._crew.send_signal(signal.Signals[f"SIG{name}"], self._chosen(request))
         reply({"ok": True, "pids": pids})
+
+    def _stacks(self, request: Body, reply: Reply) -> None:
+        slots = self._chosen(request)
+        chosen = [w for w in self._cluster.workers.values() if slots is None or w.slot in slots]
+        found: list[Body] = []
+
+        def collect(worker: Worker, text: str) -> None:
+            found.append({"slot": worker.slot, "pid": worker.pid, "stacks": text})
+            if len(found) == len(chosen):
+                reply({"ok": True, "workers": sorted(found, key=lambda each: str(each["slot"]))})
+
+        if not chosen:
+            raise UsageError("there is no worker to ask")
+        for worker in chosen:
+            self._crew.ask_stacks(worker.who, partial(collect, worker))
 
     def _chosen(self, request: Body) -> set[int] | None:
         """Give the slots that a request names; None: all."""

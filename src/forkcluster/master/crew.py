@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from forkcluster import _scoreboard, log
 from forkcluster.errors import InternalError
@@ -17,12 +18,15 @@ from forkcluster.master import events as on
 from forkcluster.master.children import Children
 from forkcluster.master.cluster import Cluster
 from forkcluster.master.loop import Loop
+from forkcluster.master.oom import OomCounter
 from forkcluster.master.release import Release
 from forkcluster.master.seats import Ref
 from forkcluster.master.spawn import spawn_mold
+from forkcluster.master.stacks import Stacks
 from forkcluster.wire.channel import Channel, Sent, channel_pair, close_all
 from forkcluster.wire.messages import Kind, Message, MessageError
 from forkcluster.wire.orders import LoadOrder, LoadReport
+from forkcluster.wire.stacks import STACKS_SIGNAL
 
 Emit = Callable[[on.Event], None]
 
@@ -47,6 +51,7 @@ class WorkerHand:
     before: tuple[int, ...] = ()  # what the seat's line had counted for others
     pid: int = 0
     doomed: bool = False
+    stacks: int = -1  # the pipe its stacks come through
 
 
 class Crew:
@@ -58,6 +63,8 @@ class Crew:
         self._board_fd = board
         self._board = _scoreboard.Scoreboard(board, writable=True)
         self.children = Children(loop)
+        self.stacks = Stacks(loop)
+        self._oom = OomCounter()
         self._molds: dict[int, MoldHand] = {}
         self._workers: dict[Ref, WorkerHand] = {}
         self.reports: dict[int, LoadReport] = {}
@@ -193,6 +200,24 @@ class Crew:
                 failed += by_class[5]
         return answers, failed
 
+    def look(self) -> "list[_scoreboard.Look]":
+        """Give what every worker's line says of its requests."""
+        return self._board.look()
+
+    def ended_before(self, who: Ref) -> int:
+        """Give how many requests the seat's line had counted when the worker took it over."""
+        hand = self._workers.get(who)
+        return sum(hand.before) if hand else 0
+
+    def ask_stacks(self, who: Ref, done: Callable[[str], None]) -> None:
+        """Have the worker write the stacks of all its threads; call `done` with them."""
+        hand = self._workers.get(who)
+        if hand is None or hand.stacks < 0:
+            done("(the worker is not there yet, or not any more)")
+            return
+        ask = partial(self.children.send_signal, hand.pid, STACKS_SIGNAL)
+        self.stacks.collect(who, hand.stacks, ask, done)
+
     def describe(self, cluster: Cluster) -> list[dict[str, object]]:
         """Say for every worker, by slot, what it is and does."""
         found: list[dict[str, object]] = []
@@ -211,6 +236,7 @@ class Crew:
                     "in_flight": line["in_flight"],
                     "connections": line["open"],
                     "requests": sum(line["requests"]),
+                    "oldest": line["oldest"],
                 }
             )
         return found
@@ -258,6 +284,8 @@ class Crew:
             return
         match message.kind:
             case Kind.HELLO:
+                if len(descriptors) > 1 and hand.stacks < 0:
+                    hand.stacks = descriptors.pop()
                 self._born(who, message.arg, descriptors.pop() if descriptors else None)
             case Kind.READY:
                 self._emit(on.WorkerReady(who))
@@ -281,6 +309,8 @@ class Crew:
     def _worker_ended(self, who: Ref, how: str) -> None:
         while self._workers[who].channel.fileno() in self._loop:
             self._hear_worker(who)
+        if how.startswith("was killed by SIGKILL") and not self._workers[who].doomed and self._oom.risen():
+            how += ", for want of memory (the cgroup's oom_kill has risen)"
         self._drop(who)
         self._emit(on.WorkerEnded(who, how))
 
@@ -288,6 +318,9 @@ class Crew:
         hand = self._workers.pop(who, None)
         if hand is None:
             return
+        self.stacks.finish(who)
+        if hand.stacks >= 0:
+            os.close(hand.stacks)
         self._loop.unwatch(hand.channel.fileno())
         hand.channel.close()
         for end in hand.inbox:

@@ -83,6 +83,14 @@ class WorkerLeaves:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerHung:
+    """A request of the worker is over the hard limit; `text` says which."""
+
+    who: Ref
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerLost:
     """The worker's channel is at its end while its process lives: it can no longer be steered."""
 
@@ -170,6 +178,7 @@ Event = (
     | WorkerReady
     | WorkerFailed
     | WorkerLeaves
+    | WorkerHung
     | WorkerLost
     | WorkerEnded
     | ReloadAsked

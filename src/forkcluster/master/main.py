@@ -31,6 +31,7 @@ from forkcluster.master.ready import screen
 from forkcluster.master.release import Release, pin
 from forkcluster.master.reload import Reader
 from forkcluster.master.roll import Outcome
+from forkcluster.master.rounds import Rounds
 from forkcluster.master.seats import Ref
 from forkcluster.master.signals import Signals
 from forkcluster.master.sockets import Sockets
@@ -79,6 +80,7 @@ class Master:
         self._commands = Commands(
             self._cluster, self._crew, self._events.append, self._history, launch.options
         )
+        self._rounds = Rounds(self._cluster, self._crew, self._events.append, self._say, launch.options)
         self._control: ControlServer | None = None
         if control is not None:
             self._control = ControlServer(self._loop, control.listener.socket, self._commands.handle)
@@ -94,6 +96,8 @@ class Master:
                 self._loop.turn(self._wake_at())
                 self._reader.expire(self._loop.now())
                 self._expire_control()
+                self._crew.stacks.expire(self._loop.now())
+                self._rounds.look(self._loop.now())
                 self._crew.children.reap_strays(expecting=self._crew.expecting())
                 self._events.append(on.Tick())
         self._reader.cancel()
@@ -111,6 +115,7 @@ class Master:
 
     def _wake_at(self) -> float | None:
         times = [self._cluster.deadline(self._loop.now()), self._reader.overdue_at()]
+        times += [self._crew.stacks.deadline(), self._rounds.deadline()]
         times += [self._control.deadline()] if self._control else []
         return min((time for time in times if time is not None), default=None)
 
@@ -151,6 +156,7 @@ class Master:
             case do.Commit(generation):
                 self._releases = {n: r for n, r in self._releases.items() if n >= generation}
                 self._sockets.commit(generation)
+                self._rounds.configure(self._releases[generation].options)
             case do.Abandon(generation):
                 self._releases.pop(generation, None)
                 self._sockets.abandon(generation)

@@ -40,6 +40,12 @@ class Options:
     drain_timeout: float
     max_surge: int
     observe: float
+    request_warn: float
+    request_timeout: float
+    max_requests: int
+    max_requests_jitter: int
+    max_memory: int
+    max_lifetime: float
     probe_path: str | None
     probe_host: str
     probe_header: Pairs
