@@ -45,6 +45,7 @@ def make_engine(spec: WorkerSpec, *, nested: bool = False) -> Engine:
     options["nested"] = int(nested)
     options["slot"] = spec.slot
     options["generation"] = spec.generation
+    options["hold"] = int(spec.hold)
     options["server"] = "forkcluster" if spec.options.server_header else None
     options["headers"] = list(spec.options.header)
     options["access_log"] = _open_access_log(spec.access_log)
