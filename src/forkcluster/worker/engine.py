@@ -70,7 +70,7 @@ def _part_from(engine: Engine, spec: WorkerSpec) -> None:
         with contextlib.suppress(OSError):
             os.close(descriptor)
     for number in QUIET:
-        # Python's own record: a handler of the application's, or the default; ours are set in C behind its back.
+        # Python's own record: the application's handler or the default; ours are set in C behind it.
         signal.signal(number, signal.getsignal(number) or signal.SIG_DFL)
 
 
