@@ -211,6 +211,7 @@ read_trust(PyEngine *self, PyObject *options)
 {
     char error[256] = "";
     const char *list = text_option(options, "forwarded_allow_ips", NULL);
+    const char *fields = text_option(options, "forwarded_fields", NULL);
 
     if (list == NULL)
         return !PyErr_Occurred();
@@ -219,6 +220,9 @@ read_trust(PyEngine *self, PyObject *options)
         PyErr_Format(PyExc_ValueError, "forwarded_allow_ips: %s", error);
         return false;
     }
+    fc_trust_read(self->trust, fields != NULL && strcmp(fields, "forwarded") == 0 ? FC_FORWARDED_STANDARD
+                               : fields != NULL && strcmp(fields, "either") == 0  ? FC_FORWARDED_EITHER
+                                                                                  : FC_FORWARDED_X);
     self->engine.trust = self->trust;
     return true;
 }
