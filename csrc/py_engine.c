@@ -114,7 +114,7 @@ static bool
 read_config(PyObject *options, FcConfig *config)
 {
     const double second = 1e9;
-    uint32_t burst = 1, nested = 0;
+    uint32_t burst = 1, nested = 0, hold = 0;
     const char *server;
     Py_ssize_t len = 0;
 
@@ -142,9 +142,11 @@ read_config(PyObject *options, FcConfig *config)
         !small_option(options, "keep_alive_requests", UINT32_MAX, &config->keep_alive_requests) ||
         !small_option(options, "slot", UINT32_MAX, &config->slot) ||
         !small_option(options, "generation", UINT32_MAX, &config->generation) ||
-        !small_option(options, "accept_burst", 255, &burst) || !small_option(options, "nested", 1, &nested))
+        !small_option(options, "accept_burst", 255, &burst) || !small_option(options, "nested", 1, &nested) ||
+        !small_option(options, "hold", 1, &hold))
         return false;
     config->nested = nested != 0;
+    config->hold = hold != 0;
     config->accept_burst = (uint8_t)burst;
     server = text_option(options, "server", &len);
     if (server != NULL && (size_t)len < sizeof config->server)
@@ -386,6 +388,10 @@ engine_clear(PyObject *object)
         Py_CLEAR(self->templates[i]);
     Py_CLEAR(self->spare_call);
     fc_asgi_clear(self);
+    for (unsigned i = 0; i < FC_KNOWN_FIELDS; i++) {
+        Py_CLEAR(self->known_fields[i].name);
+        Py_CLEAR(self->known_fields[i].value);
+    }
     fc_strings_clear(&self->strings);
     return 0;
 }
@@ -496,6 +502,7 @@ engine_close_inherited(PyObject *object, PyObject *ignored)
 
     (void)ignored;
     self->forked_away = true;
+    atomic_store(&self->engine.flights.looking, false); /* the monitor stayed in the parent */
     if (!self->live)
         Py_RETURN_NONE;
     for (uint32_t i = 0; i < self->engine.n_blocks * FC_CONNS_A_BLOCK; i++) {

@@ -45,6 +45,7 @@ def make_engine(spec: WorkerSpec, *, nested: bool = False) -> Engine:
     options["nested"] = int(nested)
     options["slot"] = spec.slot
     options["generation"] = spec.generation
+    options["hold"] = int(spec.hold)
     options["server"] = "forkcluster" if spec.options.server_header else None
     options["headers"] = list(spec.options.header)
     options["access_log"] = _open_access_log(spec.access_log)
@@ -69,7 +70,7 @@ def _part_from(engine: Engine, spec: WorkerSpec) -> None:
         with contextlib.suppress(OSError):
             os.close(descriptor)
     for number in QUIET:
-        # Python's own record: a handler of the application's, or the default; ours are set in C behind its back.
+        # Python's own record: the application's handler or the default; ours are set in C behind it.
         signal.signal(number, signal.getsignal(number) or signal.SIG_DFL)
 
 
