@@ -225,8 +225,8 @@ finish_head(FcAnswer *answer, int64_t body_len)
     if (!reserve(answer, 256 + server_len + engine->extra_len))
         return false;
     answer->no_body = request->method == FC_METHOD_HEAD || answer->status == 204 || answer->status == 304;
-    if (conn->body.kind == FC_BODY_PENDING || engine->engine.draining)
-        conn->keep_alive = false;
+    if (conn->body.kind == FC_BODY_PENDING || engine->engine.draining || (body_len >= 0 && !fc_conn_body_complete(conn)))
+        conn->keep_alive = false; /* the rest of a body that nobody will read stands before the next request */
     if (!answer->no_body && answer->length < 0) {
         if (body_len >= 0) {
             answer->length = body_len;
@@ -361,6 +361,7 @@ contain(FcAnswer *answer, uint64_t len)
 bool
 fc_answer_send(FcAnswer *answer, const char *data, size_t len, PyObject *owner, bool last)
 {
+    FcEngine *engine = &answer->engine->engine;
     bool head = !answer->head_done, sent;
 
     if (answer->broken)
@@ -368,8 +369,11 @@ fc_answer_send(FcAnswer *answer, const char *data, size_t len, PyObject *owner, 
     if (head && !finish_head(answer, last && !answer->trailers ? (int64_t)len : -1))
         return false;
     len = contain(answer, len);
-    if (!head && len == 0)
+    if (!head && len == 0) {
+        if (last)
+            engine->now = fc_now(); /* the last bytes may have gone long ago: what follows is timed from here */
         return true;
+    }
     answer->head_done = true;
     answer->body_sent += len;
     if (answer->no_body || (answer->length >= 0 && answer->body_sent == (uint64_t)answer->length))

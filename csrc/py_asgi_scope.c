@@ -263,7 +263,7 @@ fc_scope_new(PyEngine *self, FcConn *conn, bool websocket)
 
         if (put(self, scope, FC_W_method, method) < 0)
             goto fail;
-        if (request->known & 1ull << FC_FIELD_TE && request->minor == 1 &&
+        if (fc_conn_takes_trailers(conn) &&
             PyDict_SetItem(scope, module->words[FC_W_extensions], self->extensions_trailers) < 0)
             goto fail;
     }

@@ -185,7 +185,7 @@ typedef struct PyEngine {
     PyObject *exit;   /* SystemExit raised by the application, to be raised again after the drain */
     struct FcCall *spare_call;
     /* ASGI; see py_asgi.c */
-    PyObject *loop, *task_type, *task_name, *task_names, *create_future, *call_soon, *turn;
+    PyObject *loop, *task_type, *task_name, *task_names, *create_future, *call_soon, *turn, *cancelled_error;
     PyObject *state, *on_websocket, *on_drained;
     PyObject *asgi_http, *asgi_websocket;        /* "asgi" of a scope */
     PyObject *extensions, *extensions_trailers;  /* "extensions" of an http scope, without and with trailers */
@@ -317,7 +317,8 @@ typedef struct FcAsgi {
     PyObject_HEAD
     FcAnswer answer; /* conn NULL: the response is complete, or the connection is gone */
     struct FcAsgi *next, **link; /* PyEngine.running */
-    PyObject *coro, *task;       /* owned */
+    PyObject *scope;             /* owned, until the application is called */
+    PyObject *coro, *task;       /* owned; coro NULL: not called yet, or ended */
     PyObject *receive, *send;    /* owned: the two callables */
     PyObject *waiting_receive, *waiting_send; /* owned: lists of futures that awaits sleep on; NULL: none */
     PyObject *trailer;           /* owned: bytes of the trailer lines so far */
@@ -355,6 +356,8 @@ FcAsgi *fc_asgi_new(PyEngine *engine, FcConn *conn);
 void fc_asgi_over(FcAsgi *request, bool whole);
 /* With an exception set, before a Task runs it: end it as the application's own failure. */
 void fc_asgi_failed(FcAsgi *request);
+/* Call the application: its coroutine, or an iterator where it gives another awaitable. New reference. */
+PyObject *fc_asgi_call(FcAsgi *request, PyObject *scope);
 /* An event for a connection that a request keeps. */
 void fc_asgi_event(FcAsgi *request, FcWhy why);
 
