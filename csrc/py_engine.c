@@ -539,7 +539,7 @@ static PyMethodDef engine_methods[] = {
     {"serve_wsgi", engine_serve_wsgi, METH_O,
      "serve_wsgi(app, /)\n--\n\nServe a WSGI application on this thread until the drain is complete."},
     {"attach", (PyCFunction)(void (*)(void))engine_attach, METH_VARARGS | METH_KEYWORDS,
-     "attach(app, loop, task_type, eager, state, on_websocket, on_drained)\n--\n\nBegin to serve an ASGI application; "
+     "attach(app, loop, task_type, eager, state, on_websocket, on_drained, on_drain=None)\n--\n\nBegin to serve an ASGI application; "
      "the descriptor to be watched by the loop, with turn as its callback."},
     {"turn", fc_asgi_turn, METH_NOARGS, "turn()\n--\n\nThe loop's callback: one turn of the engine."},
     {"stop_log", engine_stop_log, METH_NOARGS, "stop_log()\n--\n\nWrite what is left of the access log."},

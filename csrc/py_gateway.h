@@ -186,7 +186,7 @@ typedef struct PyEngine {
     struct FcCall *spare_call;
     /* ASGI; see py_asgi.c */
     PyObject *loop, *task_type, *task_name, *task_names, *create_future, *call_soon, *turn, *cancelled_error;
-    PyObject *state, *on_websocket, *on_drained;
+    PyObject *state, *on_websocket, *on_drained, *on_drain;
     PyObject *asgi_http, *asgi_websocket;        /* "asgi" of a scope */
     PyObject *extensions, *extensions_trailers;  /* "extensions" of an http scope, without and with trailers */
     PyObject *extensions_websocket;

@@ -29,19 +29,22 @@ PLAIN = (
 )
 
 
-def make_engine(spec: WorkerSpec) -> Engine:
+def make_engine(spec: WorkerSpec, *, nested: bool = False) -> Engine:
     """Make the engine and start its monitor, which from now on is the only reader of the channel.
+
+    `nested`: it will be watched by an event loop, for ASGI.
 
     Raises OSError (no descriptors, access log not writable) and ValueError.
     """
     options: dict[str, object] = {name: getattr(spec.options, name) for name in PLAIN}
+    options["nested"] = int(nested)
     options["slot"] = spec.slot
     options["generation"] = spec.generation
     options["server"] = "forkcluster" if spec.options.server_header else None
     options["headers"] = list(spec.options.header)
     options["access_log"] = _open_access_log(spec.access_log)
     engine = Engine(
-        listeners=[_describe(descriptor) for descriptor in spec.listeners],
+        listeners=[_describe(descriptor, nested) for descriptor in spec.listeners],
         scoreboard=spec.scoreboard,
         seat=spec.seat,
         epoch=spec.epoch,
@@ -60,12 +63,17 @@ def _open_access_log(path: str | None) -> int | None:
     return os.dup(1) if path == "-" else log.open_append(path)
 
 
-def _describe(descriptor: int) -> tuple[int, str, str, str]:
-    """Descriptor, scheme, SERVER_NAME and SERVER_PORT of a listener (never empty: PEP 3333)."""
+def _describe(descriptor: int, asgi: bool) -> tuple[int, str, str, str]:
+    """Descriptor, scheme, name and port of a listener.
+
+    Of a unix socket ASGI wants the path and no port; PEP 3333 wants neither name nor port empty.
+    """
     with socket.socket(fileno=os.dup(descriptor)) as listener:
         address = listener.getsockname()
     if isinstance(address, tuple):
         return descriptor, "http", str(address[0]), str(address[1])
+    if asgi:
+        return descriptor, "http", os.fsdecode(address), ""
     return descriptor, "http", "localhost", "80"
 
 
