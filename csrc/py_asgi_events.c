@@ -649,7 +649,7 @@ unexpected(FcAsgi *request, PyObject *type)
 }
 
 PySendResult
-fc_asgi_send(FcAsgi *request, PyObject *event, PyObject **result, PyObject **future)
+fc_asgi_send(FcAsgi *request, PyObject *event, bool *taken, PyObject **result, PyObject **future)
 {
     PyObject *type;
 
@@ -665,7 +665,12 @@ fc_asgi_send(FcAsgi *request, PyObject *event, PyObject **result, PyObject **fut
             PyErr_SetString(PyExc_ValueError, "an ASGI message without a type");
         return PYGEN_ERROR;
     }
-    if (request->complete || request->answer.conn == NULL || request->sending_file)
+    /* The wait for a file was cancelled, or another task's lasts: first things first. */
+    if (request->sending_file && go_on_with_file(request, result, future) == PYGEN_NEXT)
+        return PYGEN_NEXT;
+    Py_CLEAR(*result);
+    *taken = true;
+    if (request->complete || request->answer.conn == NULL)
         return unexpected(request, type);
     if (request->in_trailers)
         return is_type(request, type, FC_W_response_trailers) ? send_trailers(request, event, result)

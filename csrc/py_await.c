@@ -119,7 +119,7 @@ attempt(FcAwait *self, PyObject **result, PyObject **future)
         return fc_asgi_receive(self->request, result, future);
     case FC_AWAIT_SEND:
         return self->taken ? fc_asgi_send_more(self->request, result, future)
-                           : fc_asgi_send(self->request, self->event, result, future);
+                           : fc_asgi_send(self->request, self->event, &self->taken, result, future);
     case FC_AWAIT_RAW_RECEIVE:
         return fc_asgi_raw_receive(self->request, result, future);
     case FC_AWAIT_RAW_DRAIN:
@@ -157,7 +157,6 @@ run(FcAwait *self, PyObject *value, PyObject **result)
         state = attempt(self, result, &future);
         if (state != PYGEN_NEXT)
             return state;
-        self->taken = true;
         self->inner = PyObject_GetIter(future);
         Py_CLEAR(future);
         if (self->inner == NULL)

@@ -364,8 +364,8 @@ void fc_asgi_event(FcAsgi *request, FcWhy why);
 /* py_asgi_events.c: one try of an await. PYGEN_RETURN with *result, PYGEN_ERROR, or PYGEN_NEXT: it must wait, for
  * *future (new reference). event is the argument of send; NULL for receive. */
 PySendResult fc_asgi_receive(FcAsgi *request, PyObject **result, PyObject **future);
-PySendResult fc_asgi_send(FcAsgi *request, PyObject *event, PyObject **result, PyObject **future);
-/* Again, for a message that was taken and waits for room. */
+PySendResult fc_asgi_send(FcAsgi *request, PyObject *event, bool *taken, PyObject **result, PyObject **future);
+/* Again, for a message that was *taken and waits for room. */
 PySendResult fc_asgi_send_more(FcAsgi *request, PyObject **result, PyObject **future);
 PySendResult fc_asgi_raw_receive(FcAsgi *request, PyObject **result, PyObject **future);
 PySendResult fc_asgi_raw_drain(FcAsgi *request, PyObject **result, PyObject **future);

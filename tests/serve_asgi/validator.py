@@ -10,6 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 REQUIRED = {"type", "asgi", "http_version", "method", "path", "query_string", "headers"}
 OPTIONAL = {"scheme", "raw_path", "root_path", "client", "server", "state", "extensions"}
+FRAMING = {b"content-length", b"transfer-encoding", b"trailer", b"host"}  # no trailers: RFC 9110 section 6.5.1
 TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 
 
@@ -163,11 +164,11 @@ class Exchange:
         try:
             result = await self._send(event)
         except OSError:
-            self._state = "complete" if self._state == "complete" else "cut"
-            self._disconnected = self._disconnected or not _is_file(event)
+            if self._state != "complete" and not _names_a_file(event):  # else the file may be the reason
+                self._state = "cut"
             raise
         except Exception as error:
-            expect(not legal, f"{event!r} was refused in state {self._state}: {error!r}")
+            expect(not legal or _names_a_file(event), f"{event!r} was refused in state {self._state}: {error!r}")
             raise
         expect(result is None, f"send() gave {result!r}")
         expect(legal, f"{event!r} was taken in state {self._state}")
@@ -186,7 +187,7 @@ class Exchange:
         if kind == "http.response.body":
             return self._state == "body" and isinstance(event.get("body", b""), bytes | bytearray | memoryview)
         if kind == "http.response.trailers":
-            return self._state == "trailers" and _are_headers(event.get("headers", ()))
+            return self._state == "trailers" and _are_headers(event.get("headers", ()), FRAMING)
         return self._state == "body" and _is_file(event)
 
     def _advance(self, event):
@@ -205,22 +206,24 @@ def _is_start(event):
     return isinstance(status, int) and 200 <= status <= 999 and _are_headers(event.get("headers", ()))
 
 
+def _names_a_file(event):
+    return isinstance(event, dict) and event.get("type") in {"http.response.pathsend", "http.response.zerocopysend"}
+
+
 def _is_hint(event):
     links = event.get("links")
     return isinstance(links, list | tuple) and all(isinstance(link, bytes) and _is_value(link) for link in links)
 
 
 def _is_file(event):
-    if not isinstance(event, dict):
-        return False
     if event.get("type") == "http.response.pathsend":
         return isinstance(event.get("path"), str)
     return event.get("type") == "http.response.zerocopysend" and "file" in event
 
 
-def _are_headers(headers):
+def _are_headers(headers, forbidden=()):
     if not isinstance(headers, list | tuple):
-        return True  # any iterable will do; looking would use it up
+        return hasattr(headers, "__iter__")  # any iterable will do; looking would use it up
     for header in headers:
         if not isinstance(header, list | tuple) or len(header) != 2:
             return False
@@ -229,7 +232,7 @@ def _are_headers(headers):
             return False
         if not name or not set(name) <= TOKEN or not _is_value(value):
             return False
-        if name.lower() == b"content-length" and not value.isdigit():
+        if name.lower() in forbidden or (name.lower() == b"content-length" and not value.isdigit()):
             return False
     return True
 
