@@ -15,6 +15,11 @@ from wire import BARE, Wire  # noqa: E402
 LOOPS = ("uvloop", "asyncio")
 
 
+def pytest_configure(config):
+    """Say what our mark means."""
+    config.addinivalue_line("markers", "site(name): the framework's application of web.py that the test asks")
+
+
 class Live(Server):
     """A server of `cases` and what the tests ask of it."""
 
