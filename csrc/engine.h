@@ -111,6 +111,7 @@ typedef struct FcConn {
     uint64_t body_begun_ns;
     uint64_t answered;      /* bytes of the present answer so far, sent or queued */
     uint64_t answered_body;
+    int in_kernel; /* bytes the client had not taken when the write deadline was set */
     struct FcConn *next;    /* ready queue, free list */
     FcBuf *buf;             /* leased; NULL when idle */
     FcBody body;
@@ -154,6 +155,9 @@ typedef struct FcConfig {
     bool stream_body; /* give a request out with its head; its body is received on demand */
     bool nested;      /* the epoll set is watched by another loop: accept by a thread, deadlines by a timerfd */
     char server[64]; /* value of the Server field; empty: none */
+    bool date;       /* send the Date field */
+    const char *extra; /* borrowed: field lines with their CRLFs for every answer; NULL: none */
+    size_t extra_len;
 } FcConfig;
 
 typedef struct FcEngine {

@@ -65,7 +65,7 @@ make_task(PyEngine *self, FcAsgi *request)
 static PyObject *
 call_application(PyEngine *self, FcAsgi *request, PyObject *scope)
 {
-    PyObject *args[4] = {NULL, scope, request->receive, request->send};
+    PyObject *args[4] = {NULL, scope, (PyObject *)request->receive, (PyObject *)request->send};
     PyObject *sockets[4] = {NULL, self->app, scope, (PyObject *)request};
 
     if (request->websocket)
@@ -243,9 +243,8 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
 
 #define OWNED(X)                                                                                             \
     X(loop) X(task_type) X(task_names) X(task_name) X(create_future) X(call_soon) X(turn) X(state)           \
-    X(cancelled_error) X(on_websocket) X(on_drained) X(on_drain) X(asgi_http) X(asgi_websocket) X(extensions) \
-    X(extensions_trailers) \
-    X(extensions_websocket)
+    X(cancelled_error) X(on_websocket) X(on_drained) X(on_drain) X(asgi_http) X(asgi_websocket) X(extensions)  \
+    X(extensions_trailers) X(extensions_websocket) X(seen_start) X(seen_body)
 
 void
 fc_asgi_forget(PyEngine *self)
@@ -270,4 +269,5 @@ fc_asgi_clear(PyEngine *self)
     OWNED(X)
 #undef X
     fc_await_clear_spares(self);
+    fc_asgi_clear_spares(self);
 }

@@ -1,6 +1,8 @@
 """Builds the engine of one worker from its spec. Knows its options by name; serves nothing itself."""
 
+import contextlib
 import os
+import signal
 import socket
 import traceback
 
@@ -28,6 +30,9 @@ PLAIN = (
     "access_log_format",
 )
 
+# Signals that mold and worker do not obey, but the application's own processes do.
+QUIET = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
+
 
 def make_engine(spec: WorkerSpec, *, nested: bool = False) -> Engine:
     """Make the engine and start its monitor, which from now on is the only reader of the channel.
@@ -53,8 +58,19 @@ def make_engine(spec: WorkerSpec, *, nested: bool = False) -> Engine:
         on_error=_report,
         multiprocess=True,
     )
-    os.register_at_fork(after_in_child=engine.close_inherited)
+    os.register_at_fork(after_in_child=lambda: _part_from(engine, spec))
     return engine
+
+
+def _part_from(engine: Engine, spec: WorkerSpec) -> None:
+    """In a child that the application has forked: keep nothing of the worker, end on the usual signals."""
+    engine.close_inherited()
+    for descriptor in (spec.inbox, spec.scoreboard):
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    for number in QUIET:
+        # Python's own record: a handler of the application's, or the default; ours are set in C behind its back.
+        signal.signal(number, signal.getsignal(number) or signal.SIG_DFL)
 
 
 def _open_access_log(path: str | None) -> int | None:
