@@ -132,6 +132,16 @@ async def open(scope, receive, send):
 
 
 @case
+async def forget(scope, receive, send):
+    """Forget notes and gates; what waits at one goes on."""
+    for each in GATES.values():
+        each.set()
+    NOTES.clear()
+    GATES.clear()
+    await answer(send, "forgotten")
+
+
+@case
 async def resources(scope, receive, send):
     gc.collect()
     kinds = {}
