@@ -520,7 +520,9 @@ engine_close_inherited(PyObject *object, PyObject *ignored)
         close(self->engine.listeners[i].fd);
     close(self->engine.epoll);
     close(self->engine.wake);
-    self->engine.epoll = self->engine.wake = -1;
+    if (self->engine.alarm >= 0)
+        close(self->engine.alarm);
+    self->engine.epoll = self->engine.wake = self->engine.alarm = -1;
     self->engine.log = NULL; /* its thread stayed in the parent, what it holds is the parent's to write */
     self->monitor = NULL;
     if (self->channel >= 0)
