@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "handover.h"
+
 #define CHUNK_ROOM 4096 /* least room behind the head for a chunked body in transit */
 
 /* -- read buffers ------------------------------------------------------------------------------------------------- */
@@ -311,6 +313,13 @@ refuse(FcEngine *engine, FcConn *conn, FcHttpError error)
     return FC_LOOK_GONE;
 }
 
+/* Whether a connection can stay open after its answer: while draining, only with a peer who takes it. */
+static bool
+may_stay(FcEngine *engine)
+{
+    return !engine->draining || (engine->handover != NULL && fc_handover_possible(engine));
+}
+
 static FcLook
 give_out(FcEngine *engine, FcConn *conn)
 {
@@ -322,7 +331,7 @@ give_out(FcEngine *engine, FcConn *conn)
     conn->begun_ns = engine->now;
     conn->answered = conn->answered_body = 0;
     conn->keep_alive =
-        request->keep_alive && !engine->draining && (most == 0 || conn->served + 1 < most) && !conn->hung_up;
+        request->keep_alive && may_stay(engine) && (most == 0 || conn->served + 1 < most) && !conn->hung_up;
     fc_timer_clear(&conn->timer);
     return FC_LOOK_OUT;
 }
@@ -429,14 +438,39 @@ fc_conn_read(FcEngine *engine, FcConn *conn)
 }
 
 void
-fc_conn_idle(FcEngine *engine, FcConn *conn)
+fc_conn_idle_until(FcEngine *engine, FcConn *conn, uint64_t deadline)
 {
     conn->state = FC_CONN_IDLE;
     fc_conn_count_idle(engine, conn, true);
     fc_buf_return(engine, conn->buf);
     conn->buf = NULL;
     fc_conn_watch(engine, conn, false);
-    fc_timer_set(&engine->timers, &conn->timer, engine->now + engine->config.keep_alive);
+    fc_timer_set(&engine->timers, &conn->timer, deadline);
+    if (engine->handover != NULL && (!conn->placed || engine->draining))
+        fc_handover_consider(engine, conn);
+}
+
+void
+fc_conn_idle(FcEngine *engine, FcConn *conn)
+{
+    fc_conn_idle_until(engine, conn, engine->now + engine->config.keep_alive);
+}
+
+void
+fc_conn_refill(FcEngine *engine, FcConn *conn, const char *bytes, size_t len, uint64_t deadline)
+{
+    conn->buf = buf_lease(engine);
+    if (conn->buf == NULL || len > conn->buf->cap) {
+        fc_conn_close(engine, conn);
+        return;
+    }
+    memcpy(conn->buf->data, bytes, len);
+    conn->buf->len = (uint32_t)len;
+    conn->state = FC_CONN_HEAD;
+    conn->unparsed = conn->readable = true;
+    fc_timer_set(&engine->timers, &conn->timer,
+                 deadline != 0 ? deadline : engine->now + engine->config.header_timeout);
+    fc_conn_queue(engine, conn);
 }
 
 /* -- who is there ------------------------------------------------------------------------------------------------- */

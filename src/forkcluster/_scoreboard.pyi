@@ -1,5 +1,6 @@
 """The shared memory that says what every worker is doing and has done (C: csrc/py_scoreboard.c)."""
 
+from collections.abc import Iterable
 from typing import Literal, TypedDict, final, type_check_only
 
 State = Literal["empty", "booting", "ready", "busy", "full", "draining", "dead"]
@@ -25,7 +26,7 @@ class Line(TypedDict):
     threads_out: int
     loop_lag_ns: int
     calls: int
-    rejected_state: int
+    stale: int
     accepted: int
     handed_in: int
     handed_out: int
@@ -62,6 +63,11 @@ class Scoreboard:
     def line(self, seat: int, /) -> Line: ...
     def claim(self, seat: int, epoch: int, slot: int, generation: int, /) -> None: ...
     def reset(self, seat: int, /) -> None: ...
+    def loads(self, seats: Iterable[int], /) -> list[tuple[int, int, int, int, bool]]:
+        """Give (sent, taken, idle, in_flight, ready) of each seat."""
+
+    def add_sent(self, seat: int, count: int, /) -> None: ...
+    def set_stale(self, seat: int, /) -> None: ...
     def set_state(self, seat: int, state: State, /) -> None: ...
     def close(self) -> None: ...
 

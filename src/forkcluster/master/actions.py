@@ -51,6 +51,7 @@ class Retire:
 
     who: Ref
     deadline: float
+    final: bool = False  # the whole app stops: nobody to hand connections to
 
 
 @dataclass(frozen=True, slots=True)

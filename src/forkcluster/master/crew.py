@@ -1,11 +1,8 @@
-"""The processes of one app as the edge holds them: channels, inboxes, pids. Performs orders about molds and
-workers, and turns what their channels and ends say into events. Decides nothing.
-
-The master keeps both ends of every inbox, so that nothing a dead worker had not taken is lost.
+"""The processes of one app as the edge holds them: channels, pids. Performs orders about molds and workers, and
+turns what their channels and ends say into events. Decides nothing; inboxes are `inboxes.Inboxes`'.
 """
 
 import os
-import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +10,7 @@ from forkcluster import _scoreboard, log
 from forkcluster.errors import InternalError
 from forkcluster.master import events as on
 from forkcluster.master.children import Children
+from forkcluster.master.inboxes import Inboxes
 from forkcluster.master.loop import Loop
 from forkcluster.master.release import Release
 from forkcluster.master.seats import Ref
@@ -39,7 +37,6 @@ class WorkerHand:
     """A worker as the edge holds it; `pid` is 0 until the mold or the worker has told it."""
 
     channel: Channel
-    inbox: tuple[socket.socket, socket.socket]
     pid: int = 0
     doomed: bool = False
 
@@ -54,6 +51,7 @@ class Crew:
         self._board = _scoreboard.Scoreboard(board, writable=True)
         self.listeners = tuple(listeners)
         self.children = Children(loop)
+        self.inboxes = Inboxes(self._board, self.tell)
         self._molds: dict[int, MoldHand] = {}
         self._workers: dict[Ref, WorkerHand] = {}
         self.reports: dict[int, LoadReport] = {}
@@ -154,14 +152,14 @@ class Crew:
         """
         try:
             ours, theirs = channel_pair()
-            inbox = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            inbox = self.inboxes.make(who)
         except OSError as error:
             self._emit(on.ForkFailed(who, f"no descriptors for it: {error.strerror}"))
             return
         self._board.claim(who.seat, who.epoch, slot, generation)
-        self._workers[who] = WorkerHand(ours, inbox)
+        self._workers[who] = WorkerHand(ours)
         message = Message(Kind.FORK, seat=who.seat, epoch=who.epoch, arg=slot)
-        descriptors = [theirs.fileno(), self._board_fd, inbox[1].fileno(), *self.listeners]
+        descriptors = [theirs.fileno(), self._board_fd, inbox, *self.listeners]
         sent = Sent.CLOSED
         if number in self._molds:
             sent = self._molds[number].channel.send(message, descriptors)
@@ -173,11 +171,20 @@ class Crew:
             self._drop(who)
             self._emit(on.ForkFailed(who, f"the mold's channel is {sent.value}"))
 
-    def tell(self, who: Ref, message: Message, descriptors: Sequence[int] = ()) -> None:
+    def tell(self, who: Ref, message: Message, descriptors: Sequence[int] = ()) -> bool:
         """Send a worker a message; one that cannot be told is gone, or will be killed at its deadline."""
         hand = self._workers.get(who)
-        if hand is not None and hand.channel.send(message, descriptors) is Sent.FULL:
+        if hand is None:
+            return False
+        sent = hand.channel.send(message, descriptors)
+        if sent is Sent.FULL:
             log.warning("a worker does not read its channel", seat=who.seat, pid=hand.pid)
+        return sent is Sent.OK
+
+    def retire(self, who: Ref, deadline: float, *, final: bool) -> None:
+        """Tell a worker to drain until `deadline` (CLOCK_MONOTONIC seconds); `final`: everybody does."""
+        self.inboxes.leave(who)
+        self.tell(who, Message(Kind.RETIRE, "", *who, arg=int(final), deadline_ns=int(deadline * 1e9)))
 
     def tell_all(self, kind: Kind, descriptors: Sequence[int] = ()) -> None:
         """Send all workers a message, each in its own name."""
@@ -209,6 +216,7 @@ class Crew:
             case Kind.HELLO:
                 self._born(who, message.arg, descriptors.pop() if descriptors else None)
             case Kind.READY:
+                self.inboxes.open(who)
                 self._emit(on.WorkerReady(who))
             case Kind.FAILED:
                 self._emit(on.WorkerFailed(who, message.text))
@@ -231,6 +239,7 @@ class Crew:
         while self._workers[who].channel.fileno() in self._loop:
             self._hear_worker(who)
         self._drop(who)
+        self.tell_all(Kind.NUDGE)
         self._emit(on.WorkerEnded(who, how))
 
     def _drop(self, who: Ref) -> None:
@@ -239,14 +248,14 @@ class Crew:
             return
         self._loop.unwatch(hand.channel.fileno())
         hand.channel.close()
-        for end in hand.inbox:
-            end.close()
         self._board.reset(who.seat)
+        self.inboxes.drop(who)
         for mold in self._molds.values():
             mold.asked.discard(who)
 
     def close(self) -> None:
         """Unmap the scoreboard; every process is gone."""
+        self.inboxes.close()
         self._board.close()
 
 

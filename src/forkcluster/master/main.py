@@ -76,6 +76,7 @@ class Master:
             if self._exit_code is None:
                 self._loop.turn(self._wake_at())
                 self._reader.expire(self._loop.now())
+                self._crew.inboxes.look(self._loop.now())
                 self._crew.children.reap_strays(expecting=self._crew.expecting())
                 self._events.append(on.Tick())
         self._reader.cancel()
@@ -89,7 +90,11 @@ class Master:
                 self._perform(action)
 
     def _wake_at(self) -> float | None:
-        times = (self._cluster.deadline(self._loop.now()), self._reader.overdue_at())
+        times = (
+            self._cluster.deadline(self._loop.now()),
+            self._reader.overdue_at(),
+            self._crew.inboxes.look_at(),
+        )
         return min((time for time in times if time is not None), default=None)
 
     def _perform(self, action: do.Action) -> None:  # noqa: PLR0912  one line per action
@@ -104,8 +109,8 @@ class Master:
                 self._crew.kill_mold(mold)
             case do.Fork(mold, who, slot, generation):
                 self._crew.fork(mold, who, slot, generation)
-            case do.Retire(who, deadline):
-                self._crew.tell(who, Message(Kind.RETIRE, "", *who, deadline_ns=int(deadline * 1e9)))
+            case do.Retire(who, deadline, final):
+                self._crew.retire(who, deadline, final=final)
             case do.Quit(who):
                 self._crew.tell(who, Message(Kind.QUIT, "", *who))
             case do.Kill(who):

@@ -40,6 +40,7 @@ class Options:
     drain_timeout: float
     max_surge: int
     observe: float
+    balance: str
     # listeners
     bind: tuple[str, ...]  # empty: take systemd's sockets, else address.DEFAULT
     backlog: int

@@ -165,6 +165,11 @@ def _workers() -> list[Option]:
             name="observe", kind=DURATION, group=group, default="1", unit="s",
             help="How long a reload watches the new workers before it is final.",
         ),
+        Option(
+            name="balance", kind=choice("least", "kernel"), group=group, default="least",
+            help="least: connections are handed to the worker that has least to do; kernel: they stay where "
+            "the kernel puts them.",
+        ),
     ]
 
 

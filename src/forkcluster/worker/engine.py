@@ -39,6 +39,8 @@ def make_engine(spec: WorkerSpec) -> Engine:
     options["generation"] = spec.generation
     options["server"] = "forkcluster" if spec.options.server_header else None
     options["headers"] = list(spec.options.header)
+    options["balance"] = spec.options.balance == "least"
+    options["inbox"] = spec.inbox
     options["access_log"] = _open_access_log(spec.access_log)
     engine = Engine(
         listeners=[_describe(descriptor) for descriptor in spec.listeners],
