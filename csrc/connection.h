@@ -20,6 +20,7 @@ fc_conn_at(const FcEngine *engine, uint32_t index)
     return &engine->blocks[index / FC_CONNS_A_BLOCK][index % FC_CONNS_A_BLOCK];
 }
 
+void fc_engine_look_away(FcEngine *engine, bool away); /* from the listeners, while peers accept */
 FcConn *fc_conn_adopt(FcEngine *engine, int fd); /* a connection for fd (stolen); NULL: out of memory, fd is closed */
 void fc_conn_close(FcEngine *engine, FcConn *conn);
 void fc_conn_queue(FcEngine *engine, FcConn *conn);             /* look at it again this turn */

@@ -250,18 +250,34 @@ fc_handover_consider(FcEngine *engine, FcConn *conn)
     handover->mover[handover->movers++] = (FcMover){.index = conn->index, .generation = conn->generation};
 }
 
+static bool
+has_peer(FcEngine *engine, bool starting)
+{
+    FcPeers *peers = &engine->handover->peers;
+    unsigned count;
+
+    pthread_mutex_lock(&peers->lock);
+    count = fc_peers_look(peers, starting);
+    pthread_mutex_unlock(&peers->lock);
+    return count > 0;
+}
+
+bool
+fc_departure_has_peer(FcEngine *engine)
+{
+    return has_peer(engine, false);
+}
+
 bool
 fc_handover_possible(FcEngine *engine)
 {
-    FcHandover *handover = engine->handover;
-    unsigned peers;
+    return !engine->handover->final && has_peer(engine, true);
+}
 
-    if (handover->final)
-        return false;
-    pthread_mutex_lock(&handover->peers.lock);
-    peers = fc_peers_look(&handover->peers, true);
-    pthread_mutex_unlock(&handover->peers.lock);
-    return peers > 0;
+bool
+fc_handover_may_accept(FcEngine *engine)
+{
+    return fc_load(&engine->line->state) != FC_STATE_FULL || !has_peer(engine, false);
 }
 
 bool

@@ -9,6 +9,9 @@ void fc_departure_flush(FcEngine *engine);
 /* Leaving: move every connection that can be moved. */
 void fc_departure_all(FcEngine *engine);
 
+/* Whether there is a peer who serves and can be sent to. Any thread. */
+bool fc_departure_has_peer(FcEngine *engine);
+
 /* Stop this process here if a test has asked for it. */
 void fc_handover_stop_here(FcHandover *handover, FcStop point);
 

@@ -256,6 +256,17 @@ unpoll_listeners(FcEngine *engine)
     }
 }
 
+void
+fc_engine_look_away(FcEngine *engine, bool away)
+{
+    if (engine->config.nested || !engine->listening)
+        return;
+    if (away)
+        unpoll_listeners(engine);
+    for (unsigned i = 0; i < engine->n_listeners && !away; i++)
+        poll_listener(engine, i);
+}
+
 /* Close some idle connections to get descriptors back, those that have waited longest first. */
 static void
 shed_idle(FcEngine *engine)

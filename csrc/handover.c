@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,9 +19,13 @@
 #define PLENTY      1024
 #define MESSAGES    256          /* read at one look; what is left is reported again */
 
+/* What name[@SLOT.EPOCH] says to the worker of that line. */
 static FcStop
-stop_of(const char *name)
+stop_of(const char *name, const FcLine *line)
 {
+    unsigned long slot = 0, epoch = 0;
+    const char *at = name != NULL ? strchr(name, '@') : NULL;
+    size_t len = name == NULL ? 0 : at != NULL ? (size_t)(at - name) : strlen(name);
     static const char *const names[] = {
         [FC_STOP_BEFORE_SEND] = "handover-before-send",
         [FC_STOP_AFTER_SEND] = "handover-after-send",
@@ -28,8 +33,11 @@ stop_of(const char *name)
         [FC_STOP_AFTER_RECEIVE] = "inbox-after-receive",
     };
 
-    for (unsigned i = FC_STOP_BEFORE_SEND; name != NULL && i < sizeof names / sizeof names[0]; i++)
-        if (strcmp(names[i], name) == 0)
+    if (at != NULL && (sscanf(at, "@%lu.%lu", &slot, &epoch) != 2 || slot != fc_load(&line->slot) ||
+                       epoch != fc_load(&line->epoch)))
+        return FC_STOP_NOWHERE;
+    for (unsigned i = FC_STOP_BEFORE_SEND; len > 0 && i < sizeof names / sizeof names[0]; i++)
+        if (strlen(names[i]) == len && memcmp(names[i], name, len) == 0)
             return (FcStop)i;
     return FC_STOP_NOWHERE;
 }
@@ -44,7 +52,7 @@ fc_handover_stop_here(FcHandover *handover, FcStop point)
 }
 
 FcHandover *
-fc_handover_new(const FcBoard *board, int inbox)
+fc_handover_new(const FcBoard *board, const FcLine *line, int inbox)
 {
     FcHandover *handover = calloc(1, sizeof *handover);
 
@@ -53,7 +61,7 @@ fc_handover_new(const FcBoard *board, int inbox)
     fc_peers_init(&handover->peers, board);
     handover->inbox = inbox;
     handover->shut = inbox < 0;
-    handover->stop_at = stop_of(getenv("FORKCLUSTER_STOP_AT"));
+    handover->stop_at = stop_of(getenv("FORKCLUSTER_STOP_AT"), line);
     return handover;
 }
 
@@ -83,13 +91,20 @@ poll_inbox(FcEngine *engine, bool poll)
     return 0;
 }
 
+/* Connections opened since descriptors were counted. */
+static uint64_t
+opened_since(const FcEngine *engine)
+{
+    return engine->open > engine->handover->counted_open ? engine->open - engine->handover->counted_open : 0;
+}
+
 /* Free descriptors, as far as it matters. Counting costs a system call, so a count is believed for a moment while there
  * are plenty, less what was opened here since. */
 static uint64_t
 spare(FcEngine *engine)
 {
     FcHandover *handover = engine->handover;
-    uint64_t opened = engine->open > handover->counted_open ? engine->open - handover->counted_open : 0;
+    uint64_t opened = opened_since(engine);
 
     if (handover->counted_at == 0 || engine->now >= handover->counted_at + COUNT_NS ||
         handover->counted_spare < opened + PLENTY) {
@@ -110,6 +125,8 @@ has_room(FcEngine *engine)
 
     if (full)
         handover->tick_at = engine->now + RETRY_NS;
+    if (full || handover->full) /* without a peer who accepts it goes on, and sheds idle connections in the end */
+        fc_engine_look_away(engine, full && fc_departure_has_peer(engine));
     if (full == handover->full)
         return !full;
     handover->full = full;
@@ -213,7 +230,8 @@ fc_handover_turn(FcEngine *engine)
 
     if (handover->movers > 0)
         fc_departure_flush(engine);
-    if (engine->now >= handover->counted_at + LOOK_NS || engine->open / 2 > handover->counted_open + handover->counted_spare / 4)
+    if (engine->now >= handover->counted_at + LOOK_NS ||
+        opened_since(engine) + FC_SPARE_LEAST > handover->counted_spare / 2)
         has_room(engine);
     if (handover->tick_at == 0 || engine->now < handover->tick_at)
         return;

@@ -16,7 +16,8 @@
 
 #define FC_SPARE_LEAST 32 /* free descriptors without which the inbox is not read */
 
-/* Where a test may have the process stop itself (SIGSTOP), once: FORKCLUSTER_STOP_AT=name. */
+/* Where a test may have the process stop itself (SIGSTOP), once: FORKCLUSTER_STOP_AT=name, or name@SLOT.EPOCH for one
+ * worker only. */
 typedef enum FcStop {
     FC_STOP_NOWHERE,
     FC_STOP_BEFORE_SEND,    /* handover-before-send */
@@ -45,8 +46,8 @@ typedef struct FcHandover {
     FcMover mover[FC_PASS_MOST];
 } FcHandover;
 
-/* Make it; NULL: out of memory. board and inbox (-1: none) are borrowed. */
-FcHandover *fc_handover_new(const FcBoard *board, int inbox);
+/* Make it; NULL: out of memory. board, our line and inbox (-1: none) are borrowed. */
+FcHandover *fc_handover_new(const FcBoard *board, const FcLine *line, int inbox);
 void fc_handover_free(FcHandover *handover); /* NULL is fine */
 
 /* Begin to read the inbox. 0 or -errno. */
@@ -65,6 +66,9 @@ void fc_handover_turn(FcEngine *engine);
 void fc_handover_leave(FcEngine *engine);
 /* Whether a leaving worker may still find a home for a connection that stays open. */
 bool fc_handover_possible(FcEngine *engine);
+
+/* Whether this worker should accept: not while it is short of descriptors and a peer is not. The acceptor's thread. */
+bool fc_handover_may_accept(FcEngine *engine);
 
 /* Pass a new connection to a peer that has less to do than in_flight requests. True: done, fd is closed. The acceptor's
  * thread. */

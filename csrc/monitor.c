@@ -134,7 +134,8 @@ accept_some(FcMonitor *monitor, uint8_t index, int most)
 
     pthread_mutex_lock(&monitor->lock);
     for (int i = 0; i < most && monitor->engine != NULL; i++) {
-        if (!fc_engine_has_room(monitor->engine)) {
+        if (!fc_engine_has_room(monitor->engine) ||
+            (monitor->engine->handover != NULL && !fc_handover_may_accept(monitor->engine))) {
             pause = true;
             break;
         }

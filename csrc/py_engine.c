@@ -261,7 +261,7 @@ read_inbox(PyEngine *self, PyObject *options)
     number = PyLong_AsLong(inbox);
     if (number == -1 && PyErr_Occurred())
         return false;
-    self->handover = fc_handover_new(&self->board, (int)number);
+    self->handover = fc_handover_new(&self->board, self->engine.line, (int)number);
     if (self->handover == NULL)
         return PyErr_NoMemory() != NULL;
     self->engine.handover = self->handover;

@@ -3,6 +3,7 @@
 import http.client
 import os
 import re
+import resource
 import select
 import signal
 import subprocess
@@ -76,6 +77,7 @@ class Server:
     output: str = ""
     address: tuple = ()
     environment: dict = field(default_factory=dict)
+    descriptors_most: int = 0  # limit for all its processes; 0: ours
 
     def start(self):
         """Start it, without waiting."""
@@ -91,9 +93,13 @@ class Server:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=self._limit if self.descriptors_most else None,
         )
         os.set_blocking(self.process.stdout.fileno(), False)
         return self
+
+    def _limit(self):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (self.descriptors_most,) * 2)
 
     def boot(self):
         """Start it and wait until it is ready."""
