@@ -1,8 +1,8 @@
 /* See departure.h and handover.h.
  *
- * The order of a hand-over: out of our epoll set, then sent, then our copy is closed. Out of the set first, because the
- * entry belongs to the open file, which lives on in the peer; close and never shutdown, for the same reason. What cannot
- * be sent goes back into the set, which reports again what is there.
+ * The order of a hand-over: out of our epoll set, then sent, then our copy is closed. Out of the set first,
+ * because the entry belongs to the open file, which lives on in the peer; close and never shutdown, for the
+ * same reason. What cannot be sent goes back into the set, which reports again what is there.
  */
 #include "departure.h"
 
@@ -55,9 +55,9 @@ describe(const FcConn *conn, bool counts)
     return passed;
 }
 
-/* Send a batch to the peer in that seat; the batch is empty afterwards. counts: as a hop of these connections. What
- * leaves with its worker does not count: it goes one way, and an idle connection may see many reloads. False: they stay.
- * The lock of the peers is held. */
+/* Send a batch to the peer in that seat; the batch is empty afterwards. counts: as a hop of these
+ * connections. What leaves with its worker does not count: it goes one way, and an idle connection may see
+ * many reloads. False: they stay. The lock of the peers is held. */
 static bool
 send_batch(FcEngine *engine, FcBatch *batch, uint32_t seat, bool counts)
 {
@@ -96,7 +96,8 @@ find(FcEngine *engine, const FcMover *mover)
     return conn->generation == mover->generation && is_movable(conn) ? conn : NULL;
 }
 
-/* -- balance ------------------------------------------------------------------------------------------------------ */
+/* -- balance
+ * ------------------------------------------------------------------------------------------------------ */
 
 /* Decide for each mover in turn, as if those before had moved; chosen: the seat, -1: stays. */
 static void
@@ -148,9 +149,11 @@ balance(FcEngine *engine)
     }
 }
 
-/* -- leaving ------------------------------------------------------------------------------------------------------ */
+/* -- leaving
+ * ------------------------------------------------------------------------------------------------------ */
 
-/* Send a batch to whoever can take it. *peers falls by those who cannot; at 0 nobody is left and the batch stays. */
+/* Send a batch to whoever can take it. *peers falls by those who cannot; at 0 nobody is left and the batch
+ * stays. */
 static void
 send_away(FcEngine *engine, FcBatch *batch, unsigned *peers)
 {
@@ -217,7 +220,8 @@ leave(FcEngine *engine)
     send_away(engine, &batch, &peers);
 }
 
-/* -- the doors ---------------------------------------------------------------------------------------------------- */
+/* -- the doors
+ * ---------------------------------------------------------------------------------------------------- */
 
 void
 fc_departure_flush(FcEngine *engine)

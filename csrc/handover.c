@@ -13,11 +13,11 @@
 #include "departure.h"
 #include "spare.h"
 
-#define RETRY_NS    50000000ull
-#define COUNT_NS    100000000ull /* how long a count of descriptors is believed while there are plenty */
-#define LOOK_NS     1000000000ull /* how long nobody need look who sends nothing */
-#define PLENTY      1024
-#define MESSAGES    256          /* read at one look; what is left is reported again */
+#define RETRY_NS 50000000ull
+#define COUNT_NS 100000000ull  /* how long a count of descriptors is believed while there are plenty */
+#define LOOK_NS  1000000000ull /* how long nobody need look who sends nothing */
+#define PLENTY   1024
+#define MESSAGES 256 /* read at one look; what is left is reported again */
 
 /* What name[@SLOT.EPOCH] says to the worker of that line. */
 static FcStop
@@ -74,7 +74,8 @@ fc_handover_free(FcHandover *handover)
     free(handover);
 }
 
-/* -- the inbox ---------------------------------------------------------------------------------------------------- */
+/* -- the inbox
+ * ---------------------------------------------------------------------------------------------------- */
 
 /* Level-triggered: what one look leaves is reported again. */
 static int
@@ -98,8 +99,8 @@ opened_since(const FcEngine *engine)
     return engine->open > engine->handover->counted_open ? engine->open - engine->handover->counted_open : 0;
 }
 
-/* Free descriptors, as far as it matters. Counting costs a system call, so a count is believed for a moment while there
- * are plenty, less what was opened here since. */
+/* Free descriptors, as far as it matters. Counting costs a system call, so a count is believed for a moment
+ * while there are plenty, less what was opened here since. */
 static uint64_t
 spare(FcEngine *engine)
 {
@@ -125,7 +126,8 @@ has_room(FcEngine *engine)
 
     if (full)
         handover->tick_at = engine->now + RETRY_NS;
-    if (full || handover->full) /* without a peer who accepts it goes on, and sheds idle connections in the end */
+    if (full ||
+        handover->full) /* without a peer who accepts it goes on, and sheds idle connections in the end */
         fc_engine_look_away(engine, full && fc_departure_has_peer(engine));
     if (full == handover->full)
         return !full;
@@ -177,7 +179,8 @@ receive_one(FcEngine *engine)
     return result;
 }
 
-/* The inbox was found empty after sent had been read: all that was sent until then is taken, or was never sent. */
+/* The inbox was found empty after sent had been read: all that was sent until then is taken, or was never
+ * sent. */
 static void
 all_taken(FcEngine *engine, uint64_t sent)
 {
@@ -221,7 +224,8 @@ fc_handover_listen(FcEngine *engine)
     return error;
 }
 
-/* -- the turn ----------------------------------------------------------------------------------------------------- */
+/* -- the turn
+ * ----------------------------------------------------------------------------------------------------- */
 
 void
 fc_handover_turn(FcEngine *engine)

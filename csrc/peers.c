@@ -77,7 +77,8 @@ fc_peers_look(FcPeers *peers, bool starting)
 
     for (uint32_t word = 0; word < FC_SEATS / 64; word++)
         for (uint64_t bits = peers->held[word]; bits != 0; bits &= bits - 1)
-            count += look_at(peers, word * 64 + (uint32_t)__builtin_ctzll(bits), starting, &peers->loads[count]);
+            count +=
+                look_at(peers, word * 64 + (uint32_t)__builtin_ctzll(bits), starting, &peers->loads[count]);
     return count;
 }
 

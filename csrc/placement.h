@@ -1,8 +1,8 @@
 /* Which worker should have a connection: pure decisions over the lines of the scoreboard.
  *
- * A decision is made from copies (FcLoad) taken a moment ago; what was sent to a peer and not yet taken counts as its
- * load, so that two workers who look at the same time do not both pick the same one for long. Knows no descriptor and
- * no engine; owns nothing.
+ * A decision is made from copies (FcLoad) taken a moment ago; what was sent to a peer and not yet taken
+ * counts as its load, so that two workers who look at the same time do not both pick the same one for long.
+ * Knows no descriptor and no engine; owns nothing.
  */
 #ifndef FC_PLACEMENT_H
 #define FC_PLACEMENT_H
@@ -23,7 +23,8 @@ typedef struct FcLoad {
 } FcLoad;
 
 /* A copy of a peer's line. */
-FcLoad fc_load_of(const FcLine *line, uint32_t seat);
+FcLoad
+fc_load_of(const FcLine *line, uint32_t seat);
 
 /* What an owner of a sending end may do with it. */
 typedef enum FcPeerState {
@@ -34,20 +35,24 @@ typedef enum FcPeerState {
 } FcPeerState;
 
 /* What the line says of the owner with that epoch. */
-FcPeerState fc_peer_state(const FcLine *line, uint32_t epoch);
+FcPeerState
+fc_peer_state(const FcLine *line, uint32_t epoch);
 
 /* Each gives the index of the chosen peer, or -1: keep the connection. */
 
-/* A new connection for a worker with that many requests in flight. Passed on for a difference that matters: 2 and an
- * eighth of ours, so that workers that are all loaded do not play ball. */
-int fc_place_new(const FcLoad *peers, unsigned count, uint64_t in_flight);
+/* A new connection for a worker with that many requests in flight. Passed on for a difference that matters: 2
+ * and an eighth of ours, so that workers that are all loaded do not play ball. */
+int
+fc_place_new(const FcLoad *peers, unsigned count, uint64_t in_flight);
 
-/* An idle connection of a worker that has that many, this one among them: to the peer with the fewest, for a difference
- * of 2 (then both have the same afterwards). */
-int fc_place_idle(const FcLoad *peers, unsigned count, uint64_t idle);
+/* An idle connection of a worker that has that many, this one among them: to the peer with the fewest, for a
+ * difference of 2 (then both have the same afterwards). */
+int
+fc_place_idle(const FcLoad *peers, unsigned count, uint64_t idle);
 
-/* A connection of a worker that leaves, of that generation: to the peer with the fewest, one that serves before one that
- * starts, one of a newer generation before those that may leave next. */
-int fc_place_leaving(const FcLoad *peers, unsigned count, uint64_t generation);
+/* A connection of a worker that leaves, of that generation: to the peer with the fewest, one that serves
+ * before one that starts, one of a newer generation before those that may leave next. */
+int
+fc_place_leaving(const FcLoad *peers, unsigned count, uint64_t generation);
 
 #endif

@@ -3,7 +3,6 @@
 import http.client
 import os
 import re
-import resource
 import select
 import signal
 import subprocess
@@ -13,6 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PATIENCE = 20.0
+
+LIMITED = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]),) * 2)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 
 APP = """
 import json, os
@@ -83,6 +88,8 @@ class Server:
         """Start it, without waiting."""
         command = [sys.executable, "-m", "forkcluster", self.target, "-i", str(self.workers)]
         command += ["--bind", "127.0.0.1:0", *self.arguments]
+        if self.descriptors_most:
+            command = [sys.executable, "-c", LIMITED, str(self.descriptors_most), *command]
         cwd = self.cwd or str(self.directory)
         environment = {**os.environ, "PWD": cwd, "PYTHONDONTWRITEBYTECODE": "1", **self.environment}
         self.process = subprocess.Popen(
@@ -93,13 +100,9 @@ class Server:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=self._limit if self.descriptors_most else None,
         )
         os.set_blocking(self.process.stdout.fileno(), False)
         return self
-
-    def _limit(self):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (self.descriptors_most,) * 2)
 
     def boot(self):
         """Start it and wait until it is ready."""

@@ -68,11 +68,11 @@ def close_all(connections):
         connection.close()
 
 
-# -- reload ----------------------------------------------------------------------------------------------------
+# -- reload ----------------------------------------------------------------------------------------------
 
 
 def test_reloads_under_load_lose_nothing(server):
-    """Keep-alive, connection per request, slow and idle clients see no refusal, reset, cut, 5xx or closed connection."""
+    """Keep-alive, connection per request, slow and idle clients see no refusal, reset, cut, 5xx or hang-up."""
     each = serve(server, workers=2, arguments=("--observe", "0"))
     with Load(each.address) as load:
         for _ in range(RELOADS):
@@ -88,7 +88,7 @@ def test_reloads_under_load_lose_nothing(server):
 
 
 def test_idle_connections_outlive_reloads_without_a_request(server):
-    """A hundred connections that say nothing through five reloads are all answered afterwards, by new workers."""
+    """A hundred connections that are silent through five reloads are all answered afterwards."""
     each = serve(server, workers=2, arguments=("--observe", "0"))
     connections = idle_connections(each, 100)
     for _ in range(5):
@@ -101,7 +101,7 @@ def test_idle_connections_outlive_reloads_without_a_request(server):
 
 
 def test_half_a_head_moves_with_its_bytes_and_its_deadline(server):
-    """A head begun before a reload and ended after it is answered; one that is never ended times out in its time."""
+    """A head begun before a reload and ended after it is answered; one never ended times out in its time."""
     each = serve(server, arguments=("--observe", "0", "--header-timeout", "1.5"))
     connection, slow = Connection(each.address), Connection(each.address)
     connection.send_bytes(b"GET /half HTTP/1.1\r\nHost: str")
@@ -132,7 +132,7 @@ def test_pipelined_requests_are_all_answered_through_a_drain(server):
 
 
 def test_final_stop_answers_what_runs_and_closes_what_is_idle(server):
-    """At the end there is nobody to hand over to: idle connections get a plain end of file, running ones their answer."""
+    """With nobody to hand over to, idle connections get a plain end of file, running ones their answer."""
     each = serve(server, workers=2)
     wait_for_ready(each, 2)
     (idle,) = idle_connections(each, 1)
@@ -147,7 +147,7 @@ def test_final_stop_answers_what_runs_and_closes_what_is_idle(server):
     close_all([idle, busy])
 
 
-# -- balance ---------------------------------------------------------------------------------------------------
+# -- balance ---------------------------------------------------------------------------------------------
 
 
 def holders(each, connections):
@@ -182,7 +182,7 @@ def test_idle_connections_are_spread_evenly(server, at_once, asks):
 
 
 def test_connections_one_after_the_other_are_shared_without_handing_over(server):
-    """400 calls, a connection each: the busiest and the idlest of 4 workers differ by under 20 %, by taking turns alone."""
+    """400 calls, a connection each: busiest and idlest of 4 workers differ by under 20 %, by turns alone."""
     each = serve(server, workers=4)
     wait_for_ready(each, 4)
     for _ in range(400):
@@ -204,11 +204,11 @@ def test_kernel_balance_hands_nothing_over(server):
     close_all(connections)
 
 
-# -- deaths and stops ------------------------------------------------------------------------------------------
+# -- deaths and stops ------------------------------------------------------------------------------------
 
 
 def test_killed_worker_loses_only_what_it_held(server):
-    """kill -9: its own connections end, all others are answered, and a new connection finds a worker at once."""
+    """kill -9: its own connections end, all others are answered, a new connection finds a worker."""
     each = serve(server, workers=2)
     wait_for_ready(each, 2)
     connections = idle_connections(each, 20)
@@ -230,7 +230,7 @@ def test_killed_worker_loses_only_what_it_held(server):
 
 
 def test_kills_under_load_lose_only_running_requests_and_held_connections(server):
-    """New connections are never refused and never time out while workers are killed one after the other."""
+    """New connections are never refused and never time out while worker after worker is killed."""
     each = serve(server, workers=3, arguments=("--min-uptime", "0"))
     wait_for_ready(each, 3)
     with Load(each.address, keep=0, new=4, slow=0, idle=0) as load:
@@ -239,7 +239,9 @@ def test_kills_under_load_lose_only_running_requests_and_held_connections(server
             each.send(signal.SIGKILL, sorted(each.worker_pids())[0])
             until(lambda b=before: load.answers.total() > b + 100, "answers after the kill")
             each.wait_for_workers(3)
-    assert set() == {name for name in load.faults if "refused" in name or "timeout" in name or "status" in name}
+    assert set() == {
+        name for name in load.faults if "refused" in name or "timeout" in name or "status" in name
+    }
     assert load.faults.total() <= 10 * 2, load.faults
 
 
@@ -247,16 +249,17 @@ POINTS = ("handover-before-send", "handover-after-send", "inbox-before-receive",
 
 
 def stop_in_a_handover(server, point):
-    """Two workers and connections until the one in slot 1 has stopped itself at that point; then those connections."""
+    """Two workers, and connections until the one in slot 1 has stopped itself at that point."""
     each = serve(server, workers=2, environment={"FORKCLUSTER_STOP_AT": f"{point}@1.1"})
     wait_for_ready(each, 2)
     connections = []
     while STOPPED not in map(state, each.worker_pids()):
         assert len(connections) < 64, "no worker has stopped itself"
-        connections += [Connection(each.address)]
-        connections[-1].send("/")
+        newest = Connection(each.address)
+        connections.append(newest)
+        newest.send("/")
         until(
-            lambda: not connections[-1].is_open() or STOPPED in map(state, each.worker_pids()),
+            lambda c=newest: not c.is_open() or STOPPED in map(state, each.worker_pids()),
             "an answer, or a worker to stop",
         )
     return each, connections
@@ -285,7 +288,7 @@ def test_worker_stopped_in_a_handover_loses_nothing(server, point):
 
 @pytest.mark.parametrize("point", POINTS)
 def test_worker_killed_in_a_handover_loses_what_it_held_and_nothing_that_was_under_way(server, point):
-    """kill -9 at each step: what was sent and not received lives on; what the dead worker alone had is gone."""
+    """kill -9 at each step: what was sent and not received lives on; what it alone had is gone."""
     each, connections = stop_in_a_handover(server, point)
     victim = stopped(each)
     line = lines(each)[victim]
@@ -298,7 +301,7 @@ def test_worker_killed_in_a_handover_loses_what_it_held_and_nothing_that_was_und
 
 
 def test_inbox_of_a_stopped_worker_is_served_by_others(server):
-    """SIGSTOP of a receiver: what waits in its inbox is answered by another; it is no candidate until it takes again."""
+    """SIGSTOP of a receiver: others answer what waits in its inbox; it is no candidate until it takes again."""
     each, connections = stop_in_a_handover(server, "inbox-before-receive")
     victim = stopped(each)
     each.wait_for("does not take connections")
@@ -314,7 +317,7 @@ def test_inbox_of_a_stopped_worker_is_served_by_others(server):
     close_all(connections)
 
 
-# -- descriptors -----------------------------------------------------------------------------------------------
+# -- descriptors -----------------------------------------------------------------------------------------
 
 EATING_APP = """
 import os
@@ -333,7 +336,7 @@ def application(environ, start_response):
 
 
 def test_worker_short_of_descriptors_is_sent_nothing(server):
-    """Its state says full, nothing is truncated, others hold the connections, and it takes again when there is room."""
+    """Its state says full, nothing is truncated, and it takes again when there is room."""
     each = server(workers=2, descriptors_most=256)
     (each.directory / "app.py").write_text(EATING_APP)
     each.boot()

@@ -1,5 +1,5 @@
-"""The processes of one app as the edge holds them: channels, pids. Performs orders about molds and workers, and
-turns what their channels and ends say into events. Decides nothing; inboxes are `inboxes.Inboxes`'.
+"""The processes of one app as the edge holds them: channels, pids. Performs orders about molds and workers,
+and turns what their channels and ends say into events. Decides nothing; inboxes are `inboxes.Inboxes`'.
 """
 
 import os
