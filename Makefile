@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 BIND ?= 127.0.0.1:8000
 SECONDS ?= 30
 TESTS ?= tests
+LOAD ?= hello
 ARGS ?=
 
 C_FILES := $(wildcard csrc/*.[ch])
@@ -19,6 +20,12 @@ SANITIZED := .venv-sanitize-$(VERSION)
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1 -g
 LIBASAN := $(shell gcc -print-file-name=libasan.so)
 LIBUBSAN := $(shell gcc -print-file-name=libubsan.so)
+
+# A clang that can link libFuzzer, or nothing.
+CLANGS := $(foreach name,clang clang-19 clang-18 clang-16 clang-14,$(shell command -v $(name)))
+LINKS = $(shell echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | \
+    $(1) -x c -fsanitize=fuzzer,address,undefined - -o /dev/null 2>/dev/null && echo $(1))
+FUZZER = $(firstword $(foreach clang,$(CLANGS),$(call LINKS,$(clang))))
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check check-python check-c sanitize fuzz bench instructions docs options format clean
@@ -70,8 +77,9 @@ check-c: $(VENV)/.check
 	    gcc $(WARNINGS) -isystem "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')" \
 	        -c $$file -o /dev/null || exit 1; done; echo "gcc: no warnings"
 
+# handle_segv=0: a segmentation fault ends a process by its signal, as without sanitizers; a test looks at that.
 sanitize: $(SANITIZED)/.built  ## tests of the extensions and processes under address and undefined-behaviour sanitizers
-	LD_PRELOAD="$(LIBASAN) $(LIBUBSAN)" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	LD_PRELOAD="$(LIBASAN) $(LIBUBSAN)" ASAN_OPTIONS=detect_leaks=0:handle_segv=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	    PYTHONMALLOC=malloc $(SANITIZED)/bin/python -m pytest \
 	    $(if $(filter tests,$(TESTS)),$(wildcard tests/unit tests/process tests/serve),$(TESTS)) $(ARGS)
 
@@ -88,7 +96,14 @@ $(SANITIZED)/.built: $(C_FILES) pyproject.toml $(wildcard src/forkcluster/*.py s
 	touch $@
 
 fuzz: $(VENV)/.built  ## fuzz the C parsers (SECONDS=30, SEED=1)
-	$(MAKE) -f tests/native/Makefile fuzz SECONDS=$(SECONDS) PYTHON=$(BIN)/python $(NO_CLANG)
+	@echo "fuzzing with $(if $(FUZZER),libFuzzer of $(FUZZER),our own loop: no clang with libFuzzer here)"
+	$(MAKE) -f tests/native/Makefile fuzz CLANG=$(FUZZER) SECONDS=$(SECONDS) PYTHON=$(BIN)/python
+
+bench: $(VENV)/.built  ## compare with the servers installed beside us (PEERS=python of theirs, LOAD=hello|echo|close)
+	$(BIN)/python bench/run.py --load $(LOAD) $(if $(PEERS),--peers $(PEERS)) $(ARGS)
+
+instructions: $(VENV)/.built  ## instructions per request, against bench/instructions.json (WRITE=1 writes it)
+	$(BIN)/python bench/instructions.py $(if $(WRITE),,--check)
 
 docs: $(VENV)/.built  ## check the pages: links, and that every option is in docs/options.md
 	$(BIN)/python docs/write_options.py --check

@@ -1,4 +1,4 @@
-"""The applications that are measured: a hello and an echo, once for WSGI and once for ASGI. As small as they get."""
+"""The applications that are measured: hello and echo, for WSGI and for ASGI, as small as they get."""
 
 HELLO = b"Hello, world!"
 

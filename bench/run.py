@@ -2,11 +2,11 @@
 
     python bench/run.py [--load hello|echo|close] [--workers 1] [--rounds 3] [--seconds 3] [--peers PYTHON]
 
-Servers take turns, one at a time, round after round, so that a slow minute of the machine strikes all alike. The
-figure that counts is the server's CPU time per request, user and system, of all its processes, read from /proc:
-unlike requests per second it does not depend on how fast the client can ask. The table has the median of the
-rounds, its spread (largest less smallest, by the median), and the ratios to the C program and to forkcluster.
-Standard library only; needs gcc. Owns the measuring; which servers there are is told by servers.py.
+Servers take turns, one at a time, round after round, so that a slow minute of the machine strikes all alike.
+The figure that counts is the server's CPU time per request, user and system, of all its processes, read from
+/proc: unlike requests per second it does not depend on how fast the client can ask. The table has the median
+of the rounds, its spread (largest less smallest, by the median), and the ratios to the C program and to
+forkcluster. Standard library only; needs gcc. Owns the measuring; servers.py says which servers there are.
 """
 
 import argparse
@@ -40,6 +40,11 @@ LOADS = {
     "echo": (["-b", str(BODY)], f'wrk.method = "POST"\nwrk.body = string.rep("x", {BODY})\n'),
     "close": (["-x"], 'wrk.headers["Connection"] = "close"\n'),
 }
+COLUMNS = (
+    "server", "interface", "CPU µs/request", "spread", "/ limit", "/ forkcluster", "requests/s",
+    "p50 ms", "p99 ms", "errors",
+)  # fmt: skip
+SEEN = ("requests", "errors", "seconds", "p50_ms", "p99_ms")
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,7 @@ def wait_until_it_answers(process: subprocess.Popen, port: int) -> None:
 
 
 def prove(port: int) -> None:
-    """Ask for the hello and the echo, and look at them. Raises RuntimeError: it does not do what is measured."""
+    """Ask for the hello and the echo, and look at them. Raises RuntimeError when they are something else."""
     for method, body, expected in (("GET", None, HELLO), ("POST", b"x" * BODY, b"x" * BODY)):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         connection.request(method, "/", body)
@@ -115,50 +120,64 @@ def prove(port: int) -> None:
 
 
 @contextlib.contextmanager
-def running(server: Server, python: str, port: int, workers: int, cpus: set[int]):
-    """Run a server in a session of its own on these CPUs; gone at the end, all of it."""
+def on(cpus: set[int]):
+    """What is started in here runs on these CPUs; we ourselves return to ours."""
+    ours = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cpus)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, ours)
+
+
+@contextlib.contextmanager
+def running(command: list[str], port: int, cpus: set[int]):
+    """Run a server in a session of its own on these CPUs, and give its id; gone at the end, all of it."""
     with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(
-            server.argv(python, port, workers),
-            cwd=HERE, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
-            preexec_fn=lambda: os.sched_setaffinity(0, cpus),
-        )  # fmt: skip
+        streams = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
+        with on(cpus):
+            process = subprocess.Popen(command, cwd=HERE, start_new_session=True, **streams)
         try:
             wait_until_it_answers(process, port)
             prove(port)
             yield process.pid
         except RuntimeError as error:
             output.seek(0)
-            raise RuntimeError(f"{server.name}: {error}\n{output.read().decode(errors='replace')}") from None
+            raise RuntimeError(f"{error}\n{output.read().decode(errors='replace')}") from None
         finally:
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
                 os.killpg(process.pid, signal.SIGTERM)
-            try:
                 process.wait(5)
-            except subprocess.TimeoutExpired:
-                pass
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
-def ask(client: str, load: str, port: int, seconds: int, connections: int, cpus: set[int]) -> dict:
-    """Run the client; give what it counted."""
-    arguments, lua = LOADS[load]
-    pin = {
-        "preexec_fn": lambda: os.sched_setaffinity(0, cpus),
-        "capture_output": True,
-        "text": True,
-        "check": True,
-    }
-    if client == "own":
-        command = [BUILD / "load", "-c", str(connections), "-d", str(seconds), *arguments, str(port)]
-        return json.loads(subprocess.run(command, **pin).stdout)
-    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+def ask(settings: argparse.Namespace, port: int, seconds: int, cpus: set[int]) -> dict:
+    """Run the client for so long on these CPUs; give what it counted."""
+    arguments, lua = LOADS[settings.load]
+    connections = str(settings.connections)
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script, on(cpus):
         script.write(lua)
         script.flush()
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", script.name]
-        return read_wrk(subprocess.run([*command, f"http://127.0.0.1:{port}/"], **pin).stdout)
+        if settings.client == "own":
+            command = [BUILD / "load", "-c", connections, "-d", str(seconds), *arguments, str(port)]
+        else:
+            command = [
+                "wrk",
+                "-t",
+                "1",
+                "-c",
+                connections,
+                "-d",
+                str(seconds),
+                "--latency",
+                "-s",
+                script.name,
+            ]
+            command += [f"http://127.0.0.1:{port}/"]
+        report = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return json.loads(report) if settings.client == "own" else read_wrk(report)
 
 
 def read_wrk(text: str) -> dict:
@@ -180,47 +199,49 @@ def read_wrk(text: str) -> dict:
 
 
 def measure(server: Server, settings: argparse.Namespace) -> Sample:
-    """One round: start, warm up, ask, stop. With one worker, server and client have a CPU each, if there are two."""
+    """One round: start, warm up, ask, stop. One worker and its client get a CPU each, if there are two."""
     mine = sorted(os.sched_getaffinity(0))
     apart = settings.workers == 1 and len(mine) > 1
+    servers, clients = ({mine[0]}, {mine[1]}) if apart else (set(mine), set(mine))
     port = free_port()
-    with running(
-        server, settings.peers, port, settings.workers, {mine[0]} if apart else set(mine)
-    ) as session:
-        theirs = {mine[1]} if apart else set(mine)
-        ask(settings.client, settings.load, port, 1, settings.connections, theirs)
+    with running(server.argv(settings.peers, port, settings.workers), port, servers) as session:
+        ask(settings, port, 1, clients)
         before = cpu_seconds(session)
-        seen = ask(settings.client, settings.load, port, settings.seconds, settings.connections, theirs)
-        cpu = cpu_seconds(session) - before
-    return Sample(seen["requests"], seen["errors"], seen["seconds"], cpu, seen["p50_ms"], seen["p99_ms"])
+        seen = ask(settings, port, settings.seconds, clients)
+        return Sample(**{key: seen[key] for key in SEEN}, cpu=cpu_seconds(session) - before)
 
 
 def table(samples: dict[str, list[Sample]], settings: argparse.Namespace) -> str:
     """The result as Markdown, cheapest first."""
     cost = {name: statistics.median(each.micros for each in rounds) for name, rounds in samples.items()}
     lines = [
-        f"{settings.load}, {settings.workers} worker(s), {settings.connections} connections, {settings.rounds} rounds "
-        f"of {settings.seconds} s, client {settings.client}, Python {settings.version}, "
-        f"Linux {platform.release()}, {os.cpu_count()} CPUs",
+        f"{settings.load}, {settings.workers} worker(s), {settings.connections} connections, "
+        f"{settings.rounds} rounds of {settings.seconds} s, client {settings.client}, "
+        f"Python {settings.version}, Linux {platform.release()}, {os.cpu_count()} CPUs",
         "",
-        "| server | interface | CPU µs/request | spread | / limit | / forkcluster | requests/s | p50 ms | p99 ms | errors |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        f"| {' | '.join(COLUMNS)} |",
+        "|---" * len(COLUMNS) + "|",
     ]
     for name in sorted(samples, key=cost.__getitem__):
-        rounds = samples[name]
-        micros = [each.micros for each in rounds]
-        ratios = [
-            f"{cost[name] / cost[other]:.2f}" if other in cost else "" for other in ("limit", "forkcluster")
-        ]
-        medians = [
-            statistics.median(getattr(each, key) for each in rounds) for key in ("rate", "p50_ms", "p99_ms")
-        ]
-        lines.append(
-            f"| {name} | {BY_NAME[name].interface} | {cost[name]:.2f} | {(max(micros) - min(micros)) / cost[name]:.0%} "
-            f"| {ratios[0]} | {ratios[1]} | {medians[0]:,.0f} | {medians[1]:.2f} | {medians[2]:.2f} "
-            f"| {sum(each.errors for each in rounds)} |"
-        )
+        lines.append(f"| {' | '.join([name, BY_NAME[name].interface, *row(name, samples[name], cost)])} |")
     return "\n".join(lines)
+
+
+def row(name: str, rounds: list[Sample], cost: dict[str, float]) -> list[str]:
+    """The figures of one server, as COLUMNS names them."""
+    micros = [each.micros for each in rounds]
+    rate, p50, p99 = (
+        statistics.median(getattr(each, key) for each in rounds) for key in ("rate", "p50_ms", "p99_ms")
+    )
+    return [
+        f"{cost[name]:.2f}",
+        f"{(max(micros) - min(micros)) / cost[name]:.0%}",
+        *(f"{cost[name] / cost[other]:.2f}" if other in cost else "" for other in ("limit", "forkcluster")),
+        f"{rate:,.0f}",
+        f"{p50:.2f}",
+        f"{p99:.2f}",
+        str(sum(each.errors for each in rounds)),
+    ]
 
 
 def settings_of(arguments: list[str]) -> argparse.Namespace:

@@ -36,6 +36,7 @@ class Server:
 
 
 HOST = "127.0.0.1:{port}"
+QUIET = ("--log-level", "warning")
 GUNICORN = (
     "{python}",
     "-m",
@@ -48,8 +49,10 @@ GUNICORN = (
     "--log-level",
     "warning",
 )
-GRANIAN = ("{python}", "-m", "granian", "--host", "127.0.0.1", "--port", "{port}", "--workers", "{workers}")
-QUIET = ("--log-level", "warning")
+GRANIAN = (
+    "{python}", "-m", "granian", "--host", "127.0.0.1", "--port", "{port}", "--workers", "{workers}",
+    "--http", "1", *QUIET,
+)  # fmt: skip
 LONE = ("{python}", "{here}/servers.py")
 
 SERVERS = (
@@ -60,9 +63,9 @@ SERVERS = (
     ),
     Server("bjoern", "WSGI", "bjoern", (*LONE, "bjoern", "{port}", "{workers}")),
     Server("fastpysgi", "WSGI", "fastpysgi", (*LONE, "fastpysgi", "{port}", "{workers}")),
-    Server("granian", "WSGI", "granian", (*GRANIAN, "--interface", "wsgi", "--http", "1", *QUIET, "apps:wsgi")),
+    Server("granian", "WSGI", "granian", (*GRANIAN, "--interface", "wsgi", "apps:wsgi")),
     Server("gunicorn", "WSGI", "gunicorn", (*GUNICORN, "-k", "gthread", "--threads", "4")),
-    Server("granian-asgi", "ASGI", "granian", (*GRANIAN, "--interface", "asgi", "--http", "1", *QUIET, "apps:asgi")),
+    Server("granian-asgi", "ASGI", "granian", (*GRANIAN, "--interface", "asgi", "apps:asgi")),
     Server(
         "uvicorn", "ASGI", "uvicorn",
         ("{python}", "-m", "uvicorn", "apps:asgi", "--port", "{port}", "--workers", "{workers}",

@@ -3,7 +3,10 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
+
+#include <linux/sockios.h>
 
 #include "connection.h"
 
@@ -65,6 +68,33 @@ fc_conn_send(FcEngine *engine, FcConn *conn, struct iovec *vectors, int count, v
     return queue_rest(conn, vectors, count, (size_t)n, owner, kept) ? FC_QUEUED : FC_BROKEN;
 }
 
+/* Bytes that were sent and that the client has not taken. */
+static int
+in_kernel(const FcConn *conn)
+{
+    int bytes = 0;
+
+    return ioctl(conn->fd, SIOCOUTQ, &bytes) == 0 ? bytes : 0;
+}
+
+static void
+await_room(FcEngine *engine, FcConn *conn)
+{
+    conn->in_kernel = in_kernel(conn);
+    fc_timer_set(&engine->timers, &conn->timer, engine->now + engine->config.write_timeout);
+}
+
+/* The kernel reports room only when a third of its buffer, which may be megabytes, is free: a slow client can read all
+ * the time without an event. So look at what it still holds before a client is given up. */
+bool
+fc_conn_takes(FcEngine *engine, FcConn *conn)
+{
+    if (in_kernel(conn) >= conn->in_kernel)
+        return false;
+    await_room(engine, conn);
+    return true;
+}
+
 static FcFlush
 flush(FcEngine *engine, FcConn *conn)
 {
@@ -72,8 +102,6 @@ flush(FcEngine *engine, FcConn *conn)
     FcFlush result = fc_output_flush(&conn->out, conn->fd, &sent, &engine->spent);
 
     count_sent(engine, conn, sent);
-    if (sent > 0 && result == FC_FLUSH_AGAIN)
-        fc_timer_set(&engine->timers, &conn->timer, engine->now + engine->config.write_timeout);
     return result;
 }
 
@@ -102,14 +130,16 @@ fc_conn_flush_blocking(FcEngine *engine, FcConn *conn)
     struct pollfd poller = {.fd = conn->fd, .events = POLLOUT};
     uint64_t until = fc_now() + engine->config.write_timeout, now, left = conn->out.size;
 
+    conn->in_kernel = in_kernel(conn);
     for (;;) {
         FcFlush result = flush(engine, conn);
 
         if (result != FC_FLUSH_AGAIN)
             return result == FC_FLUSH_DONE;
         now = fc_now();
-        if (conn->out.size < left) {
+        if (conn->out.size < left || (now >= until && in_kernel(conn) < conn->in_kernel)) {
             left = conn->out.size;
+            conn->in_kernel = in_kernel(conn);
             until = now + engine->config.write_timeout;
         }
         if (now >= until)
@@ -252,7 +282,7 @@ fc_conn_checkin(FcEngine *engine, FcConn *conn)
         return;
     }
     conn->state = FC_CONN_FLUSH;
-    fc_timer_set(&engine->timers, &conn->timer, engine->now + engine->config.write_timeout);
+    await_room(engine, conn);
     fc_conn_watch(engine, conn, true);
 }
 
@@ -260,7 +290,7 @@ void
 fc_conn_park(FcEngine *engine, FcConn *conn)
 {
     conn->state = FC_CONN_PARKED;
-    fc_timer_set(&engine->timers, &conn->timer, engine->now + engine->config.write_timeout);
+    await_room(engine, conn);
     fc_conn_watch(engine, conn, true);
     if (fc_output_empty(&conn->out))
         fc_conn_queue(engine, conn);
@@ -268,10 +298,8 @@ fc_conn_park(FcEngine *engine, FcConn *conn)
 
 /* The gateway keeps the connection and waits for room. */
 static FcLook
-flush_kept(FcEngine *engine, FcConn *conn)
+after_flush(FcConn *conn, FcFlush result)
 {
-    FcFlush result = flush(engine, conn);
-
     if (result == FC_FLUSH_AGAIN && conn->out.size > FC_LOW_WATER)
         return FC_LOOK_WAIT;
     fc_timer_clear(&conn->timer);
@@ -286,18 +314,22 @@ fc_conn_want(FcEngine *engine, FcConn *conn, uint8_t wants, uint64_t timeout_ns)
     conn->wants |= wants;
     fc_conn_watch(engine, conn, (wants & FC_WANT_ROOM) != 0);
     engine->now = fc_now();
-    if (timeout_ns != 0)
+    if (wants & FC_WANT_ROOM)
+        await_room(engine, conn);
+    else if (timeout_ns != 0)
         fc_timer_set(&engine->timers, &conn->timer, engine->now + timeout_ns);
 }
 
 FcLook
 fc_conn_flush(FcEngine *engine, FcConn *conn)
 {
-    FcFlush result;
+    uint64_t left = conn->out.size;
+    FcFlush result = flush(engine, conn);
 
+    if (result == FC_FLUSH_AGAIN && conn->out.size < left)
+        await_room(engine, conn);
     if (conn->state == FC_CONN_OUT)
-        return flush_kept(engine, conn);
-    result = flush(engine, conn);
+        return after_flush(conn, result);
     if (result == FC_FLUSH_AGAIN)
         return FC_LOOK_WAIT;
     if (conn->state == FC_CONN_PARKED) {
@@ -357,23 +389,29 @@ fc_conn_refuse(FcEngine *engine, FcConn *conn, int status)
     bool head_request = conn->buf != NULL && conn->buf->request.method == FC_METHOD_HEAD;
     const char *words = phrase(status), *server = engine->config.server;
     char answer[512], body[64];
-    size_t date_len;
-    const char *date = fc_engine_date(engine, &date_len);
+    size_t date_len = 0;
+    const char *date = engine->config.date ? fc_engine_date(engine, &date_len) : "";
     int body_len = snprintf(body, sizeof body, "%d %s\n", status, words);
     int len = snprintf(answer, sizeof answer,
                        "HTTP/1.1 %d %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n"
-                       "%s%s%s%.*s\r\n%s",
+                       "%s%s%s%.*s",
                        status, words, body_len, server[0] != '\0' ? "Server: " : "", server,
-                       server[0] != '\0' ? "\r\n" : "", (int)date_len, date, head_request ? "" : body);
-    struct iovec vector = {.iov_base = answer, .iov_len = (size_t)len};
+                       server[0] != '\0' ? "\r\n" : "", (int)date_len, date);
+    struct iovec vectors[] = {
+        {.iov_base = answer, .iov_len = (size_t)len},
+        {.iov_base = (void *)(uintptr_t)engine->config.extra, .iov_len = engine->config.extra_len},
+        {.iov_base = "\r\n", .iov_len = 2},
+        {.iov_base = body, .iov_len = head_request ? 0 : (size_t)body_len},
+    };
+    size_t all = vectors[0].iov_len + vectors[1].iov_len + vectors[2].iov_len + vectors[3].iov_len;
     bool kept;
 
     engine->now = fc_now();
     conn->keep_alive = false;
     conn->readable = true; /* assume more is coming, so that the end is a lingering one */
     fc_add(&engine->line->refused, 1);
-    fc_conn_account(engine, conn, status, NULL, 0, head_request ? 0 : (uint64_t)body_len, (uint64_t)len);
-    if (fc_conn_send(engine, conn, &vector, 1, NULL, &kept) == FC_BROKEN)
+    fc_conn_account(engine, conn, status, NULL, 0, head_request ? 0 : (uint64_t)body_len, all);
+    if (fc_conn_send(engine, conn, vectors, 4, NULL, &kept) == FC_BROKEN)
         fc_conn_close(engine, conn);
     else
         fc_conn_checkin(engine, conn);

@@ -77,15 +77,23 @@ buf_grow(FcConn *conn, uint32_t most)
 
 /* -- the body ----------------------------------------------------------------------------------------------------- */
 
-static void
-body_deadline(FcEngine *engine, FcConn *conn)
+/* When a body is given up that made its last progress now: it may not stall, and not come too slowly as a whole. */
+static uint64_t
+body_deadline(const FcEngine *engine, const FcConn *conn, uint64_t now)
 {
     const FcConfig *config = &engine->config;
-    uint64_t deadline = conn->body_begun_ns + config->body_timeout;
+    uint64_t stalled = now + config->body_timeout, slow = conn->body_begun_ns + config->body_timeout;
 
-    if (config->body_min_rate > 0)
-        deadline += conn->body.size / config->body_min_rate * 1000000000ull;
-    fc_timer_set(&engine->timers, &conn->timer, deadline);
+    if (config->body_min_rate == 0)
+        return stalled;
+    slow += conn->body.size / config->body_min_rate * 1000000000ull;
+    return slow < stalled ? slow : stalled;
+}
+
+static void
+await_body(FcEngine *engine, FcConn *conn)
+{
+    fc_timer_set(&engine->timers, &conn->timer, body_deadline(engine, conn, engine->now));
 }
 
 /* Decode chunked bytes in place: [conn->body_at, buf->len). FC_PARSE_DONE leaves pipelined bytes at request_end. */
@@ -184,12 +192,12 @@ receive_body(FcEngine *engine, FcConn *conn, char *scratch, size_t scratch_size,
 
 /* The first bytes of a body that did not come whole with its head. */
 static FcParse
-begin_body(FcEngine *engine, FcConn *conn, FcHttpError *error)
+begin_body(FcEngine *engine, FcConn *conn, uint64_t now, FcHttpError *error)
 {
     FcBuf *buf = conn->buf;
     size_t here = buf->len - conn->body_at;
 
-    conn->body_begun_ns = engine->now;
+    conn->body_begun_ns = now;
     if (buf->request.chunked) {
         conn->chunked = (FcChunked){0};
         if (buf->cap - conn->body_at < CHUNK_ROOM && !buf_grow(conn, buf->cap + CHUNK_ROOM)) {
@@ -257,7 +265,7 @@ frame_body(FcEngine *engine, FcConn *conn, FcHttpError *error)
         *error = FC_HTTP_CUT_SHORT;
         return FC_PARSE_ERROR;
     }
-    return begin_body(engine, conn, error);
+    return begin_body(engine, conn, engine->now, error);
 }
 
 FcHttpError
@@ -267,22 +275,22 @@ fc_conn_fetch_body(FcEngine *engine, FcConn *conn)
     FcHttpError error = FC_HTTP_OK;
     FcParse parse;
     size_t received;
+    uint64_t until;
     char scratch[16 * 1024];
 
     if (conn->body.kind != FC_BODY_PENDING)
         return FC_HTTP_OK;
     fc_body_init(&conn->body);
-    if (!send_interim(conn)) {
+    /* Once part of the final answer is out, no interim one may follow (RFC 9110 section 15.2). */
+    if (conn->answered == 0 && !send_interim(conn)) {
         error = FC_HTTP_CUT_SHORT;
         goto fail;
     }
-    conn->body_begun_ns = fc_now();
-    parse = begin_body(engine, conn, &error);
+    parse = begin_body(engine, conn, fc_now(), &error);
+    until = body_deadline(engine, conn, conn->body_begun_ns);
     while (parse == FC_PARSE_MORE) {
-        uint64_t now = fc_now(), until = conn->body_begun_ns + engine->config.body_timeout;
+        uint64_t now = fc_now();
 
-        if (engine->config.body_min_rate > 0)
-            until += conn->body.size / engine->config.body_min_rate * 1000000000ull;
         if (now >= until) {
             error = FC_HTTP_TIMEOUT;
             goto fail;
@@ -290,12 +298,15 @@ fc_conn_fetch_body(FcEngine *engine, FcConn *conn)
         if (poll(&poller, 1, (int)((until - now) / 1000000 + 1)) <= 0)
             continue;
         parse = receive_body(engine, conn, scratch, sizeof scratch, &received, &error);
+        if (received > 0)
+            until = body_deadline(engine, conn, fc_now());
     }
     if (parse == FC_PARSE_DONE)
         return FC_HTTP_OK;
 fail:
     fc_body_clear(&conn->body);
     conn->keep_alive = false;
+    conn->readable = true; /* the rest may still come: the end is a lingering one */
     return error;
 }
 
@@ -313,9 +324,8 @@ refuse(FcEngine *engine, FcConn *conn, FcHttpError error)
     return FC_LOOK_GONE;
 }
 
-/* Whether a connection can stay open after its answer: while draining, only with a peer who takes it. */
-static bool
-may_stay(FcEngine *engine)
+bool
+fc_engine_keeps(FcEngine *engine)
 {
     return !engine->draining || (engine->handover != NULL && fc_handover_possible(engine));
 }
@@ -330,8 +340,9 @@ give_out(FcEngine *engine, FcConn *conn)
     conn->why = FC_WHY_REQUEST;
     conn->begun_ns = engine->now;
     conn->answered = conn->answered_body = 0;
-    conn->keep_alive =
-        request->keep_alive && may_stay(engine) && (most == 0 || conn->served + 1 < most) && !conn->hung_up;
+    /* A client that has sent its end may have sent further requests before it: their turn comes, then the end's. */
+    conn->keep_alive = request->keep_alive && engine->config.keep_alive > 0 && fc_engine_keeps(engine) &&
+                       (most == 0 || conn->served + 1 < most);
     fc_timer_clear(&conn->timer);
     return FC_LOOK_OUT;
 }
@@ -351,7 +362,7 @@ after_body(FcEngine *engine, FcConn *conn, FcParse parse, FcHttpError error)
     if (parse == FC_PARSE_ERROR)
         return refuse(engine, conn, error);
     conn->state = FC_CONN_BODY;
-    body_deadline(engine, conn);
+    await_body(engine, conn);
     return wait_for_more(engine, conn);
 }
 
@@ -388,10 +399,12 @@ read_body(FcEngine *engine, FcConn *conn)
 
     if (parse == FC_PARSE_MORE && received > 0) {
         /* One read a look: a fast upload must not starve the others. */
-        body_deadline(engine, conn);
+        await_body(engine, conn);
         fc_conn_queue(engine, conn);
         return FC_LOOK_WAIT;
     }
+    if (parse == FC_PARSE_MORE) /* no progress: its deadline stands */
+        return wait_for_more(engine, conn);
     return after_body(engine, conn, parse, error);
 }
 
@@ -453,7 +466,11 @@ fc_conn_idle_until(FcEngine *engine, FcConn *conn, uint64_t deadline)
 void
 fc_conn_idle(FcEngine *engine, FcConn *conn)
 {
-    fc_conn_idle_until(engine, conn, engine->now + engine->config.keep_alive);
+    const FcConfig *config = &engine->config;
+
+    /* What has not asked anything yet is not kept alive: it owes its first head. */
+    fc_conn_idle_until(engine, conn,
+                       engine->now + (conn->served == 0 ? config->header_timeout : config->keep_alive));
 }
 
 void

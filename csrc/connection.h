@@ -41,6 +41,7 @@ void fc_buf_return(FcEngine *engine, FcBuf *buf);       /* NULL is fine */
 /* answer.c: what goes out */
 FcLook fc_conn_flush(FcEngine *engine, FcConn *conn);    /* go on sending what is queued */
 FcLook fc_conn_discard(FcEngine *engine, FcConn *conn);  /* lingering: read and forget */
+bool fc_conn_takes(FcEngine *engine, FcConn *conn);      /* at the write deadline: does the client read? */
 void fc_conn_finish(FcEngine *engine, FcConn *conn);     /* the answer is in the kernel whole */
 
 #endif

@@ -524,6 +524,9 @@ fc_engine_spent(FcEngine *engine)
 static FcLook
 time_out(FcEngine *engine, FcConn *conn)
 {
+    if ((conn->state == FC_CONN_PARKED || conn->state == FC_CONN_FLUSH || conn->wants & FC_WANT_ROOM) &&
+        fc_conn_takes(engine, conn))
+        return FC_LOOK_WAIT;
     fc_add(&engine->line->timeouts, 1);
     switch ((FcConnState)conn->state) {
     case FC_CONN_HEAD:

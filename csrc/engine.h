@@ -112,6 +112,7 @@ typedef struct FcConn {
     uint64_t body_begun_ns;
     uint64_t answered;      /* bytes of the present answer so far, sent or queued */
     uint64_t answered_body;
+    int in_kernel; /* bytes the client had not taken when the write deadline was set */
     struct FcConn *next;    /* ready queue, free list */
     FcBuf *buf;             /* leased; NULL when idle */
     FcBody body;
@@ -157,6 +158,9 @@ typedef struct FcConfig {
     bool stream_body; /* give a request out with its head; its body is received on demand */
     bool nested;      /* the epoll set is watched by another loop: accept by a thread, deadlines by a timerfd */
     char server[64]; /* value of the Server field; empty: none */
+    bool date;       /* send the Date field */
+    const char *extra; /* borrowed: field lines with their CRLFs for every answer; NULL: none */
+    size_t extra_len;
 } FcConfig;
 
 typedef struct FcEngine {
@@ -237,6 +241,8 @@ FcConn *fc_engine_next(FcEngine *engine);
 int fc_engine_poll(FcEngine *engine, int timeout_ms);
 /* Whether a drain is complete: nothing open that must be finished. */
 bool fc_engine_drained(const FcEngine *engine);
+/* Whether a connection can stay open after its answer: while draining, only with a peer who takes it. */
+bool fc_engine_keeps(FcEngine *engine);
 /* Take the list of segments that were sent and whose owners must be released (by whoever may). */
 FcSegment *fc_engine_spent(FcEngine *engine);
 

@@ -65,7 +65,7 @@ make_task(PyEngine *self, FcAsgi *request)
 static PyObject *
 call_application(PyEngine *self, FcAsgi *request, PyObject *scope)
 {
-    PyObject *args[4] = {NULL, scope, request->receive, request->send};
+    PyObject *args[4] = {NULL, scope, (PyObject *)request->receive, (PyObject *)request->send};
     PyObject *sockets[4] = {NULL, self->app, scope, (PyObject *)request};
 
     if (request->websocket)
@@ -145,15 +145,15 @@ handle(PyEngine *self, FcConn *conn)
     serve_one(self, conn);
 }
 
-/* The drain is complete: tell the loop, once. */
+/* Tell the loop, once: the drain has begun, or is complete. */
 static PyObject *
-drained(PyEngine *self)
+tell_once(PyObject **slot)
 {
-    PyObject *callback = self->on_drained, *result;
+    PyObject *callback = *slot, *result;
 
     if (callback == NULL)
         Py_RETURN_NONE;
-    self->on_drained = NULL;
+    *slot = NULL;
     result = PyObject_CallNoArgs(callback);
     Py_DECREF(callback);
     return result;
@@ -187,23 +187,31 @@ fc_asgi_turn(PyObject *object, PyObject *ignored)
         ask_for_turn(self);
     fc_engine_rest(engine);
     fc_engine_release(engine);
-    if (fc_engine_drained(engine) && self->running == NULL)
-        return drained(self);
     if (PyErr_Occurred())
         return NULL;
+    if (engine->draining && self->on_drain != NULL) {
+        PyObject *told = tell_once(&self->on_drain);
+
+        if (told == NULL)
+            return NULL;
+        Py_DECREF(told);
+    }
+    if (fc_engine_drained(engine) && self->running == NULL)
+        return tell_once(&self->on_drained);
     Py_RETURN_NONE;
 }
 
-/* attach(app, loop, task_type, eager, state, on_websocket, on_drained) */
+/* attach(app, loop, task_type, eager, state, on_websocket, on_drained, on_drain=None) */
 PyObject *
 fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"app", "loop", "task_type", "eager", "state", "on_websocket", "on_drained", NULL};
-    PyObject *app, *loop, *task_type, *state, *on_websocket, *on_drained;
+    static char *names[] = {"app", "loop", "task_type", "eager", "state", "on_websocket", "on_drained",
+                            "on_drain", NULL};
+    PyObject *app, *loop, *task_type, *state, *on_websocket, *on_drained, *on_drain = Py_None;
     int eager, error;
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOpOOO:attach", names, &app, &loop, &task_type, &eager, &state,
-                                     &on_websocket, &on_drained))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOpOOO|O:attach", names, &app, &loop, &task_type, &eager, &state,
+                                     &on_websocket, &on_drained, &on_drain))
         return NULL;
     if (!self->live || !self->engine.config.nested || self->loop != NULL)
         return PyErr_Format(PyExc_RuntimeError, "attach needs an Engine made with nested=True, once");
@@ -213,6 +221,7 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
     self->state = state != Py_None ? Py_NewRef(state) : NULL;
     self->on_websocket = Py_NewRef(on_websocket);
     self->on_drained = Py_NewRef(on_drained);
+    self->on_drain = on_drain != Py_None ? Py_NewRef(on_drain) : NULL;
     self->task_name = PyUnicode_InternFromString("request");
     self->task_names = eager ? Py_BuildValue("(sss)", "loop", "name", "eager_start") : Py_BuildValue("(ss)", "loop", "name");
     self->create_future = PyObject_GetAttrString(loop, "create_future");
@@ -233,8 +242,8 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
 
 #define OWNED(X)                                                                                             \
     X(loop) X(task_type) X(task_names) X(task_name) X(create_future) X(call_soon) X(turn) X(state)           \
-    X(on_websocket) X(on_drained) X(asgi_http) X(asgi_websocket) X(extensions) X(extensions_trailers) \
-    X(extensions_websocket)
+    X(on_websocket) X(on_drained) X(on_drain) X(asgi_http) X(asgi_websocket) X(extensions) X(extensions_trailers) \
+    X(extensions_websocket) X(seen_start) X(seen_body)
 
 void
 fc_asgi_forget(PyEngine *self)
@@ -259,4 +268,5 @@ fc_asgi_clear(PyEngine *self)
     OWNED(X)
 #undef X
     fc_await_clear_spares(self);
+    fc_asgi_clear_spares(self);
 }

@@ -134,6 +134,46 @@ broken(FcAsgi *request)
     return PYGEN_ERROR;
 }
 
+/* A message, taken apart in one walk: borrowed values, NULL where not given. */
+typedef struct Message {
+    PyObject *dict, *type, *status, *headers, *body, *more_body, *trailers;
+} Message;
+
+/* Keys are the interned words most of the time; else they are compared as text. */
+static PyObject **
+place_of(FcModule *module, Message *message, PyObject *key)
+{
+    struct {
+        FcWordId word;
+        PyObject **place;
+    } places[] = {{FC_W_type, &message->type},           {FC_W_body, &message->body},
+                  {FC_W_more_body, &message->more_body}, {FC_W_status, &message->status},
+                  {FC_W_headers, &message->headers},     {FC_W_trailers, &message->trailers}};
+
+    for (unsigned i = 0; i < sizeof places / sizeof *places; i++)
+        if (key == module->words[places[i].word])
+            return places[i].place;
+    for (unsigned i = 0; PyUnicode_Check(key) && i < sizeof places / sizeof *places; i++)
+        if (PyUnicode_Compare(key, module->words[places[i].word]) == 0)
+            return places[i].place;
+    return NULL;
+}
+
+static void
+take_apart(FcAsgi *request, PyObject *event, Message *message)
+{
+    PyObject *key, *value, **place;
+    Py_ssize_t at = 0;
+
+    *message = (Message){.dict = event};
+    while (PyDict_Next(event, &at, &key, &value)) {
+        place = place_of(request->answer.engine->module, message, key);
+        if (place != NULL)
+            *place = value;
+    }
+}
+
+/* A key that few messages have. */
 static PyObject *
 get(FcAsgi *request, PyObject *event, FcWordId key)
 {
@@ -141,11 +181,9 @@ get(FcAsgi *request, PyObject *event, FcWordId key)
 }
 
 static bool
-is_true(FcAsgi *request, PyObject *event, FcWordId key)
+is_true(PyObject *value)
 {
-    PyObject *value = get(request, event, key);
-
-    return value != NULL && value != Py_False && PyObject_IsTrue(value) == 1;
+    return value != NULL && value != Py_False && (value == Py_True || PyObject_IsTrue(value) == 1);
 }
 
 /* The bytes of a name or value: borrowed from the object. */
@@ -170,6 +208,7 @@ add_header(FcAnswer *answer, PyObject *pair)
     PyObject *fast = PySequence_Fast(pair, "a header must be a pair (name, value) of bytes");
     const unsigned char *name, *value;
     Py_ssize_t name_len, value_len;
+    bool fixed;
     int result = -1;
 
     if (fast == NULL)
@@ -180,21 +219,24 @@ add_header(FcAnswer *answer, PyObject *pair)
     }
     name = bytes_of(PySequence_Fast_GET_ITEM(fast, 0), "a header name", &name_len);
     value = name != NULL ? bytes_of(PySequence_Fast_GET_ITEM(fast, 1), "a header value", &value_len) : NULL;
-    if (value != NULL)
-        result = fc_answer_field(answer, name, (size_t)name_len, value, (size_t)value_len);
+    if (value == NULL)
+        goto done;
+    fixed = PyBytes_CheckExact(PySequence_Fast_GET_ITEM(fast, 0)) && PyBytes_CheckExact(PySequence_Fast_GET_ITEM(fast, 1));
+    result = fc_answer_field(answer, fixed ? PySequence_Fast_GET_ITEM(fast, 0) : NULL,
+                                 fixed ? PySequence_Fast_GET_ITEM(fast, 1) : NULL, name, (size_t)name_len, value, (size_t)value_len);
 done:
     Py_DECREF(fast);
     return result;
 }
 
 static int
-add_headers(FcAsgi *request, PyObject *event)
+add_headers(FcAsgi *request, PyObject *headers)
 {
-    PyObject *headers = get(request, event, FC_W_headers), *fast;
+    PyObject *fast;
     int result = 0;
 
     if (headers == NULL)
-        return PyErr_Occurred() ? -1 : 0;
+        return 0;
     fast = PySequence_Fast(headers, "headers must be an iterable of pairs");
     if (fast == NULL)
         return -1;
@@ -267,9 +309,9 @@ phrase(int status)
 }
 
 static PySendResult
-send_start(FcAsgi *request, PyObject *event, PyObject **result)
+send_start(FcAsgi *request, const Message *message, PyObject **result)
 {
-    PyObject *status = get(request, event, FC_W_status);
+    PyObject *status = message->status;
     long code = status != NULL ? PyLong_AsLong(status) : -1;
     char line[64];
     size_t len;
@@ -291,9 +333,9 @@ send_start(FcAsgi *request, PyObject *event, PyObject **result)
         PyErr_NoMemory();
         return PYGEN_ERROR;
     }
-    if (add_headers(request, event) < 0)
+    if (add_headers(request, message->headers) < 0)
         return PYGEN_ERROR;
-    request->answer.trailers = is_true(request, event, FC_W_trailers);
+    request->answer.trailers = is_true(message->trailers);
     request->answer.started = true;
     return sent(result);
 }
@@ -321,10 +363,10 @@ finish_body(FcAsgi *request, PyObject **result)
 }
 
 static PySendResult
-send_body(FcAsgi *request, PyObject *event, PyObject **result, PyObject **future)
+send_body(FcAsgi *request, const Message *message, PyObject **result, PyObject **future)
 {
-    PyObject *body = get(request, event, FC_W_body);
-    bool more = is_true(request, event, FC_W_more_body);
+    PyObject *body = message->body;
+    bool more = is_true(message->more_body);
     const char *data = "";
     Py_ssize_t len = 0;
     Py_buffer view = {.obj = NULL};
@@ -451,7 +493,7 @@ send_zerocopy(FcAsgi *request, PyObject *event, PyObject **result, PyObject **fu
         offset = 0;
     if (count == -1)
         count = status.st_size > offset ? status.st_size - offset : 0;
-    return send_file(request, fd, offset, (uint64_t)count, is_true(request, event, FC_W_more_body), result, future);
+    return send_file(request, fd, offset, (uint64_t)count, is_true(get(request, event, FC_W_more_body)), result, future);
 }
 
 /* A 103 with the links, at once (RFC 8297). Clients of 1.0 do not know interim answers. */
@@ -511,7 +553,7 @@ send_trailers(FcAsgi *request, PyObject *event, PyObject **result)
         }
     }
     Py_XDECREF(fast);
-    if (is_true(request, event, FC_W_more_trailers))
+    if (is_true(get(request, event, FC_W_more_trailers)))
         return sent(result);
     fc_asgi_over(request, fc_answer_end(&request->answer, PyBytes_AS_STRING(request->trailer),
                                         (size_t)PyBytes_GET_SIZE(request->trailer)));
@@ -554,6 +596,18 @@ is_type(FcAsgi *request, PyObject *type, FcWordId word)
     return type == known || (PyUnicode_Check(type) && PyUnicode_Compare(type, known) == 0);
 }
 
+/* As is_type, for the two that each request sends: the application's own object is remembered. */
+static bool
+is_common_type(FcAsgi *request, PyObject *type, FcWordId word, PyObject **seen)
+{
+    if (type == *seen)
+        return true;
+    if (!is_type(request, type, word))
+        return false;
+    Py_XSETREF(*seen, Py_NewRef(type));
+    return true;
+}
+
 static PySendResult
 unexpected(FcAsgi *request, PyObject *type)
 {
@@ -570,7 +624,8 @@ unexpected(FcAsgi *request, PyObject *type)
 PySendResult
 fc_asgi_send(FcAsgi *request, PyObject *event, PyObject **result, PyObject **future)
 {
-    PyObject *type;
+    PyEngine *self = request->answer.engine;
+    Message message;
 
     if (request->gone && !request->complete)
         return broken(request);
@@ -578,31 +633,30 @@ fc_asgi_send(FcAsgi *request, PyObject *event, PyObject **result, PyObject **fut
         PyErr_Format(PyExc_TypeError, "an ASGI message must be a dict, not %.100s", Py_TYPE(event)->tp_name);
         return PYGEN_ERROR;
     }
-    type = get(request, event, FC_W_type);
-    if (type == NULL) {
-        if (!PyErr_Occurred())
-            PyErr_SetString(PyExc_ValueError, "an ASGI message without a type");
+    take_apart(request, event, &message);
+    if (message.type == NULL) {
+        PyErr_SetString(PyExc_ValueError, "an ASGI message without a type");
         return PYGEN_ERROR;
     }
     if (request->complete || request->answer.conn == NULL || request->sending_file)
-        return unexpected(request, type);
+        return unexpected(request, message.type);
     if (request->in_trailers)
-        return is_type(request, type, FC_W_response_trailers) ? send_trailers(request, event, result)
-                                                              : unexpected(request, type);
+        return is_type(request, message.type, FC_W_response_trailers) ? send_trailers(request, event, result)
+                                                                      : unexpected(request, message.type);
     if (request->answer.started) {
-        if (is_type(request, type, FC_W_response_body))
-            return send_body(request, event, result, future);
-        if (is_type(request, type, FC_W_response_pathsend))
+        if (is_common_type(request, message.type, FC_W_response_body, &self->seen_body))
+            return send_body(request, &message, result, future);
+        if (is_type(request, message.type, FC_W_response_pathsend))
             return send_path(request, event, result, future);
-        if (is_type(request, type, FC_W_response_zerocopysend))
+        if (is_type(request, message.type, FC_W_response_zerocopysend))
             return send_zerocopy(request, event, result, future);
-        return unexpected(request, type);
+        return unexpected(request, message.type);
     }
-    if (is_type(request, type, FC_W_response_start))
-        return send_start(request, event, result);
-    if (is_type(request, type, FC_W_response_early_hint))
+    if (is_common_type(request, message.type, FC_W_response_start, &self->seen_start))
+        return send_start(request, &message, result);
+    if (is_type(request, message.type, FC_W_response_early_hint))
         return send_early_hint(request, event, result);
-    return unexpected(request, type);
+    return unexpected(request, message.type);
 }
 
 /* -- a connection that speaks no HTTP any more --------------------------------------------------------------------- */

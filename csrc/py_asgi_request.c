@@ -11,11 +11,14 @@
 
 #include <structmember.h>
 
-/* receive and send of one request, and the raw_ methods' base: a callable that knows its request. */
+#define SPARE_REQUESTS 32
+
+/* receive or send of one request. */
 typedef struct FcPort {
     PyObject_HEAD
     vectorcallfunc vectorcall;
-    FcAsgi *request; /* owned */
+    PyEngine *engine; /* borrowed */
+    FcAsgi *request;  /* borrowed; NULL: it has ended and is gone */
 } FcPort;
 
 static PyObject *
@@ -26,7 +29,7 @@ receive_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObjec
     (void)args;
     if (PyVectorcall_NARGS(nargsf) != 0 || names != NULL)
         return PyErr_Format(PyExc_TypeError, "receive() takes no arguments");
-    return fc_await_new(port->request->answer.engine, port->request, FC_AWAIT_RECEIVE, NULL);
+    return fc_await_new(port->engine, port->request, FC_AWAIT_RECEIVE, NULL);
 }
 
 static PyObject *
@@ -37,20 +40,20 @@ send_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *
 
     if (!keyword && (PyVectorcall_NARGS(nargsf) != 1 || names != NULL))
         return PyErr_Format(PyExc_TypeError, "send() takes one argument, the message");
-    return fc_await_new(port->request->answer.engine, port->request, FC_AWAIT_SEND, args[0]);
+    return fc_await_new(port->engine, port->request, FC_AWAIT_SEND, args[0]);
 }
 
-static PyObject *
+static FcPort *
 port_new(FcAsgi *request, vectorcallfunc vectorcall)
 {
-    PyTypeObject *type = request->answer.engine->module->port_type;
-    FcPort *port = PyObject_New(FcPort, type);
+    FcPort *port = PyObject_New(FcPort, request->answer.engine->module->port_type);
 
     if (port != NULL) {
         port->vectorcall = vectorcall;
-        port->request = (FcAsgi *)Py_NewRef((PyObject *)request);
+        port->engine = request->answer.engine;
+        port->request = request;
     }
-    return (PyObject *)port;
+    return port;
 }
 
 static void
@@ -58,28 +61,53 @@ port_dealloc(PyObject *object)
 {
     PyTypeObject *type = Py_TYPE(object);
 
-    Py_DECREF((PyObject *)((FcPort *)object)->request);
     PyObject_Free(object);
     Py_DECREF(type);
 }
 
+/* The request goes: a port that somebody has kept outlives it, another may be used again. */
+static void
+part_from(FcPort **port)
+{
+    if (*port == NULL || Py_REFCNT(*port) == 1)
+        return;
+    (*port)->request = NULL;
+    Py_CLEAR(*port);
+}
+
 /* -- life --------------------------------------------------------------------------------------------------------- */
+
+static FcAsgi *
+spare_request(PyEngine *engine)
+{
+    FcAsgi *request = engine->spare_requests;
+
+    if (request == NULL)
+        return NULL;
+    engine->spare_requests = request->next;
+    engine->spare_request_count--;
+    _Py_NewReference((PyObject *)request);
+    Py_INCREF(engine->module->request_type);
+    return request;
+}
 
 FcAsgi *
 fc_asgi_new(PyEngine *engine, FcConn *conn)
 {
     PyTypeObject *type = engine->module->request_type;
-    FcAsgi *request = (FcAsgi *)type->tp_alloc(type, 0);
+    FcAsgi *request = spare_request(engine);
 
-    if (request == NULL)
+    if (request == NULL && (request = (FcAsgi *)type->tp_alloc(type, 0)) == NULL)
         return NULL;
     fc_answer_begin(&request->answer, engine, conn);
     request->file = -1;
-    request->receive = port_new(request, receive_vectorcall);
-    request->send = port_new(request, send_vectorcall);
+    request->websocket = request->body_given = request->complete = request->gone = request->in_trailers = false;
+    request->sending_file = request->file_more = false;
+    if (request->receive == NULL)
+        request->receive = port_new(request, receive_vectorcall);
+    if (request->send == NULL)
+        request->send = port_new(request, send_vectorcall);
     if (request->receive == NULL || request->send == NULL) {
-        Py_CLEAR(request->receive);
-        Py_CLEAR(request->send);
         request->answer.conn = NULL;
         Py_DECREF(request);
         return NULL;
@@ -176,8 +204,6 @@ ended(FcAsgi *request)
     request->link = NULL;
     Py_CLEAR(request->coro);
     Py_CLEAR(request->task);
-    Py_CLEAR(request->receive);
-    Py_CLEAR(request->send);
     fc_asgi_schedule(self); /* a drain may have waited for this one */
     Py_DECREF(request);
 }
@@ -429,10 +455,32 @@ get_await(PyObject *object, void *ignored)
 }
 
 static void
+request_free(FcAsgi *request)
+{
+    Py_CLEAR(request->receive);
+    Py_CLEAR(request->send);
+    PyMem_RawFree(request->answer.head);
+    PyObject_Free(request);
+}
+
+void
+fc_asgi_clear_spares(PyEngine *engine)
+{
+    while (engine->spare_requests != NULL) {
+        FcAsgi *request = engine->spare_requests;
+
+        engine->spare_requests = request->next;
+        request_free(request);
+    }
+    engine->spare_request_count = 0;
+}
+
+static void
 request_dealloc(PyObject *object)
 {
     FcAsgi *request = (FcAsgi *)object;
     PyTypeObject *type = Py_TYPE(object);
+    PyEngine *engine = request->answer.engine;
 
     Py_CLEAR(request->waiting_receive);
     Py_CLEAR(request->waiting_send);
@@ -441,8 +489,15 @@ request_dealloc(PyObject *object)
     Py_CLEAR(request->trailer);
     if (request->file >= 0)
         close(request->file);
-    PyMem_RawFree(request->answer.head);
-    type->tp_free(object);
+    part_from(&request->receive);
+    part_from(&request->send);
+    if (engine->live && engine->spare_request_count < SPARE_REQUESTS) {
+        request->next = engine->spare_requests;
+        engine->spare_requests = request;
+        engine->spare_request_count++;
+    } else {
+        request_free(request);
+    }
     Py_DECREF(type);
 }
 

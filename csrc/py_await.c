@@ -10,7 +10,8 @@
 
 typedef struct FcAwait {
     PyObject_HEAD
-    FcAsgi *request; /* owned */
+    PyEngine *engine; /* borrowed */
+    FcAsgi *request;  /* owned; NULL: had ended before */
     PyObject *event; /* owned: argument of send */
     PyObject *inner; /* owned: iterator of the future it sleeps on */
     struct FcAwait *next; /* spare list */
@@ -32,7 +33,8 @@ fc_await_new(PyEngine *engine, FcAsgi *request, FcAwaitKind kind, PyObject *even
     } else if ((self = PyObject_New(FcAwait, type)) == NULL) {
         return NULL;
     }
-    self->request = (FcAsgi *)Py_NewRef((PyObject *)request);
+    self->engine = engine;
+    self->request = (FcAsgi *)Py_XNewRef((PyObject *)request);
     self->event = Py_XNewRef(event);
     self->inner = NULL;
     self->kind = (uint8_t)kind;
@@ -45,11 +47,11 @@ await_dealloc(PyObject *object)
 {
     FcAwait *self = (FcAwait *)object;
     PyTypeObject *type = Py_TYPE(object);
-    PyObject *self_request = (PyObject *)self->request;
-    PyEngine *engine = self->request->answer.engine;
+    PyEngine *engine = self->engine;
 
     Py_CLEAR(self->inner);
     Py_CLEAR(self->event);
+    Py_CLEAR(self->request);
     if (engine->spare_await_count < SPARE_AWAITS) {
         self->next = engine->spare_awaits;
         engine->spare_awaits = self;
@@ -57,7 +59,6 @@ await_dealloc(PyObject *object)
     } else {
         PyObject_Free(object);
     }
-    Py_DECREF(self_request);
     Py_DECREF(type);
 }
 
@@ -73,9 +74,23 @@ fc_await_clear_spares(PyEngine *engine)
     engine->spare_await_count = 0;
 }
 
+/* The request had ended when its port was called. */
+static PySendResult
+too_late(FcAwait *self, PyObject **result)
+{
+    if (self->kind == FC_AWAIT_RECEIVE) {
+        *result = PyDict_Copy(self->engine->module->disconnect_event);
+        return *result != NULL ? PYGEN_RETURN : PYGEN_ERROR;
+    }
+    PyErr_SetString(PyExc_RuntimeError, "unexpected ASGI message after the request has ended");
+    return PYGEN_ERROR;
+}
+
 static PySendResult
 attempt(FcAwait *self, PyObject **result, PyObject **future)
 {
+    if (self->request == NULL)
+        return too_late(self, result);
     switch ((FcAwaitKind)self->kind) {
     case FC_AWAIT_RECEIVE:
         return fc_asgi_receive(self->request, result, future);

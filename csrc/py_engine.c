@@ -201,6 +201,8 @@ read_extra(PyEngine *self, PyObject *options)
         self->extra_len += (size_t)PyBytes_GET_SIZE(bytes);
         Py_DECREF(bytes);
     }
+    self->engine.config.extra = self->extra;
+    self->engine.config.extra_len = self->extra_len;
     return !PyErr_Occurred();
 }
 
@@ -334,7 +336,7 @@ engine_init(PyObject *object, PyObject *args, PyObject *kwargs)
     self->on_error = Py_NewRef(on_error);
     fc_store(&self->engine.line->pid, (uint64_t)getpid());
     flag = PyDict_GetItemString(options, "date_header");
-    self->date_header = flag == NULL || PyObject_IsTrue(flag);
+    self->engine.config.date = flag == NULL || PyObject_IsTrue(flag);
     if (fc_scope_constants(self) < 0 || !read_root_path(self, options) || !read_extra(self, options) || !read_trust(self, options) ||
         !read_access_log(self, options) || !read_inbox(self, options) || !add_listeners(self, listeners, multiprocess != 0))
         return -1;
@@ -407,6 +409,10 @@ engine_clear(PyObject *object)
         Py_CLEAR(self->templates[i]);
     Py_CLEAR(self->spare_call);
     fc_asgi_clear(self);
+    for (unsigned i = 0; i < FC_KNOWN_FIELDS; i++) {
+        Py_CLEAR(self->known_fields[i].name);
+        Py_CLEAR(self->known_fields[i].value);
+    }
     fc_strings_clear(&self->strings);
     return 0;
 }
@@ -562,7 +568,7 @@ static PyMethodDef engine_methods[] = {
     {"serve_wsgi", engine_serve_wsgi, METH_O,
      "serve_wsgi(app, /)\n--\n\nServe a WSGI application on this thread until the drain is complete."},
     {"attach", (PyCFunction)(void (*)(void))engine_attach, METH_VARARGS | METH_KEYWORDS,
-     "attach(app, loop, task_type, eager, state, on_websocket, on_drained)\n--\n\nBegin to serve an ASGI application; "
+     "attach(app, loop, task_type, eager, state, on_websocket, on_drained, on_drain=None)\n--\n\nBegin to serve an ASGI application; "
      "the descriptor to be watched by the loop, with turn as its callback."},
     {"turn", fc_asgi_turn, METH_NOARGS, "turn()\n--\n\nThe loop's callback: one turn of the engine."},
     {"stop_log", engine_stop_log, METH_NOARGS, "stop_log()\n--\n\nWrite what is left of the access log."},
@@ -665,7 +671,8 @@ intern_names(FcModule *module)
                    intern(&module->empty, "") < 0 || intern(&module->http, "http") < 0 ||
                    intern(&module->https, "https") < 0 || intern(&module->slash, "/") < 0 ||
                    intern(&module->close, "close") < 0 || intern(&module->fileno, "fileno") < 0 ||
-                   intern(&module->tell, "tell") < 0
+                   intern(&module->tell, "tell") < 0 || intern(&module->raw, "raw") < 0 ||
+                   intern(&module->file, "file") < 0
                ? -1
                : 0;
 }
@@ -684,6 +691,7 @@ static int
 module_exec(PyObject *object)
 {
     FcModule *module = PyModule_GetState(object);
+    PyObject *io = NULL;
 
     if (intern_names(module) < 0)
         return -1;
@@ -702,6 +710,13 @@ module_exec(PyObject *object)
         module->port_type == NULL || module->await_type == NULL || module->empty_bytes == NULL ||
         module->disconnect_event == NULL)
         return -1;
+    io = PyImport_ImportModule("io");
+    if (io == NULL)
+        return -1;
+    module->raw_file_type = PyObject_GetAttrString(io, "FileIO");
+    Py_DECREF(io);
+    if (module->raw_file_type == NULL)
+        return -1;
     module->empty_input = module->input_type->tp_alloc(module->input_type, 0);
     return module->empty_input != NULL ? 0 : -1;
 }
@@ -714,6 +729,7 @@ module_visit(FcModule *module, visitproc visit, void *arg)
     Py_VISIT(module->write_type);
     Py_VISIT(module->input_type);
     Py_VISIT(module->file_wrapper_type);
+    Py_VISIT(module->raw_file_type);
     Py_VISIT(module->request_type);
     Py_VISIT(module->port_type);
     Py_VISIT(module->await_type);
@@ -739,6 +755,7 @@ module_clear(PyObject *object)
     Py_CLEAR(module->write_type);
     Py_CLEAR(module->input_type);
     Py_CLEAR(module->file_wrapper_type);
+    Py_CLEAR(module->raw_file_type);
     Py_CLEAR(module->request_type);
     Py_CLEAR(module->port_type);
     Py_CLEAR(module->await_type);
@@ -763,6 +780,8 @@ module_clear(PyObject *object)
     Py_CLEAR(module->close);
     Py_CLEAR(module->fileno);
     Py_CLEAR(module->tell);
+    Py_CLEAR(module->raw);
+    Py_CLEAR(module->file);
     return 0;
 }
 

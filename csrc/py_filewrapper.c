@@ -79,14 +79,50 @@ wrapper_close(PyObject *self, PyObject *ignored)
     return PyObject_CallMethod(wrapper->file, "close", NULL);
 }
 
+/* The attribute, or NULL without an exception. Steals object. */
+static PyObject *
+attribute(PyObject *object, PyObject *name)
+{
+    PyObject *value = PyObject_GetAttr(object, name);
+
+    Py_DECREF(object);
+    if (value == NULL)
+        PyErr_Clear();
+    return value;
+}
+
+/* Whether reading the object gives the bytes of its descriptor: an io.FileIO, a buffer around one, or either in the
+ * `file` of a wrapper (tempfile, Django). A GzipFile, say, has a descriptor, too, but unpacks what it reads there. */
+static bool
+reads_its_descriptor(FcModule *module, PyObject *object)
+{
+    PyObject *raw, *file;
+    int plain;
+
+    plain = PyObject_IsInstance(object, module->raw_file_type);
+    if (plain != 0)
+        return plain > 0;
+    raw = attribute(Py_NewRef(object), module->raw);
+    if (raw == NULL && (file = attribute(Py_NewRef(object), module->file)) != NULL) {
+        plain = PyObject_IsInstance(file, module->raw_file_type);
+        raw = plain == 0 ? attribute(file, module->raw) : file;
+    }
+    plain = raw != NULL ? PyObject_IsInstance(raw, module->raw_file_type) : 0;
+    Py_XDECREF(raw);
+    return plain > 0;
+}
+
 bool
 fc_file_wrapper_extent(FcModule *module, PyObject *object, int *fd, off_t *offset, uint64_t *length)
 {
     FcFileWrapper *wrapper = (FcFileWrapper *)object;
-    PyObject *number = PyObject_CallMethodNoArgs(wrapper->file, module->fileno), *position = NULL;
+    PyObject *number = NULL, *position = NULL;
     struct stat status;
     bool regular = false;
 
+    if (!reads_its_descriptor(module, wrapper->file))
+        goto done;
+    number = PyObject_CallMethodNoArgs(wrapper->file, module->fileno);
     if (number == NULL || (*fd = (int)PyLong_AsLong(number)) < 0 || fstat(*fd, &status) < 0 || !S_ISREG(status.st_mode))
         goto done;
     position = PyObject_CallMethodNoArgs(wrapper->file, module->tell);

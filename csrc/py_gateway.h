@@ -20,6 +20,7 @@
 #define FC_PORTS       4096
 
 #define FC_PAIRS       2048
+#define FC_CLIENTS     1024
 
 /* Values that come again and again (Host, User-Agent, paths) as str objects, shared by all connections of a worker:
  * bounded, and idle connections own nothing. */
@@ -35,6 +36,10 @@ typedef struct FcStrings {
         PyObject *text;
     } ports[FC_PORTS];
     PyObject *pairs[FC_PAIRS]; /* (name, value) tuples of bytes */
+    struct {
+        FcPeer peer;
+        PyObject *pair;
+    } clients[FC_CLIENTS];
 } FcStrings;
 
 /* A header as ASGI wants it: a tuple (lower-case name, value) of bytes; new reference, perhaps of the cached one. known:
@@ -47,6 +52,8 @@ PyObject *fc_str(FcStrings *strings, const char *bytes, size_t len);
 /* The text of a peer's address, and of its port: new references. */
 PyObject *fc_str_address(FcStrings *strings, const FcPeer *peer);
 PyObject *fc_str_port(FcStrings *strings, const FcPeer *peer);
+/* (address, port number) of a peer that has an address: new reference. */
+PyObject *fc_client(FcStrings *strings, const FcPeer *peer);
 void fc_strings_clear(FcStrings *strings);
 
 /* -- the module --------------------------------------------------------------------------------------------------- */
@@ -148,7 +155,8 @@ typedef struct FcModule {
     PyObject *http_keys[FC_FIELD_COUNT]; /* HTTP_HOST ... by field id */
     PyObject *methods[FC_METHOD_COUNT];
     PyObject *http_1_0, *http_1_1, *empty, *http, *https, *slash;
-    PyObject *close, *fileno, *tell; /* attribute names */
+    PyObject *close, *fileno, *tell, *raw, *file; /* attribute names */
+    PyObject *raw_file_type; /* io.FileIO */
     PyObject *empty_input;
     /* ASGI */
     PyTypeObject *request_type, *port_type, *await_type;
@@ -159,6 +167,15 @@ typedef struct FcModule {
 
 extern struct PyModuleDef fc_engine_module;
 FcModule *fc_module_of(PyTypeObject *type);
+
+/* A header pair that was found sound, known by its objects. */
+#define FC_KNOWN_FIELDS 128
+
+typedef struct FcKnownField {
+    PyObject *name, *value; /* owned */
+    int64_t length;         /* of a Content-Length */
+    uint8_t meaning;        /* see py_head.c */
+} FcKnownField;
 
 /* -- the Engine object -------------------------------------------------------------------------------------------- */
 
@@ -182,19 +199,21 @@ typedef struct PyEngine {
     size_t root_path_len;
     char *extra; /* field lines added to every answer, with CRLFs */
     size_t extra_len;
-    bool date_header;
     bool forked_away; /* this is a child that the application has forked */
     PyObject *exit;   /* SystemExit raised by the application, to be raised again after the drain */
     struct FcCall *spare_call;
+    FcKnownField known_fields[FC_KNOWN_FIELDS];
     /* ASGI; see py_asgi.c */
     PyObject *loop, *task_type, *task_name, *task_names, *create_future, *call_soon, *turn;
-    PyObject *state, *on_websocket, *on_drained;
+    PyObject *state, *on_websocket, *on_drained, *on_drain;
     PyObject *asgi_http, *asgi_websocket;        /* "asgi" of a scope */
     PyObject *extensions, *extensions_trailers;  /* "extensions" of an http scope, without and with trailers */
     PyObject *extensions_websocket;
     struct FcAsgi *running; /* requests whose coroutine has not ended; the list owns them */
     struct FcAwait *spare_awaits;
-    unsigned spare_await_count;
+    struct FcAsgi *spare_requests;
+    unsigned spare_await_count, spare_request_count;
+    PyObject *seen_start, *seen_body; /* the application's own objects for the two commonest message types */
     bool turn_due; /* call_soon was asked for */
 } PyEngine;
 
@@ -219,7 +238,8 @@ void fc_input_close(PyObject *input);
 /* -- wsgi.file_wrapper (py_filewrapper.c) ------------------------------------------------------------------------- */
 
 extern PyType_Spec fc_file_wrapper_spec;
-/* The descriptor and extent of a wrapped regular file, from its present position. False: iterate instead. */
+/* The descriptor and extent of a wrapped regular file, from its present position. False: iterate instead, as for every
+ * object that is not known to read what its descriptor holds. */
 bool fc_file_wrapper_extent(FcModule *module, PyObject *wrapper, int *fd, off_t *offset, uint64_t *length);
 
 /* -- the environ (py_environ.c) ----------------------------------------------------------------------------------- */
@@ -227,7 +247,8 @@ bool fc_file_wrapper_extent(FcModule *module, PyObject *wrapper, int *fd, off_t 
 /* Constant part for one listener: new reference. */
 PyObject *fc_environ_template(PyEngine *engine, PyObject *scheme, PyObject *server_name, PyObject *server_port,
                               bool multithread, bool multiprocess);
-/* The environ of the request in hand; *input is its wsgi.input (new reference). New reference. */
+/* The environ of the request in hand; *input is its wsgi.input (new reference), NULL where there is no body. New
+ * reference. */
 PyObject *fc_environ_new(PyEngine *engine, FcConn *conn, PyObject **input);
 
 /* -- one answer (py_answer.c) ------------------------------------------------------------------------------------- */
@@ -259,9 +280,14 @@ typedef struct FcAnswer {
 void fc_answer_begin(FcAnswer *answer, PyEngine *engine, FcConn *conn);
 /* Begin, or begin anew, the head: "HTTP/1.1 " and this text, which is valid as a status line. False: out of memory. */
 bool fc_answer_status(FcAnswer *answer, int status, const char *text, size_t len);
-/* Add one field line; checks both parts and leaves out what is ours to say. -1 with an exception. */
-int fc_answer_field(FcAnswer *answer, const unsigned char *name, size_t name_len, const unsigned char *value,
-                    size_t value_len);
+/* Add one field line; checks both parts and leaves out what is ours to say. The objects are those that the bytes belong
+ * to, immutable ones, or both NULL. -1 with an exception. */
+int fc_answer_field(FcAnswer *answer, PyObject *name_object, PyObject *value_object, const unsigned char *name,
+                    size_t name_len, const unsigned char *value, size_t value_len);
+/* Room for more bytes of the head. False: out of memory. */
+bool fc_head_reserve(FcAnswer *answer, size_t more);
+/* Complete the head; body_len: all bytes there will be, or -1. False: out of memory. */
+bool fc_head_finish(FcAnswer *answer, int64_t body_len);
 /* Send the head, if that is not done, and these bytes; with last, they are the whole rest. False: the client is gone, or
  * there is no memory. Never raises. owner may be NULL, else it owns data. */
 bool fc_answer_send(FcAnswer *answer, const char *data, size_t len, PyObject *owner, bool last);
@@ -315,12 +341,14 @@ void fc_wsgi_serve_one(PyEngine *engine, FcConn *conn);
 
 /* One request or WebSocket through an ASGI application: also the coroutine that its Task runs (a driver around the
  * application's own), so that the end of the application needs no callback. Python sees it as Request. */
+struct FcPort;
+
 typedef struct FcAsgi {
     PyObject_HEAD
     FcAnswer answer; /* conn NULL: the response is complete, or the connection is gone */
     struct FcAsgi *next, **link; /* PyEngine.running */
     PyObject *coro, *task;       /* owned */
-    PyObject *receive, *send;    /* owned: the two callables */
+    struct FcPort *receive, *send; /* owned: the two callables; kept for the next request when nobody else has them */
     PyObject *waiting_receive, *waiting_send; /* owned: lists of futures that awaits sleep on; NULL: none */
     PyObject *trailer;           /* owned: bytes of the trailer lines so far */
     int file;           /* owned descriptor of a pathsend, else -1 */
@@ -353,6 +381,7 @@ PyObject *fc_scope_new(PyEngine *engine, FcConn *conn, bool websocket);
 
 /* py_asgi_request.c */
 FcAsgi *fc_asgi_new(PyEngine *engine, FcConn *conn);
+void fc_asgi_clear_spares(PyEngine *engine);
 /* The response is over for the connection: give it back, whole or cut, and wake whoever waits. */
 void fc_asgi_over(FcAsgi *request, bool whole);
 /* With an exception set, before a Task runs it: end it as the application's own failure. */
@@ -374,6 +403,7 @@ int fc_asgi_trailer(FcAsgi *request, PyObject *pair);
 
 /* py_await.c */
 typedef enum FcAwaitKind { FC_AWAIT_RECEIVE, FC_AWAIT_SEND, FC_AWAIT_RAW_RECEIVE, FC_AWAIT_RAW_DRAIN } FcAwaitKind;
+/* request NULL: it has ended, and its port lives on. */
 PyObject *fc_await_new(PyEngine *engine, FcAsgi *request, FcAwaitKind kind, PyObject *event);
 void fc_await_clear_spares(PyEngine *engine);
 

@@ -39,6 +39,7 @@ failed(FcCall *call, const char *where)
 
     if (PyErr_ExceptionMatches(PyExc_SystemExit) || PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
         /* The application wants this process to end: after this answer it does, and the master replaces it. */
+        conn->keep_alive = false;
         fc_engine_command(&self->engine, FC_COMMAND_DRAIN);
         if (self->monitor != NULL)
             fc_monitor_leave(self->monitor, "the application asked to exit");
@@ -124,7 +125,9 @@ send_wrapped_file(FcCall *call, bool *wrapped)
     off_t offset;
     uint64_t length;
 
-    *wrapped = call->answer.started && fc_file_wrapper_extent(call->answer.engine->module, call->iterable, &fd, &offset, &length);
+    /* Behind write() the body may be chunked: then the file is read like any iterable. */
+    *wrapped = call->answer.started && !call->answer.head_done &&
+               fc_file_wrapper_extent(call->answer.engine->module, call->iterable, &fd, &offset, &length);
     if (!*wrapped)
         return CUT;
     if (!fc_answer_send_file(&call->answer, fd, offset, length, true) || !fc_answer_end(&call->answer, NULL, 0))

@@ -1,9 +1,12 @@
 """The HTTP engine of a worker: accept, parse, call the application, answer (C, csrc/py_engine.c)."""
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import final
 
 OnError = Callable[[str, BaseException, str, str], None]
+Asgi = Callable[..., object]
+OnWebsocket = Callable[[Asgi, dict[str, object], Request], Coroutine[object, object, None]]
 
 @final
 class Engine:
@@ -30,8 +33,58 @@ class Engine:
     def serve_wsgi(self, app: Callable[..., object], /) -> None:
         """Serve a WSGI application on this thread until the drain is complete."""
 
+    def attach(
+        self,
+        app: Asgi,
+        loop: asyncio.AbstractEventLoop,
+        task_type: type[asyncio.Task[object]],
+        eager: bool,
+        state: dict[str, object] | None,
+        on_websocket: OnWebsocket | None,
+        on_drained: Callable[[], object],
+        on_drain: Callable[[], object] | None = None,
+    ) -> int:
+        """Begin to serve an ASGI application; give the descriptor to be watched by the loop, for ``turn``.
+
+        ``state`` is copied into every scope. ``on_drain`` is called once when the drain begins,
+        ``on_drained`` once when nothing is open and no request runs. Needs the option ``nested``.
+        Raises ``OSError`` and ``RuntimeError``.
+        """
+
+    def turn(self) -> None:
+        """Be the loop's callback: one turn of the engine."""
+
+    def stop_log(self) -> None:
+        """Write what is left of the access log."""
+
     def close_inherited(self) -> None:
         """In a child that the application has forked: close every descriptor of the engine."""
+
+@final
+class Request:
+    """One ASGI request; of a WebSocket, the connection that it came by."""
+
+    @property
+    def queued(self) -> int:
+        """Bytes that wait to be sent."""
+
+    def raw_receive(self) -> Awaitable[bytes]:
+        """Await bytes of the client; b"" at the end."""
+
+    def raw_write(self, data: bytes, /) -> bool:
+        """Send or queue bytes; False: the client is gone."""
+
+    def raw_drain(self) -> Awaitable[None]:
+        """Await that little is queued. Raises ``OSError`` when the client is gone."""
+
+    def raw_close(self) -> None:
+        """End the connection after what is queued."""
+
+    def raw_abort(self) -> None:
+        """Cut the connection."""
+
+    def raw_account(self, status: int, /) -> None:
+        """Count and log the answer to the upgrade."""
 
 class FileWrapper:
     """``wsgi.file_wrapper``: a file as a response, sent by the kernel when it can be."""

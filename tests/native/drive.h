@@ -18,14 +18,10 @@ typedef size_t (*Arrive)(void *state, size_t left);
 
 /* Write the verdict on data to out: a line for each request, and one for how the stream ends. Aborts the
  * process when the parser breaks a promise of parser.h. All arguments are borrowed. */
-void
-drive(FILE *out, const char *data, size_t len, const FcLimits *limits, Arrive arrive, void *state);
+void drive(FILE *out, const char *data, size_t len, const FcLimits *limits, Arrive arrive, void *state);
 
-size_t
-arrive_whole(void *state, size_t left);
-size_t
-arrive_bytewise(void *state, size_t left);
-size_t
-arrive_random(void *state, size_t left); /* state: uint64_t, the seed, not 0 */
+size_t arrive_whole(void *state, size_t left);
+size_t arrive_bytewise(void *state, size_t left);
+size_t arrive_random(void *state, size_t left); /* state: uint64_t, the seed, not 0 */
 
 #endif

@@ -14,8 +14,7 @@
 #include "forwarded.h"
 #include "head.h"
 
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* No NUL and no line break, as the parser guarantees. */
 static char *

@@ -46,8 +46,7 @@ compare(const char *expected, char *actual, const char *how)
     free(actual);
 }
 
-int
-LLVMFuzzerTestOneInput(const uint8_t *input, size_t len);
+int LLVMFuzzerTestOneInput(const uint8_t *input, size_t len);
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *input, size_t len)

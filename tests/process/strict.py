@@ -1,8 +1,8 @@
-"""A strict client on raw sockets: it never retries, every request has an id, and whatever is not a whole right
-answer is recorded by name.
+"""A strict client on raw sockets: it never retries, every request has an id, and whatever is not a whole
+right answer is recorded by name.
 
 The names: refused, unreachable, reset (before or inside an answer), closed (end of file before an answer),
-truncated (end of file inside one), timeout, wrong (not the answer to this request), status (anything but 200),
+truncated (end of file inside one), timeout, wrong (not the answer to this request), status (not 200),
 hung_up (a kept-alive connection that the server closes, or says it will).
 """
 

@@ -38,6 +38,7 @@ GUESTS = {
     "options": {"tomli"},
     "wire": {"setproctitle"},
     "cli": {"click", "rich"},
+    "worker": {"uvloop", "websockets"},
 }
 
 

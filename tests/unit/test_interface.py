@@ -5,7 +5,7 @@ import functools
 import pytest
 
 from forkcluster.errors import ApplicationError
-from forkcluster.mold.interface import decide, detect, refuse_unserved
+from forkcluster.mold.interface import decide, detect
 
 
 def wsgi_function(environ, start_response):
@@ -257,8 +257,13 @@ def test_the_interface_can_be_forced():
     assert ["asgi", "wsgi", "asgi"] == [each.interface for each in found]
 
 
-def test_asgi_is_refused_for_now():
-    """The message says what was found and how it was told; WSGI passes."""
-    with pytest.raises(ApplicationError, match=r"ASGI .an async function"):
-        refuse_unserved(detect(asgi_function))
-    assert refuse_unserved(detect(wsgi_function)) is None
+def test_asgi_2_is_told_apart():
+    """It must be called in two steps, forced or not, and through a wrapper that passes everything on."""
+    found = [
+        detect(double_function),
+        detect(AsgiDouble),
+        decide(double_function, "asgi"),
+        detect(Middleware(double_function)),
+    ]
+    assert [True] * 4 == [each.double for each in found]
+    assert [False, False] == [detect(asgi_function).double, decide(wsgi_function, "asgi").double]

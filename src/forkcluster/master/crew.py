@@ -71,7 +71,10 @@ class Crew:
             self._emit(on.MoldFailed(number, text))
             self._emit(on.MoldEnded(number, "could not be started"))
             return
-        order = LoadOrder(release.generation, release.directory, bare, release.options, release.access_log)
+        known = self.reports.get(release.generation, LoadReport()).interface
+        order = LoadOrder(
+            release.generation, release.directory, bare, release.options, release.access_log, known
+        )
         self._molds[number] = MoldHand(pid, ours, order, set())
         self.children.adopt(pid, lambda how: self._mold_ended(number, how))
         self._loop.watch(ours.fileno(), lambda: self._hear_mold(number))

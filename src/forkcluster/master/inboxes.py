@@ -1,7 +1,8 @@
 """The inboxes of an app's workers, as the edge holds them: the master makes them and keeps both ends of each.
 
-It introduces ready workers to each other, and whatever a worker did not take (it died, left, or does not read)
-goes to others; with nobody ready it is kept until somebody is. Connections pass through without being looked at. Decides nothing but who has least to do.
+It introduces ready workers to each other, and whatever a worker did not take (it died, left, or does not
+read) goes to others; with nobody ready it is kept until somebody is. Connections pass through without being
+looked at. Decides nothing but who has least to do.
 """
 
 import errno

@@ -1,8 +1,9 @@
-"""Which inboxes are not read: a worker whose inbox holds something at look after look, and that takes nothing, is
-stale.
+"""Which inboxes are not read: a worker whose inbox holds something at look after look, and that takes
+nothing, is stale.
 
-The counters alone cannot tell: a message may arrive just after its receiver has looked and made them equal. So an inbox whose `sent` has moved since it was last seen empty is looked into. Pure: knows no clock and
-no descriptor; times are CLOCK_MONOTONIC seconds.
+The counters alone cannot tell: a message may arrive just after its receiver has looked and made them equal.
+So an inbox whose `sent` has moved since it was last seen empty is looked into. Pure: knows no clock and no
+descriptor; times are CLOCK_MONOTONIC seconds.
 """
 
 from collections.abc import Callable, Mapping

@@ -25,6 +25,7 @@ class Detected:
 
     interface: Interface
     reason: str
+    double: bool = False  # ASGI 2: called with the scope, and the result with receive and send
 
 
 def decide(application: Callable[..., object], forced: str) -> Detected:
@@ -32,17 +33,15 @@ def decide(application: Callable[..., object], forced: str) -> Detected:
     if forced == "wsgi":
         return Detected("wsgi", "--interface says so")
     if forced == "asgi":
-        return Detected("asgi", "--interface says so")
+        return Detected("asgi", "--interface says so", _is_double(application))
     return detect(application)
 
 
-def refuse_unserved(detected: Detected) -> None:
-    """Raise ApplicationError for an interface that this release does not serve."""
-    if detected.interface == "asgi":
-        raise ApplicationError(
-            f"the application is ASGI ({detected.reason}), and this release of forkcluster serves WSGI only",
-            "--interface wsgi, if it is a WSGI application after all",
-        )
+def _is_double(application: Callable[..., object]) -> bool:
+    try:
+        return detect(application).double
+    except ApplicationError:
+        return False
 
 
 def detect(application: Callable[..., object]) -> Detected:
@@ -53,7 +52,7 @@ def detect(application: Callable[..., object]) -> Detected:
     if found is None:
         inner = _of_wrapped(application, DEPTH)
         if inner is not None:
-            return Detected(inner.interface, f"{_noun(application)} around {inner.reason}")
+            return Detected(inner.interface, f"{_noun(application)} around {inner.reason}", inner.double)
         how = "its signature cannot be read" if _parameters(application) is None else "it takes any arguments"
         return Detected("wsgi", f"{_noun(application)}; {how}, so WSGI is assumed")
     return found
@@ -64,7 +63,7 @@ def _of_class(application: type) -> Detected:
     asynchronous = _is_async(inspect.getattr_static(application, "__call__", None))
     parameters = _parameters(application)
     if asynchronous and (parameters is None or len(parameters.required) <= 1):
-        return Detected("asgi", "a class of (scope) with an async __call__(receive, send): ASGI 2")
+        return Detected("asgi", "a class of (scope) with an async __call__(receive, send): ASGI 2", True)
     if hasattr(application, "__await__"):
         return Detected("asgi", "a class of (scope, receive, send) whose instances are awaited")
     if hasattr(application, "__iter__") and (parameters is None or parameters.takes(2)):
@@ -85,7 +84,7 @@ def _of_signature(application: Callable[..., object]) -> Detected | None:
     )
     if parameters.names[:1] == ("scope",) or parameters.names[1:3] == ("receive", "send"):
         single = len(parameters.required) == 1
-        return Detected("asgi", f"{words}: ASGI 2" if single else words)
+        return Detected("asgi", f"{words}: ASGI 2" if single else words, single)
     if asynchronous and len(parameters.required) != 3:
         raise ApplicationError(
             f"telling the interface of {words}: WSGI calls no async functions, and ASGI passes 3 arguments",

@@ -11,10 +11,11 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Any
 
 import forkcluster
 from forkcluster.errors import ApplicationError, ForkclusterError
-from forkcluster.mold.interface import decide, refuse_unserved
+from forkcluster.mold.interface import decide
 from forkcluster.mold.target import resolve
 from forkcluster.options import logconfig
 from forkcluster.wire.orders import LoadOrder
@@ -24,7 +25,7 @@ OURS = os.path.dirname(os.path.abspath(forkcluster.__file__)) + os.sep
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The application object, its interface (wsgi or asgi) and how that was told."""
+    """The application object, its interface (wsgi or asgi, then version 3) and how that was told."""
 
     application: Callable[..., object]
     interface: str
@@ -53,8 +54,18 @@ def load(order: LoadOrder) -> Loaded:
     options = order.options
     application = resolve(options.target, factory=options.factory, directory=order.directory)
     detected = decide(application, options.interface)
-    refuse_unserved(detected)
+    if detected.double:
+        application = _single(application)
     return Loaded(application, detected.interface, detected.reason)
+
+
+def _single(application: Callable[..., Any]) -> Callable[..., object]:
+    """Call an ASGI 2 application (scope first, then receive and send) as ASGI 3 does."""
+
+    async def call(scope: object, receive: object, send: object) -> None:
+        await application(scope)(receive, send)
+
+    return call
 
 
 def describe_failure(error: BaseException) -> str:

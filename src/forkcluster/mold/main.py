@@ -8,12 +8,13 @@ remove.
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 from forkcluster import _process, _scoreboard
 from forkcluster.mold.collector import Collector
 from forkcluster.mold.load import Loaded, describe_failure, load, prepare
-from forkcluster.mold.verdict import judge, open_descriptors
+from forkcluster.mold.verdict import judge, open_descriptors, wants_loop
 from forkcluster.wire.channel import Channel, close_all
 from forkcluster.wire.messages import Kind, Message
 from forkcluster.wire.orders import LoadOrder, LoadReport
@@ -62,8 +63,15 @@ class Mold:
             self._report(LoadReport())
             return
         before = open_descriptors()
-        with self._collector.loading():
-            self._loaded = load(order)
+        try:
+            with self._collector.loading():
+                self._loaded = load(order)
+        except Exception as error:
+            if order.options.preload == "always" or not wants_loop(error):
+                raise
+            reason = f"its import wants a running event loop ({error})"
+            self._report(LoadReport("asgi", reason, forkable=False, reasons=(reason,)))
+            return
         reasons = judge(before)
         forkable = not reasons or order.options.preload == "always"
         self._report(LoadReport(self._loaded.interface, self._loaded.decided, forkable, tuple(reasons)))
@@ -113,12 +121,20 @@ class Mold:
             options=order.options,
             access_log=order.access_log,
             application=self._loaded.application if self._loaded else None,
-            load=lambda: load(order).application,
+            interface=self._loaded.interface if self._loaded else order.interface,
+            load=lambda: _load(order),
+            wants_loop=wants_loop,
             describe_failure=describe_failure,
         )
 
     def _report(self, report: LoadReport) -> None:
         self._channel.send(Message(Kind.LOADED, report.to_json()))
+
+
+def _load(order: LoadOrder) -> tuple[Callable[..., object], str]:
+    """Import the app in a worker of a bare mold; give it with its interface."""
+    loaded = load(order)
+    return loaded.application, loaded.interface
 
 
 def _flush() -> None:

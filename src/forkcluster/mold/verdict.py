@@ -8,6 +8,7 @@ datagram sockets (syslog, statsd), pairs that the process holds both ends of.
 
 import contextlib
 import os
+import re
 import select
 import signal
 import socket
@@ -20,6 +21,7 @@ from collections.abc import Iterator
 PROBE_TIMEOUT = 5.0
 SQLITE_MAGIC = b"SQLite format 3\0"
 SQLITE_SUFFIXES = (".db", ".sqlite", ".sqlite3", "-wal", "-journal")
+LOOPLESS = re.compile(r"no (running|current) event loop")  # asyncio's words
 SHARED_KINDS = {"anon_inode:[eventpoll]": "an epoll descriptor", "anon_inode:[io_uring]": "an io_uring"}
 
 
@@ -40,6 +42,18 @@ def judge(before: frozenset[int]) -> list[str]:
     for descriptor in sorted(open_descriptors() - before):
         reasons += _about(descriptor)
     return reasons
+
+
+def wants_loop(error: BaseException) -> bool:
+    """Tell whether an import failed because no event loop was running: it may succeed in a worker's."""
+    seen: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in seen:
+        if isinstance(cause, RuntimeError) and LOOPLESS.search(str(cause)):
+            return True
+        seen.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 def _probe() -> bool:

@@ -66,6 +66,13 @@ class Options:
     header: Pairs
     server_header: bool
     date_header: bool
+    # ASGI
+    loop: str
+    lifespan: str
+    ws_deflate: bool
+    ws_max_size: int
+    ws_ping_interval: float
+    ws_ping_timeout: float
     # logs
     log_level: str
     log_file: str | None

@@ -14,7 +14,9 @@ from forkcluster.options.address import check_bind
 from forkcluster.options.cpus import check_instances
 from forkcluster.options.kinds import Count, Duration, Kind, PairList, Size, Switch, Texts, Value, choice
 
-GROUPS: Final = ("Application", "Workers", "Listeners", "Limits", "Requests and answers", "Logs", "Process")
+GROUPS: Final = (
+    "Application", "Workers", "Listeners", "Limits", "Requests and answers", "ASGI", "Logs", "Process",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,6 +254,24 @@ def _requests() -> list[Option]:
     ]
 
 
+def _asgi() -> list[Option]:
+    group = "ASGI"
+    return [
+        Option(name="loop", kind=choice("auto", "uvloop", "asyncio"), group=group, default="auto",
+               help="The event loop of an ASGI application; auto takes uvloop where it can be imported."),
+        Option(name="lifespan", kind=choice("auto", "on", "off"), group=group, default="auto",
+               help="Tell the application of startup and shutdown; auto lets it do without."),
+        Option(name="ws_deflate", kind=SWITCH, group=group, default="true",
+               help="Compress WebSocket messages for clients that offer it (permessage-deflate)."),
+        Option(name="ws_max_size", kind=Size(low=1, high=1 << 31), group=group, default="16M", unit="bytes",
+               help="Longest WebSocket message; a longer one closes the connection with 1009."),
+        Option(name="ws_ping_interval", kind=DURATION, group=group, default="20", unit="s",
+               help="How often a WebSocket client is pinged. 0: never."),
+        Option(name="ws_ping_timeout", kind=DURATION, group=group, default="20", unit="s",
+               help="How long the answer to a ping may take before the connection is closed. 0: any time."),
+    ]
+
+
 def _logs() -> list[Option]:
     group = "Logs"
     return [
@@ -281,7 +301,7 @@ def _process() -> list[Option]:
 
 
 TABLE: Final[tuple[Option, ...]] = (
-    *_application(), *_workers(), *_listeners(), *_limits(), *_requests(), *_logs(), *_process(),
+    *_application(), *_workers(), *_listeners(), *_limits(), *_requests(), *_asgi(), *_logs(), *_process(),
 )
 # fmt: on
 BY_NAME: Final[Mapping[str, Option]] = {option.name: option for option in TABLE}

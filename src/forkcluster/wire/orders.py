@@ -11,7 +11,8 @@ from forkcluster.options.frozen import Options
 @dataclass(frozen=True, slots=True)
 class LoadOrder:
     """What to load and how. `directory` is absolute and resolved; `bare`: the workers will import the app;
-    `access_log` is absolute, or "-" for standard output.
+    `access_log` is absolute, or "-" for standard output; `interface` is what an earlier mold of the
+    generation told, or empty.
     """
 
     generation: int
@@ -19,6 +20,7 @@ class LoadOrder:
     bare: bool
     options: Options
     access_log: str | None = None
+    interface: str = ""
 
     def to_json(self) -> str:
         """The order as one JSON object."""
@@ -46,7 +48,12 @@ class LoadOrder:
             options = Options.from_mapping(values["options"])
             access_log = values["access_log"] and str(values["access_log"])
             return cls(
-                int(values["generation"]), str(values["directory"]), bool(values["bare"]), options, access_log
+                int(values["generation"]),
+                str(values["directory"]),
+                bool(values["bare"]),
+                options,
+                access_log,
+                str(values["interface"]),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise InternalError(f"the mold cannot read its order: {error!r}") from error

@@ -1,6 +1,8 @@
 """Builds the engine of one worker from its spec. Knows its options by name; serves nothing itself."""
 
+import contextlib
 import os
+import signal
 import socket
 import traceback
 
@@ -28,13 +30,19 @@ PLAIN = (
     "access_log_format",
 )
 
+# Signals that mold and worker do not obey, but the application's own processes do.
+QUIET = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
 
-def make_engine(spec: WorkerSpec) -> Engine:
+
+def make_engine(spec: WorkerSpec, *, nested: bool = False) -> Engine:
     """Make the engine and start its monitor, which from now on is the only reader of the channel.
+
+    `nested`: it will be watched by an event loop, for ASGI.
 
     Raises OSError (no descriptors, access log not writable) and ValueError.
     """
     options: dict[str, object] = {name: getattr(spec.options, name) for name in PLAIN}
+    options["nested"] = int(nested)
     options["slot"] = spec.slot
     options["generation"] = spec.generation
     options["server"] = "forkcluster" if spec.options.server_header else None
@@ -43,7 +51,7 @@ def make_engine(spec: WorkerSpec) -> Engine:
     options["inbox"] = spec.inbox
     options["access_log"] = _open_access_log(spec.access_log)
     engine = Engine(
-        listeners=[_describe(descriptor) for descriptor in spec.listeners],
+        listeners=[_describe(descriptor, nested) for descriptor in spec.listeners],
         scoreboard=spec.scoreboard,
         seat=spec.seat,
         epoch=spec.epoch,
@@ -52,8 +60,19 @@ def make_engine(spec: WorkerSpec) -> Engine:
         on_error=_report,
         multiprocess=True,
     )
-    os.register_at_fork(after_in_child=engine.close_inherited)
+    os.register_at_fork(after_in_child=lambda: _part_from(engine, spec))
     return engine
+
+
+def _part_from(engine: Engine, spec: WorkerSpec) -> None:
+    """In a child that the application has forked: keep nothing of the worker, end on the usual signals."""
+    engine.close_inherited()
+    for descriptor in (spec.inbox, spec.scoreboard):
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    for number in QUIET:
+        # Python's own record: a handler of the application's, or the default; ours are set in C behind its back.
+        signal.signal(number, signal.getsignal(number) or signal.SIG_DFL)
 
 
 def _open_access_log(path: str | None) -> int | None:
@@ -62,12 +81,17 @@ def _open_access_log(path: str | None) -> int | None:
     return os.dup(1) if path == "-" else log.open_append(path)
 
 
-def _describe(descriptor: int) -> tuple[int, str, str, str]:
-    """Descriptor, scheme, SERVER_NAME and SERVER_PORT of a listener (never empty: PEP 3333)."""
+def _describe(descriptor: int, asgi: bool) -> tuple[int, str, str, str]:
+    """Descriptor, scheme, name and port of a listener.
+
+    Of a unix socket ASGI wants the path and no port; PEP 3333 wants neither name nor port empty.
+    """
     with socket.socket(fileno=os.dup(descriptor)) as listener:
         address = listener.getsockname()
     if isinstance(address, tuple):
         return descriptor, "http", str(address[0]), str(address[1])
+    if asgi:
+        return descriptor, "http", os.fsdecode(address), ""
     return descriptor, "http", "localhost", "80"
 
 

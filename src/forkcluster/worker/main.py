@@ -5,16 +5,16 @@ making on, and takes a direct TERM as "retire me"; other signals to the group do
 """
 
 import gc
-import os
-import select
 
-from forkcluster import _process
+from forkcluster import _process, log
+from forkcluster._engine import Engine
 from forkcluster.wire.channel import Channel
-from forkcluster.wire.messages import Kind, Message
 from forkcluster.wire.title import set_title, title_of
 from forkcluster.worker.engine import make_engine
 from forkcluster.worker.inherit import guard_forks
+from forkcluster.worker.line import Line
 from forkcluster.worker.spec import Application, WorkerSpec
+from forkcluster.worker.vigil import end_with_master
 
 __all__ = ["WorkerSpec", "work"]  # the door by which the mold becomes a worker
 
@@ -22,36 +22,50 @@ __all__ = ["WorkerSpec", "work"]  # the door by which the mold becomes a worker
 def work(spec: WorkerSpec) -> int:
     """Be the worker; give the exit code."""
     set_title(title_of("worker", spec.options.name, spec.slot, f"g{spec.generation}"))
-    channel = Channel.adopt(spec.channel)
-    _say_hello(channel, spec)
+    log.configure("worker", spec.options.log_level, spec.options.log_format)
+    line = Line(Channel.adopt(spec.channel), spec.seat, spec.epoch)
+    line.hello()
     try:
-        engine = make_engine(spec)
-        guard_forks(channel, [spec.inbox, spec.scoreboard, _process.leave_fd()])
-        application = spec.application or _import(spec)
+        return _serve(spec, line)
     except BaseException as error:  # the boundary of the app's import: SystemExit and KeyboardInterrupt too
-        channel.send(Message(Kind.FAILED, spec.describe_failure(error), spec.seat, spec.epoch))
+        if line.booted:
+            raise
+        line.failed(spec.describe_failure(error))
         return 1
-    channel.send(Message(Kind.READY, "", spec.seat, spec.epoch))
-    if _told_to_leave():
-        channel.send(Message(Kind.LEAVE, "SIGTERM", spec.seat, spec.epoch))
+
+
+def _serve(spec: WorkerSpec, line: Line) -> int:
+    """Boot as what the app is and serve. An app that nobody knows yet is imported before the engine."""
+    application, interface = spec.application, spec.interface
+    if application is None and not interface:
+        application, interface = _find_out(spec, line)
+    if interface == "asgi":
+        from forkcluster.worker.asgi import serve_asgi
+
+        return serve_asgi(spec, line, _make_engine(spec, line, nested=True), application)
+    engine = _make_engine(spec, line, nested=False)
+    if application is None:
+        application, _ = spec.load()
+        gc.freeze()
+    line.ready()
     engine.serve_wsgi(application)
     return 0
 
 
-def _say_hello(channel: Channel, spec: WorkerSpec) -> None:
-    pid = os.getpid()
-    pidfd = os.pidfd_open(pid)
-    channel.send(Message(Kind.HELLO, "", spec.seat, spec.epoch, arg=pid), [pidfd])
-    os.close(pidfd)
-
-
-def _import(spec: WorkerSpec) -> Application:
-    """Import the app here, since the mold is bare; what it leaves is out of the collector's sight."""
-    application = spec.load()
+def _find_out(spec: WorkerSpec, line: Line) -> tuple[Application | None, str]:
+    """Import the app; None, when that can only be done in a running loop."""
+    try:
+        with end_with_master(line.channel.fileno()):
+            found = spec.load()
+    except Exception as error:
+        if not spec.wants_loop(error):
+            raise
+        return None, "asgi"
     gc.freeze()
-    return application
+    return found
 
 
-def _told_to_leave() -> bool:
-    """Tell whether a TERM came before the engine took that signal over."""
-    return bool(select.select([_process.leave_fd()], [], [], 0)[0])
+def _make_engine(spec: WorkerSpec, line: Line, *, nested: bool) -> Engine:
+    engine = make_engine(spec, nested=nested)
+    guard_forks(line.channel, [spec.inbox, spec.scoreboard, _process.leave_fd()])
+    return engine

@@ -10,8 +10,11 @@ Application = Callable[..., object]
 
 @dataclass(frozen=True, slots=True)
 class WorkerSpec:
-    """All a worker needs. Descriptors are owned; `application` is None when it must be imported here, by
-    `load`.
+    """All a worker needs. Descriptors are owned.
+
+    `application` is None when it must be imported here, by `load`, which gives it with its interface (wsgi or
+    asgi). `interface` is empty when nobody knows it before. `wants_loop` tells whether an import failed for
+    want of a running event loop.
     """
 
     seat: int
@@ -25,5 +28,7 @@ class WorkerSpec:
     options: Options
     access_log: str | None
     application: Application | None
-    load: Callable[[], Application]
+    interface: str
+    load: Callable[[], tuple[Application, str]]
+    wants_loop: Callable[[BaseException], bool]
     describe_failure: Callable[[BaseException], str]

@@ -1,0 +1,83 @@
+"""Serves an ASGI application: loop, lifespan, and the engine as a reader of the loop until it is drained."""
+
+import asyncio
+import gc
+import sys
+import time
+from typing import cast
+
+from forkcluster._engine import Engine
+from forkcluster.errors import ApplicationError
+from forkcluster.worker.lifespan import Asgi, Lifespan
+from forkcluster.worker.line import Line
+from forkcluster.worker.loop import make_loop, run
+from forkcluster.worker.spec import Application, WorkerSpec
+
+MARGIN = 0.5  # seconds of the drain that are left to the exit itself
+
+
+def serve_asgi(spec: WorkerSpec, line: Line, engine: Engine, application: Application | None) -> int:
+    """Serve until the drain is complete; give the exit code. None: the app is imported in the running loop.
+
+    Raises what the import or the startup raises, and what ends the loop from inside (SystemExit).
+    """
+    return run(make_loop(spec.options.loop), _serve(spec, line, engine, application))
+
+
+async def _serve(spec: WorkerSpec, line: Line, engine: Engine, application: Application | None) -> int:
+    app = cast(Asgi, application or _import(spec))
+    lifespan = Lifespan(app, spec.options.lifespan, lambda: line.leave("its lifespan failed"))
+    await lifespan.start()
+    drain = Drain(spec.options.drain_timeout)
+    loop = asyncio.get_running_loop()
+    descriptor = engine.attach(
+        app=app,
+        loop=loop,
+        task_type=asyncio.Task,
+        eager=sys.version_info >= (3, 12),
+        state=lifespan.state if lifespan.supported else None,
+        on_websocket=None,
+        on_drained=drain.complete,
+        on_drain=drain.begin,
+    )
+    loop.add_reader(descriptor, engine.turn)
+    line.ready()
+    await drain.completed
+    loop.remove_reader(descriptor)
+    await lifespan.stop(drain.left())
+    engine.stop_log()
+    return 0
+
+
+def _import(spec: WorkerSpec) -> Application:
+    """Import the app in the running loop. Raises what that raises, and ApplicationError."""
+    application, interface = spec.load()
+    if interface != "asgi":
+        raise ApplicationError(
+            "the application is WSGI, but its import wants a running event loop",
+            "--interface asgi, if it is an ASGI application after all",
+        )
+    gc.freeze()
+    return application
+
+
+class Drain:
+    """When the drain began and whether it is over."""
+
+    def __init__(self, timeout: float) -> None:
+        self.completed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._timeout = timeout
+        self._until = 0.0
+
+    def begin(self) -> None:
+        """The engine takes no more connections from now on."""
+        self._until = time.monotonic() + self._timeout - MARGIN
+
+    def complete(self) -> None:
+        """Nothing is open and no request runs."""
+        if not self.completed.done():
+            self.completed.set_result(None)
+
+    def left(self) -> float:
+        """Seconds that shutdown may take; the master kills what takes longer."""
+        return max(0.1, self._until - time.monotonic())

@@ -1,0 +1,57 @@
+"""The event loop of an ASGI worker: which one, and its life around one coroutine.
+
+uvloop is imported here, after the fork, never in the mold.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from forkcluster.errors import ConfigurationError
+
+Result = TypeVar("Result")
+
+
+def make_loop(choice: str) -> asyncio.AbstractEventLoop:
+    """Make the loop of that name; auto is uvloop where it can be imported. Raises ConfigurationError."""
+    if choice == "asyncio":
+        return asyncio.new_event_loop()
+    try:
+        import uvloop
+    except ImportError as error:
+        if choice == "auto":
+            return asyncio.new_event_loop()
+        raise ConfigurationError(
+            f"making the event loop: uvloop cannot be imported ({error})",
+            "pip install uvloop where the application is installed, or --loop asyncio",
+        ) from error
+    return uvloop.new_event_loop()
+
+
+def run(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, Result]) -> Result:
+    """Run the coroutine, then end what else runs on the loop and close it."""
+    asyncio.set_event_loop(loop)
+    try:
+        return loop.run_until_complete(main)
+    finally:
+        try:
+            _cancel_rest(loop)
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(loop.shutdown_default_executor())
+        finally:
+            asyncio.set_event_loop(None)
+            with contextlib.suppress(RuntimeError):
+                loop.close()
+
+
+def _cancel_rest(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel the application's own tasks; what they raise goes to the loop's exception handler."""
+    rest = asyncio.all_tasks(loop)
+    for task in rest:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*rest, return_exceptions=True))
+    for task in rest:
+        if not task.cancelled() and task.exception() is not None:
+            context = {"message": "exception while the loop was ended", "task": task}
+            loop.call_exception_handler({**context, "exception": task.exception()})

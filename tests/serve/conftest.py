@@ -1,0 +1,73 @@
+"""Live servers for the tests of this folder: one per module and set of options, checked at its end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from client import Client
+from server import Server
+
+Start = Callable[..., Server]
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Show what the servers wrote during a test that fails."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        for name, value in getattr(item, "funcargs", {}).items():
+            servers = getattr(value, "servers", [value])
+            for server in servers:
+                if isinstance(server, Server):
+                    report.sections.append((f"log of {name}", "\n".join(server.lines[-60:])))
+
+
+class Starter:
+    """Starts servers and stops them all; a stop that is not clean fails."""
+
+    def __init__(self, folder: Callable[[], Path]) -> None:
+        self._folder = folder
+        self.servers: list[Server] = []
+
+    def __call__(self, target: str, *options: str, env: dict[str, str] | None = None) -> Server:
+        server = Server(target, *options, cwd=self._folder(), env=env)
+        self.servers.append(server)
+        return server
+
+    def close(self) -> None:
+        """Stop what is still running."""
+        for server in self.servers:
+            code = server.stop()
+            assert code == 0, f"the master ended with {code}:\n{server.log}"
+            reports = [line for line in server.lines if "runtime error:" in line or "Sanitizer" in line]
+            assert not reports, f"a sanitizer reported {reports}:\n{server.log}"
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
+    """Start servers that live as long as the module."""
+    starter = Starter(lambda: tmp_path_factory.mktemp("server"))
+    yield starter
+    starter.close()
+
+
+@pytest.fixture
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
+    """Start servers that live as long as one test."""
+    starter = Starter(lambda: tmp_path_factory.mktemp("server"))
+    yield starter
+    starter.close()
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[Client]:
+    """A connection to the module's server."""
+    with server.client() as made:
+        yield made

@@ -1,0 +1,658 @@
+"""HTTP/1.1 on the wire (RFC 9112) against the live server: framing, limits, deadlines, bad clients."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import signal
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+
+import pytest
+from client import DEADLINE, Answer, Client, Cut
+from conftest import Starter
+from server import Server, until
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "native"))
+from corpus import Case, Limits, Request, read_corpus
+
+GET = "GET {} HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def server(started: Starter) -> Server:
+    """One worker with small limits where a test wants to exceed them."""
+    return started(
+        "wsgi_cases:application", "--limit-request-line=1000", "--limit-field=1200", "--limit-fields=10",
+        "--limit-head=8K", "--limit-body=100K", "--body-buffer=10K",
+    )  # fmt: skip
+
+
+def assert_refused(answer: Answer, status: int) -> None:
+    """An answer of the server's own: whole, plain, and the last."""
+    assert (status, "close", "text/plain") == (
+        answer.status,
+        answer.one("Connection"),
+        answer.one("Content-Type"),
+    )
+    assert f"{status} {answer.phrase}\n".encode() == answer.body
+    assert answer.one("Server") == "forkcluster" and answer.one("Date")
+
+
+# -- connections --------------------------------
+
+
+def test_a_connection_serves_many_requests(client: Client) -> None:
+    """RFC 9112 9.3: persistent by default."""
+    assert [b"ignored"] * 100 == [client.get("/ignore").body for _ in range(100)]
+
+
+@pytest.mark.parametrize(
+    ("version", "asks", "says", "stays"),
+    [
+        ("1.1", [], None, True),
+        ("1.1", ["Connection: close"], "close", False),
+        ("1.1", ["Connection: x, CLOSE"], "close", False),
+        ("1.1", ["Connection: keep-alive"], None, True),
+        ("1.0", [], "close", False),
+        ("1.0", ["Connection: keep-alive"], "keep-alive", True),
+        ("1.0", ["Connection: Keep-Alive, close"], "close", False),
+    ],
+)
+def test_the_client_says_how_long_a_connection_lives(
+    client: Client, version: str, asks: list[str], says: str | None, stays: bool
+) -> None:
+    """RFC 9112 9.3, 9.6: by version and Connection; the answer tells what will be."""
+    answer = client.request("GET", "/ignore", *asks, version=version).answer()
+    assert (says, b"ignored") == (answer.one("Connection"), answer.body)
+    assert b"ignored" == client.get("/ignore").body if stays else client.ended()
+
+
+def test_http_1_0_gets_no_chunks(client: Client) -> None:
+    """RFC 9112 6.1: the end of a body of unknown length is the end of the connection."""
+    answer = client.request("GET", "/several", "Connection: keep-alive", version="1.0").answer()
+    assert (None, "close", b"onetwo") == (
+        answer.one("Transfer-Encoding"),
+        answer.one("Connection"),
+        answer.body,
+    )
+
+
+def test_pipelined_requests_are_answered_in_order(client: Client) -> None:
+    """RFC 9112 9.3.2: twenty requests in one write, answers of every kind."""
+    paths = ["/saw/{}", "/several?{}", "/one_item?{}", "/status?204+No+Content&{}"]
+    targets = [paths[number % 4].format(number) for number in range(20)]
+    client.send("".join(GET.format(target) for target in targets))
+    answers = [client.answer() for _ in targets]
+    for number, answer in enumerate(answers):
+        kind = number % 4
+        expected = [f'["GET", "/saw/{number}", "", ""]'.encode(), b"onetwo", b"x" * number, b""][kind]
+        assert expected == answer.body
+
+
+def test_pipelined_bodies_stay_apart(client: Client) -> None:
+    """A length, chunks, and none, in one write."""
+    client.send(
+        "POST /saw/1 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+        "POST /saw/2 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\ndef\r\n0\r\n\r\n"
+        "GET /saw/3 HTTP/1.1\r\nHost: a\r\n\r\n"
+        "POST /saw/4 HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n\r\n"
+        + "g" * 20000
+        + GET.format("/saw/5")
+    )
+    seen = [json.loads(client.answer().body) for _ in range(5)]
+    assert [["POST", "/saw/1", "", "abc"], ["POST", "/saw/2", "", "def"], ["GET", "/saw/3", "", ""]] == seen[
+        :3
+    ]
+    assert [["POST", "/saw/4", "", "g" * 20000], ["GET", "/saw/5", "", ""]] == seen[3:]
+
+
+def test_a_pair_of_requests_split_at_every_byte(client: Client) -> None:
+    """Wherever the stream breaks, the two requests are the same."""
+    upload = b"POST /saw/1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n"
+    pair = upload + GET.format("/saw/2").encode()
+    for at in range(1, len(pair)):
+        client.send(pair[:at])
+        client.send(pair[at:])
+        assert [["POST", "/saw/1", "", "ab"], ["GET", "/saw/2", "", ""]] == [
+            json.loads(client.answer().body) for _ in range(2)
+        ]
+
+
+def test_a_request_byte_by_byte(client: Client) -> None:
+    """Each byte in a packet of its own."""
+    for byte in b"POST /saw/x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc":
+        client.send(bytes([byte]))
+    assert ["POST", "/saw/x", "", "abc"] == json.loads(client.answer().body)
+
+
+@pytest.mark.parametrize("size", [5, 10_000, 10_001, 50_000])
+def test_a_body_that_comes_after_its_head(client: Client, size: int) -> None:
+    """The head alone in one packet, the body in others, beyond --body-buffer, too."""
+    client.request("POST", "/echo", f"Content-Length: {size}")
+    with Client(client.socket.getpeername()) as other:
+        assert b"ignored" == other.get("/ignore").body  # the head has been read by now
+    body = bytes(number % 255 for number in range(size))
+    assert body == client.send(body).answer().body
+
+
+def test_an_empty_line_before_a_request_is_skipped(client: Client) -> None:
+    """RFC 9112 2.2."""
+    client.get("/ignore")
+    assert b"ignored" == client.send("\r\n").get("/ignore").body
+
+
+def test_a_half_closed_client_gets_its_answers(client: Client) -> None:
+    """RFC 9112 9.6 from the other side: what was asked before the end is answered, then comes our end."""
+    client.send(GET.format("/saw/1") + GET.format("/several") + GET.format("/saw/2")).half_close()
+    answers = [client.answer() for _ in range(3)]
+    assert [b'["GET", "/saw/1", "", ""]', b"onetwo", b'["GET", "/saw/2", "", ""]'] == [
+        a.body for a in answers
+    ]
+    assert client.ended()
+
+
+def test_requests_that_arrive_together_with_the_end_are_answered(server: Server, tmp_path: Path) -> None:
+    """... when the worker, busy meanwhile, learns of all of it in one event, too."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with server.client() as busy, server.client() as client:
+        client.get("/ignore")
+        busy.request("POST", f"/slow_read?{fifo}", body=b"x")
+        writer = os.open(fifo, os.O_WRONLY)  # returns when the worker is in the application
+        client.send(GET.format("/saw/1") + GET.format("/saw/2")).half_close()
+        os.close(writer)
+        assert ["/saw/1", "/saw/2"] == [json.loads(client.answer().body)[1] for _ in range(2)]
+        assert client.ended()
+
+
+def test_a_half_closed_client_gets_a_large_answer(server: Server) -> None:
+    """... one that the socket does not hold at once, too."""
+    with server.client(receive_buffer=4096) as client:
+        client.request("GET", "/one_item?5000000").half_close()
+        assert 5_000_000 == len(client.answer().body)
+        assert client.ended()
+
+
+def test_a_client_that_leaves_in_the_head_is_no_request(client: Client, server: Server) -> None:
+    """RFC 9112 8: an incomplete head is dropped without an answer."""
+    client.send("GET /reached?head HTTP/1.1\r\nHost: a\r\n").half_close()
+    assert client.ended()
+    assert "reached head" not in server.log
+
+
+def test_an_answer_names_server_and_date(client: Client) -> None:
+    """RFC 9110 6.6.1, 10.2.4."""
+    answer = client.get("/ignore")
+    date = answer.one("Date") or ""
+    assert re.fullmatch(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", date)
+    assert abs(parsedate_to_datetime(date).timestamp() - time.time()) < 5
+    assert "forkcluster" == answer.one("Server")
+
+
+def test_the_fields_of_every_answer_are_options(start: Starter) -> None:
+    """--no-server-header, --no-date-header, --header: in the application's answers and in our own."""
+    server = start(
+        "wsgi_cases:application", "--no-server-header", "--no-date-header", "--header=X-Extra: a b"
+    )
+    with server.client() as client:
+        answers = [
+            client.get("/ignore"),
+            client.get("/raises"),
+            client.get("/several"),
+            client.send("x\r\n\r\n").answer(),
+        ]
+    assert [200, 500, 200, 400] == [answer.status for answer in answers]
+    assert [(None, None, "a b")] * 4 == [tuple(map(a.one, ("Server", "Date", "X-Extra"))) for a in answers]
+
+
+# -- limits --------------------------------
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (f"GET /{'a' * 986} HTTP/1.1\r\nHost: a\r\n\r\n", 200),
+        (f"GET /{'a' * 987} HTTP/1.1\r\nHost: a\r\n\r\n", 414),
+        (f"GET / HTTP/1.1\r\nHost: a\r\nX-A: {'a' * 1195}\r\n\r\n", 200),
+        (f"GET / HTTP/1.1\r\nHost: a\r\nX-A: {'a' * 1196}\r\n\r\n", 431),
+        ("GET / HTTP/1.1\r\nHost: a\r\n" + "X-A: b\r\n" * 9 + "\r\n", 200),
+        ("GET / HTTP/1.1\r\nHost: a\r\n" + "X-A: b\r\n" * 10 + "\r\n", 431),
+        ("GET / HTTP/1.1\r\nHost: a\r\n" + f"X-A: {'a' * 1100}\r\n" * 8 + "\r\n", 431),
+        ("POST /ignore HTTP/1.1\r\nHost: a\r\nContent-Length: 102401\r\n\r\n", 413),
+        ("POST /ignore HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n", 400),
+        ("POST /ignore HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 102401\r\n\r\n", 413),
+        ("POST /ignore HTTP/1.1\r\nHost: a\r\nExpect: tea\r\nContent-Length: 1\r\n\r\n", 417),
+        ("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", 501),
+        ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
+    ],
+)
+def test_limits_are_met_exactly(client: Client, request_: str, status: int) -> None:
+    """--limit-request-line 414, --limit-field, --limit-fields, --limit-head 431, --limit-body 413."""
+    answer = client.send(request_).answer()
+    if status == 200:
+        assert 200 == answer.status
+    else:
+        assert_refused(answer, status)
+        client.half_close()
+        assert client.ended()
+
+
+def test_a_body_of_the_limit_is_taken(client: Client) -> None:
+    """--limit-body bytes are not too many."""
+    assert 102400 == len(client.post("/echo", b"x" * 102400).body)
+
+
+def test_a_chunked_body_is_limited_as_it_comes(client: Client) -> None:
+    """413 as soon as the limit is passed, without waiting for the end."""
+    client.request("POST", "/reached?chunked", "Transfer-Encoding: chunked")
+    client.send(b"ffff\r\n" + b"x" * 0xFFFF + b"\r\n").send(b"ffff\r\n" + b"x" * 0xFFFF)
+    assert_refused(client.answer(), 413)
+
+
+def test_the_answer_to_a_refused_upload_can_be_read(client: Client) -> None:
+    """RFC 9112 9.6: a lingering close: megabytes still on their way do not destroy the answer."""
+    client.request("POST", "/ignore", "Content-Length: 3000000")
+    client.send(b"x" * 3_000_000)
+    assert_refused(client.answer(), 413)
+    client.half_close()
+    assert client.ended()
+
+
+def test_the_answer_to_an_unread_expectation_can_be_read(client: Client) -> None:
+    """... and a client that sends its body unasked gets the application's answer."""
+    client.request("POST", "/ignore", "Expect: 100-continue", "Content-Length: 90000")
+    answer = client.send(b"x" * 90_000).answer()
+    assert b"ignored" == answer.body
+
+
+def test_a_refusal_of_head_has_no_body(client: Client) -> None:
+    """RFC 9110 9.3.2 holds for errors, too."""
+    client.send("HEAD / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n").half_close()
+    data, how = client.rest()
+    assert (b"HTTP/1.1 400 ", b"\r\n\r\n", "fin") == (data[:13], data[-4:], how)
+
+
+def test_requests_of_one_connection_are_counted(start: Starter) -> None:
+    """--keep-alive-requests: the last one is told."""
+    server = start("wsgi_cases:application", "--keep-alive-requests=3")
+    with server.client() as client:
+        assert [None, None, "close"] == [client.get("/ignore").one("Connection") for _ in range(3)]
+        assert client.ended()
+
+
+# -- deadlines --------------------------------
+
+
+@pytest.fixture(scope="module")
+def hasty(started: Starter) -> Server:
+    """A server whose patience ends after a fraction of a second."""
+    return started(
+        "wsgi_cases:application", "--header-timeout=0.3", "--keep-alive=0.2", "--body-timeout=0.3",
+        "--body-min-rate=0", "--write-timeout=0.3",
+    )  # fmt: skip
+
+
+def silence(client: Client, seconds: float) -> bool:
+    """Whether nothing comes for so long."""
+    return not select.select([client.socket], [], [], seconds)[0]
+
+
+@pytest.mark.parametrize(
+    "head", ["G", "GET / HTTP/1.1\r\nHost: a\r\n", "POST / HTTP/1.1\r\nHost: a\r\nContent-Le"]
+)
+def test_a_slow_head_is_answered_408(hasty: Server, head: str) -> None:
+    """--header-timeout; RFC 9110 15.5.9."""
+    with hasty.client() as client:
+        assert_refused(client.send(head).answer(), 408)
+        client.half_close()
+        assert client.ended()
+
+
+def test_a_dripping_head_is_answered_408(hasty: Server) -> None:
+    """--header-timeout counts from the first byte, not from the last."""
+    with hasty.client() as client:
+        client.send("GET / HTTP/1.1\r\n")
+        began = time.monotonic()
+        while silence(client, 0.05):
+            client.send("X-A: b\r\n")
+            assert time.monotonic() < began + DEADLINE
+        assert 408 == client.answer().status
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 100", "Transfer-Encoding: chunked"])
+def test_a_stalled_body_is_answered_408(hasty: Server, framing: str) -> None:
+    """--body-timeout."""
+    with hasty.client() as client:
+        client.request("POST", "/reached?stalled", framing).send("5\r\nabcde")
+        assert_refused(client.answer(), 408)
+    assert "reached stalled" not in hasty.log
+
+
+def test_a_body_stalled_after_much_is_answered_408(start: Starter) -> None:
+    """--body-timeout is for each stall: bytes that came fast before buy no time."""
+    server = start("wsgi_cases:application", "--body-timeout=0.3", "--body-min-rate=240")
+    with server.client() as client:
+        client.request("POST", "/echo", "Content-Length: 3000000").send(b"x" * 2_000_000)
+        assert 408 == client.answer().status
+
+
+def test_a_slow_but_steady_body_is_taken(hasty: Server) -> None:
+    """--body-min-rate 0: at any speed, as long as it does not stall."""
+    with hasty.client() as client:
+        client.request("POST", "/echo", "Content-Length: 8")
+        for byte in b"abcdefg":
+            client.send(bytes([byte]))
+            assert silence(client, 0.1)
+        assert b"abcdefgh" == client.send("h").answer().body
+
+
+def test_a_body_below_the_minimum_rate_is_answered_408(start: Starter) -> None:
+    """--body-min-rate: steady, but too slow."""
+    server = start("wsgi_cases:application", "--body-timeout=0.3", "--body-min-rate=1000")
+    with server.client() as client:
+        client.request("POST", "/echo", "Content-Length: 1000")
+        began = time.monotonic()
+        while silence(client, 0.05):
+            client.send("x")
+            assert time.monotonic() < began + DEADLINE
+        assert 408 == client.answer().status
+
+
+def test_a_stalled_body_behind_100_continue_raises(hasty: Server) -> None:
+    """--body-timeout, while the application reads: TimeoutError, then its answer and the end."""
+    with hasty.client() as client:
+        client.request("POST", "/reached?timeout", "Expect: 100-continue", "Content-Length: 5")
+        assert 100 == client.head().status
+        answer = client.send("abc").answer()
+        assert (500, "close") == (answer.status, answer.one("Connection"))
+    hasty.wait_log("^reading timeout TimeoutError")
+
+
+def test_an_idle_connection_is_closed(hasty: Server) -> None:
+    """--keep-alive: without a word, for nothing was asked (RFC 9112 9.5)."""
+    with hasty.client() as client:
+        assert b"ignored" == client.get("/ignore").body
+        assert client.ended()
+
+
+def test_a_silent_connection_is_closed(hasty: Server) -> None:
+    """--header-timeout for a client that never asks anything."""
+    with hasty.client() as client:
+        assert client.ended()
+
+
+def test_no_keep_alive_is_told_and_lets_a_slow_start_ask(start: Starter) -> None:
+    """--keep-alive 0: each answer says close; a connection that has not asked yet is given its time."""
+    server = start("wsgi_cases:application", "--keep-alive=0")
+    with server.client() as client:
+        assert silence(client, 0.3)
+        answer = client.get("/ignore")
+        assert (b"ignored", "close", True) == (answer.body, answer.one("Connection"), client.ended())
+
+
+@pytest.mark.parametrize("path", ["/one_item?30000000", "/write_big", "/close_endless?slow", "/file?{}"])
+def test_a_client_that_reads_nothing_is_cut_off(hasty: Server, path: str, tmp_path: Path) -> None:
+    """--write-timeout: for a whole answer, for write(), for a generator and for a file."""
+    (tmp_path / "big").write_bytes(b"x" * 30_000_000)
+    with hasty.client(receive_buffer=4096) as client:
+        client.request("GET", path.format(tmp_path / "big"))
+        pid = hasty.workers()[0]
+        poller = select.poll()
+        poller.register(client.socket, select.POLLHUP | select.POLLERR)
+        assert poller.poll(DEADLINE * 1000), "the server waits for ever"
+        with pytest.raises(Cut) as cut:
+            client.answer()
+        assert "reset" == cut.value.how
+        assert [pid] == hasty.workers()
+
+
+def test_a_slow_reader_is_not_cut_off(hasty: Server) -> None:
+    """--write-timeout: a client that takes something now and then gets it all."""
+    with hasty.client(receive_buffer=65536) as client:
+        client.request("GET", "/one_item?6000000")
+        got = b""
+        for _ in range(10):
+            got += client.socket.recv(65536)
+            select.select([], [], [], 0.08)  # the slowness of this client
+        client.unread = got
+        assert 6_000_000 == len(client.answer().body)
+
+
+# -- many clients, bad clients --------------------------------
+
+
+@pytest.mark.parametrize("path", ["/one_item?50000000", "/close_endless?fair", "/file?{}"])
+def test_a_slow_reader_holds_up_nobody(server: Server, path: str, tmp_path: Path) -> None:
+    """One worker, one thread: 50 MB for a client that does not read, and another is served at once."""
+    (tmp_path / "big").write_bytes(b"x" * 50_000_000)
+    with server.client(receive_buffer=4096) as slow, server.client() as fast:
+        slow.request("GET", path.format(tmp_path / "big")).head()
+        assert [b"ignored"] * 20 == [fast.get("/ignore").body for _ in range(20)]
+        if "endless" not in path:
+            slow.unread, missing = b"", 50_000_000 - len(slow.unread)
+            while missing:
+                missing -= len(slow.socket.recv(1 << 20))
+
+
+def test_a_slow_upload_holds_up_nobody(server: Server) -> None:
+    """Bodies are received before the application is called."""
+    with server.client() as slow, server.client() as fast:
+        slow.request("POST", "/echo", "Content-Length: 10").send("hello")
+        assert b"ignored" == fast.get("/ignore").body
+        assert b"helloworld" == slow.send("world").answer().body
+
+
+@pytest.mark.parametrize("leave", ["close", "reset"])
+def test_clients_that_leave_leave_nothing_behind(server: Server, leave: str, tmp_path: Path) -> None:
+    """Gone in the head, in an upload, before, in and after an answer: no descriptor stays in the worker."""
+    (tmp_path / "big").write_bytes(b"x" * 20_000_000)
+    pid = server.workers()[0]
+    with server.client() as client:
+        client.get("/ignore")
+    before = sorted(name for name in server.descriptors(pid).values() if "socket" not in name)
+    sockets = len(server.descriptors(pid)) - len(before)
+    for request in (
+        "",
+        "GET / HT",
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 90000\r\n\r\n" + "x" * 20000,
+        "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n" + "x" * 20000,
+        "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 90000\r\n\r\n",
+        GET.format("/one_item?20000000"),
+        GET.format("/close_endless?left"),
+        GET.format(f"/file?{tmp_path / 'big'}"),
+        GET.format("/write_big"),
+        GET.format("/ignore") * 50,
+        "nonsense\r\n\r\n",
+    ):
+        client = server.client(receive_buffer=4096).send(request)
+        if "Expect" in request:
+            client.head()
+        client.reset() if leave == "reset" else client.socket.close()
+    until(lambda: len(server.descriptors(pid)) <= len(before) + sockets, f"no more than {before}")
+    assert [pid] == server.workers()
+
+
+def test_a_worker_told_to_end_finishes_in_peace(start: Starter) -> None:
+    """TERM to a worker asleep in epoll: it leaves with status 0, and is replaced."""
+    server = start("wsgi_cases:application")
+    os.kill(server.workers()[0], signal.SIGTERM)
+    server.wait_log(r"worker (ended|died) how=\"exited with status 0\"")
+    with server.client() as client:
+        assert b"ignored" == client.get("/ignore").body
+
+
+def test_nothing_is_said_to_a_client_that_says_nothing(client: Client) -> None:
+    """Connect and close."""
+    client.half_close()
+    assert client.ended()
+
+
+# -- the corpus --------------------------------
+
+CORPUS = read_corpus()
+
+
+@pytest.fixture(scope="module")
+def by_limits(started: Starter) -> dict[Limits, list[Server]]:
+    """Servers already started, by their limits."""
+    return defaultdict(list)
+
+
+def playable(limits: Limits) -> bool:
+    """Whether the options allow these limits (those of a few bytes are for the parser alone)."""
+    return limits.request_line >= 64 and limits.field >= 64 and limits.head >= 256 and limits.fields <= 256
+
+
+def reported(request: Request) -> list[str]:
+    """What /saw reports of a request of the corpus."""
+    from urllib.parse import unquote_to_bytes
+
+    path = unquote_to_bytes(request.path.encode("latin-1")).decode("latin-1")
+    return [request.method, path or "/", request.query or "", request.body]
+
+
+def replay(server: Server, case: Case, pieces: list[bytes]) -> tuple[list[list[str]], int | None]:
+    """Send a case and the end; what the application saw, and the status of the refusal behind it."""
+    seen = []
+    with server.client() as client:
+        for piece in pieces:
+            try:
+                client.send(piece)
+            except (BrokenPipeError, ConnectionResetError):
+                break
+        with suppress(OSError):
+            client.half_close()
+        for request in case.verdict.requests:
+            if case.verdict.ends.startswith("incomplete body") and request is case.verdict.requests[-1]:
+                break
+            if (
+                case.verdict.ends.startswith("refused")
+                and refused_in_body(case)
+                and request is case.verdict.requests[-1]
+            ):
+                break
+            answer = client.answer(request.method)
+            assert 200 == answer.status, (answer.status, request)
+            if request.method != "HEAD":
+                seen.append(json.loads(answer.body))
+        status = None
+        if case.verdict.ends.startswith("refused"):
+            method = "HEAD" if case.data.rpartition(b"\r\n\r\n")[0].endswith(b"HEAD") else "GET"
+            answer = client.answer(method)
+            assert "close" == answer.one("Connection")
+            status = answer.status
+        assert client.ended()
+    return seen, status
+
+
+def refused_in_body(case: Case) -> bool:
+    """Whether what is refused is the body of the last request that the corpus lists."""
+    return any(word in case.verdict.ends for word in ("BAD_CHUNK", "BAD_TRAILER", "BODY"))
+
+
+@pytest.mark.parametrize(
+    "limits", sorted({case.limits for case in CORPUS.values() if playable(case.limits)}, key=repr)
+)
+@pytest.mark.parametrize("split", ["whole", "halves"])
+def test_the_corpus_is_judged_as_written(
+    started: Starter, limits: Limits, split: str, by_limits: dict[Limits, list[Server]]
+) -> None:
+    """Refused cases get their status and the end; accepted ones reach the application as themselves."""
+    if not by_limits[limits]:
+        options = [
+            f"--limit-{name.replace('_', '-')}={getattr(limits, name)}"
+            for name in ("request_line", "field", "head", "fields")
+        ]
+        by_limits[limits].append(started("wsgi_cases:saw", "--limit-body=0", *options))
+    server = by_limits[limits][0]
+    wrong = []
+    for name, case in CORPUS.items():
+        if case.limits != limits:
+            continue
+        half = len(case.data) // 2
+        pieces = [case.data] if split == "whole" else [case.data[:half], case.data[half:]]
+        expected = [reported(request) for request in case.verdict.requests if request.method != "HEAD"]
+        if case.verdict.ends.startswith("incomplete body") or refused_in_body(case):
+            expected = expected[:-1]
+        status = int(case.verdict.ends.split()[1]) if case.verdict.ends.startswith("refused") else None
+        try:
+            result = replay(server, case, pieces)
+        except (AssertionError, Cut, TimeoutError) as error:
+            wrong.append(f"{name}: {type(error).__name__} {error}")
+            continue
+        if (expected, status) != result:
+            wrong.append(f"{name}: expected {(expected, status)}, got {result}")
+    assert not wrong, "\n".join(wrong)
+
+
+# -- load --------------------------------
+
+
+@pytest.fixture(scope="module")
+def two_workers(started: Starter) -> Server:
+    """Two workers."""
+    return started("wsgi_cases:application", "-i2")
+
+
+def test_every_answer_under_load_is_the_right_one(two_workers: Server) -> None:
+    """Eight clients on kept connections, all kinds of answers: each gets its own, and nothing else."""
+    faults: list[str] = []
+
+    def drive(who: int) -> None:
+        try:
+            with two_workers.client() as client:
+                for number in range(150):
+                    token = f"{who}-{number}"
+                    body = token.encode() * (1 + number % 400)
+                    if client.post("/echo", body).body != body:
+                        faults.append(f"{token}: another body")
+                    if json.loads(client.get(f"/saw/{token}").body)[1] != f"/saw/{token}":
+                        faults.append(f"{token}: another path")
+        except (AssertionError, Cut, OSError) as error:
+            faults.append(f"{who}: {error!r}")
+
+    threads = [threading.Thread(target=drive, args=(who,)) for who in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [] == faults
+
+
+def test_many_short_connections_are_all_served(two_workers: Server) -> None:
+    """Connect, ask, be answered, end: three hundred times over four threads."""
+    statuses: list[int] = []
+
+    def drive() -> None:
+        for _ in range(75):
+            with two_workers.client() as client:
+                statuses.append(client.get("/ignore", "Connection: close").status)
+                assert client.ended()
+
+    threads = [threading.Thread(target=drive) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [200] * 300 == statuses
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left_open(server: Server) -> Iterator[None]:
+    """At the end the worker has the descriptors that it had after its first answer."""
+    with server.client() as client:
+        client.get("/ignore")
+        pid = server.workers()[0]
+        before = len(server.descriptors(pid))
+        yield
+        assert [pid] == server.workers()
+        until(lambda: len(server.descriptors(pid)) <= before, f"{server.descriptors(pid)}, before {before}")
