@@ -77,7 +77,9 @@ def test_fastapi_dependency(client):
     if client.server.workers == 1:
         assert "session" == client.get("/session").json()
         log = client.get("/log").json()
-        assert ["opened", "used", "closed"] == [entry for entry in log if entry in {"opened", "used", "closed"}][-3:]
+        assert ["opened", "used", "closed"] == [
+            entry for entry in log if entry in {"opened", "used", "closed"}
+        ][-3:]
 
 
 @site("fastapi")
@@ -215,12 +217,30 @@ def test_django_upload_and_download(client):
 def test_curl(client):
     """curl: a chunked upload with Expect: 100-continue, and keep-alive over several answers."""
     url = str(client.base_url)
-    command = ["curl", "-sS", "--noproxy", "*", "-H", "Transfer-Encoding: chunked", "-H", "Expect: 100-continue"]
+    command = [
+        "curl",
+        "-sS",
+        "--noproxy",
+        "*",
+        "-H",
+        "Transfer-Encoding: chunked",
+        "-H",
+        "Expect: 100-continue",
+    ]
     done = subprocess.run(
-        [*command, "-H", "Content-Type: application/json", "-d", '{"name": "tea", "price": 1}', f"{url}/items"],
+        [
+            *command,
+            "-H",
+            "Content-Type: application/json",
+            "-d",
+            '{"name": "tea", "price": 1}',
+            f"{url}/items",
+        ],
         capture_output=True,
         check=True,
     )
     assert {"name": "TEA", "price": 2.0} == json.loads(done.stdout)
-    done = subprocess.run(["curl", "-sSv", "--noproxy", "*", f"{url}/json", f"{url}/json"], capture_output=True, check=True)
+    done = subprocess.run(
+        ["curl", "-sSv", "--noproxy", "*", f"{url}/json", f"{url}/json"], capture_output=True, check=True
+    )
     assert b"Re-using existing connection" in done.stderr

@@ -50,6 +50,7 @@ class Options:
     probe_host: str
     probe_header: Pairs
     probe_timeout: float
+    balance: str
     # listeners
     bind: tuple[str, ...]  # empty: take systemd's sockets, else address.DEFAULT
     backlog: int

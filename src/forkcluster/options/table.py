@@ -210,6 +210,11 @@ def _workers() -> list[Option]:
             name="probe_timeout", kind=POSITIVE, group=group, default="5", unit="s",
             help="How long the answer to that question may take.",
         ),
+        Option(
+            name="balance", kind=choice("least", "kernel"), group=group, default="least",
+            help="least: connections are handed to the worker that has least to do; kernel: they stay where "
+            "the kernel puts them.",
+        ),
     ]
 
 
