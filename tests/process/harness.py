@@ -77,10 +77,11 @@ class Server:
     address: tuple = ()
     environment: dict = field(default_factory=dict)
     bind: tuple = ("127.0.0.1:0",)
+    wrapper: tuple = ()
 
     def start(self):
         """Start it, without waiting."""
-        command = [sys.executable, "-m", "forkcluster", self.target, "-i", str(self.workers)]
+        command = [*self.wrapper, sys.executable, "-m", "forkcluster", self.target, "-i", str(self.workers)]
         command += [*(word for address in self.bind for word in ("--bind", address)), *self.arguments]
         cwd = self.cwd or str(self.directory)
         environment = {**os.environ, "PWD": cwd, "PYTHONDONTWRITEBYTECODE": "1"}

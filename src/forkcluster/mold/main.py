@@ -12,10 +12,12 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from forkcluster import _process, _scoreboard
+from forkcluster.errors import ConfigurationError
 from forkcluster.mold.collector import Collector
 from forkcluster.mold.load import Loaded, describe_failure, load, prepare
 from forkcluster.mold.verdict import judge, open_descriptors, wants_loop
 from forkcluster.wire.channel import Channel, close_all
+from forkcluster.wire.identity import become, resolve
 from forkcluster.wire.messages import Kind, Message
 from forkcluster.wire.orders import LoadOrder, LoadReport
 from forkcluster.wire.title import set_title, title_of
@@ -41,6 +43,7 @@ def main(argv: list[str]) -> int:
     try:
         order = LoadOrder.from_file(*heard[1])
         set_title(title_of("mold", order.options.name, f"g{order.generation}"))
+        _take_identity(order)
         mold.load(order)
     except BaseException as error:  # the boundary of the app's import: SystemExit and KeyboardInterrupt too
         channel.send(Message(Kind.FAILED, describe_failure(error)))
@@ -130,6 +133,23 @@ class Mold:
 
     def _report(self, report: LoadReport) -> None:
         self._channel.send(Message(Kind.LOADED, report.to_json()))
+
+
+def _take_identity(order: LoadOrder) -> None:
+    """Become the user and group asked for, before any line of the app has run. Raise ForkclusterError."""
+    if order.options.umask is not None:
+        os.umask(order.options.umask)
+    identity = resolve(order.options.user, order.options.group)
+    if identity is None:
+        return
+    try:
+        become(identity)
+    except OSError as error:
+        text = f"becoming user {identity.uid}, group {identity.gid}: {error.strerror}"
+        raise ConfigurationError(
+            text, "a container may forbid it: it needs CAP_SETUID and CAP_SETGID"
+        ) from error
+    _process.set_parent_death_signal(signal.SIGKILL)  # a change of user has cleared it
 
 
 def _load(order: LoadOrder) -> tuple[Callable[..., object], str]:

@@ -91,6 +91,9 @@ class Options:
     access_log_format: str
     # process
     pid: str | None
+    user: str | None
+    group: str | None
+    umask: int | None
     watch: bool
     watch_path: tuple[str, ...]
     control: str | None  # a path, or "off"; None: in the app's home

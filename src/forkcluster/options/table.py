@@ -333,6 +333,13 @@ def _process() -> list[Option]:
     group = "Process"
     return [
         Option(name="pid", kind=FILE, group=group, help="Write the master's process id to this file."),
+        Option(name="user", kind=Kind("a user, by name or number", "USER", checks.account), group=group,
+               implied="this process's",
+               help="Molds and workers become this user before the application is loaded."),
+        Option(name="group", kind=Kind("a group, by name or number", "GROUP", checks.account), group=group,
+               implied="the user's", help="Molds and workers become this group."),
+        Option(name="umask", kind=Count("an octal mask", "MASK", low=0, high=0o777, base=8), group=group,
+               implied="this process's", help="The umask of molds and workers, octal, such as 027."),
         Option(name="watch", kind=SWITCH, group=group, default="false", aliases=("reload",),
                help="Reload when a file of the application changes; needs forkcluster[watch]."),
         Option(name="watch_path", kind=Texts("a path or a list of paths", "PATH", checks.path, ":"),
