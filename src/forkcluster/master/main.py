@@ -271,6 +271,8 @@ class Master:
         show(screen(options, report, urls, workers, self._loop.now() - self._started))
         if self._watching is not None:
             self._watching.start()
+        if options.when_ready:
+            self._crew.run_hook(self._cluster.current, "when_ready")
 
 
 def show(text: str) -> None:
@@ -294,6 +296,7 @@ def limits_of(options: Options) -> Limits:
         min_uptime=options.min_uptime,
         observe=options.observe,
         max_surge=options.max_surge,
+        drain_delay=options.drain_delay,
     )
 
 

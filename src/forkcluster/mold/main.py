@@ -11,12 +11,13 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from forkcluster import _process, _scoreboard
+from forkcluster import _process, _scoreboard, log
 from forkcluster.errors import ConfigurationError
 from forkcluster.mold.collector import Collector
 from forkcluster.mold.load import Loaded, describe_failure, load, prepare
 from forkcluster.mold.verdict import judge, open_descriptors, wants_loop
 from forkcluster.wire.channel import Channel, close_all
+from forkcluster.wire.hooks import Occasion, run
 from forkcluster.wire.identity import become, resolve
 from forkcluster.wire.messages import Kind, Message
 from forkcluster.wire.orders import LoadOrder, LoadReport
@@ -43,6 +44,7 @@ def main(argv: list[str]) -> int:
     try:
         order = LoadOrder.from_file(*heard[1])
         set_title(title_of("mold", order.options.name, f"g{order.generation}"))
+        log.configure("mold", order.options.log_level, order.options.log_format)
         _take_identity(order)
         mold.load(order)
     except BaseException as error:  # the boundary of the app's import: SystemExit and KeyboardInterrupt too
@@ -62,6 +64,8 @@ class Mold:
     def load(self, order: LoadOrder) -> None:
         """Load the app unless the mold is to stay bare, and report. Raise what the import raises."""
         prepare(order)
+        if order.hook:
+            run(order.options, Occasion(order.hook, order.options.name, order.generation))
         if order.bare:
             self._report(LoadReport())
             return
@@ -86,6 +90,8 @@ class Mold:
             if heard is None or heard[0].kind is Kind.EXIT:
                 _leave(0)
             message, descriptors = heard
+            if message.kind is Kind.HOOK:
+                _run_late(order, message.text)
             if message.kind is not Kind.FORK:
                 close_all(descriptors)
                 continue
@@ -133,6 +139,14 @@ class Mold:
 
     def _report(self, report: LoadReport) -> None:
         self._channel.send(Message(Kind.LOADED, report.to_json()))
+
+
+def _run_late(order: LoadOrder, hook: str) -> None:
+    """Run a hook when the app is up; what it raises is told and changes nothing."""
+    try:
+        run(order.options, Occasion(hook, order.options.name, order.generation))
+    except Exception as error:
+        log.error(f"error in the hook {hook}\n{describe_failure(error)}")
 
 
 def _take_identity(order: LoadOrder) -> None:

@@ -85,6 +85,7 @@ class Option:
 PATH: Final = Kind("a path", "PATH", checks.path)
 FILE: Final = Kind("a path", "FILE", checks.path)
 SWITCH: Final = Switch()
+HOOK: Final = Kind("module:function", "HOOK", checks.hook)
 SIZE: Final = Size()
 POSITIVE: Final = Duration(low=0.001)
 DURATION: Final = Duration()
@@ -160,6 +161,10 @@ def _workers() -> list[Option]:
             help="How long a leaving worker may take to finish what it is doing before it is killed.",
         ),
         Option(
+            name="drain_delay", kind=DURATION, group=group, default="0", unit="s",
+            help="How long a stop waits, not ready any more but serving, before workers drain.",
+        ),
+        Option(
             name="max_surge", kind=Count(low=1, high=64), group=group, default="1",
             help="How many workers above the wanted number a roll may have at once.",
         ),
@@ -209,6 +214,20 @@ def _workers() -> list[Option]:
         Option(
             name="probe_timeout", kind=POSITIVE, group=group, default="5", unit="s",
             help="How long the answer to that question may take.",
+        ),
+        *(
+            Option(name=name, kind=HOOK, group=group, help=f"Call this function {when}.")
+            for name, when in (
+                ("on_starting", "in the first mold, before the application is loaded"),
+                ("when_ready", "in the mold, when all workers serve for the first time"),
+                ("on_reload", "in the new mold of a reload, before the application is loaded"),
+                ("post_fork", "in every worker, before it serves"),
+                ("worker_exit", "in every worker that has drained, before it ends"),
+            )
+        ),
+        Option(
+            name="hook_timeout", kind=POSITIVE, group=group, default="10", unit="s",
+            help="How long a hook may take.",
         ),
     ]
 
