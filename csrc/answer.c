@@ -316,6 +316,10 @@ after_flush(FcConn *conn, FcFlush result)
 {
     if (result == FC_FLUSH_AGAIN && conn->out.size > FC_LOW_WATER)
         return FC_LOOK_WAIT;
+    if (result == FC_FLUSH_AGAIN) { /* room enough; the rest goes out whether more follows or not */
+        conn->why = FC_WHY_ROOM;
+        return FC_LOOK_OUT;
+    }
     fc_timer_clear(&conn->timer);
     conn->wants &= (uint8_t)~FC_WANT_ROOM;
     conn->why = result == FC_FLUSH_BROKEN ? FC_WHY_GONE : FC_WHY_ROOM;

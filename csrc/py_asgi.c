@@ -65,7 +65,7 @@ make_task(PyEngine *self, FcAsgi *request)
 static PyObject *
 call_application(PyEngine *self, FcAsgi *request, PyObject *scope)
 {
-    PyObject *args[4] = {NULL, scope, request->receive, request->send};
+    PyObject *args[4] = {NULL, scope, (PyObject *)request->receive, (PyObject *)request->send};
     PyObject *sockets[4] = {NULL, self->app, scope, (PyObject *)request};
 
     if (request->websocket)
@@ -91,11 +91,17 @@ as_iterator(PyObject *coro /* stolen */)
     return iterator;
 }
 
+PyObject *
+fc_asgi_call(FcAsgi *request, PyObject *scope)
+{
+    return as_iterator(call_application(request->answer.engine, request, scope));
+}
+
 static void
 serve_one(PyEngine *self, FcConn *conn)
 {
     FcAsgi *request = NULL;
-    PyObject *scope = NULL, *task;
+    PyObject *task;
     bool websocket = is_websocket(self, conn);
 
     if (websocket && !fc_conn_body_complete(conn))
@@ -105,16 +111,8 @@ serve_one(PyEngine *self, FcConn *conn)
         goto refuse;
     request->websocket = websocket;
     conn->body_at = websocket ? fc_conn_request(conn)->head_len : conn->body_at;
-    scope = fc_scope_new(self, conn, websocket);
-    request->coro = scope != NULL ? as_iterator(call_application(self, request, scope)) : NULL;
-    Py_XDECREF(scope);
-    if (request->coro == NULL) {
-        /* Nothing runs yet: let the driver end as it would after the application's first step. */
-        fc_asgi_failed(request);
-        Py_DECREF(request);
-        return;
-    }
-    task = make_task(self, request);
+    request->scope = fc_scope_new(self, conn, websocket);
+    task = request->scope != NULL ? make_task(self, request) : NULL;
     if (task == NULL) {
         fc_asgi_failed(request);
     } else if (request->link != NULL) {
@@ -207,7 +205,7 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"app", "loop", "task_type", "eager", "state", "on_websocket", "on_drained",
                             "on_drain", NULL};
-    PyObject *app, *loop, *task_type, *state, *on_websocket, *on_drained, *on_drain = Py_None;
+    PyObject *app, *loop, *task_type, *state, *on_websocket, *on_drained, *on_drain = Py_None, *asyncio;
     int eager, error;
 
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOpOOO|O:attach", names, &app, &loop, &task_type, &eager, &state,
@@ -227,8 +225,11 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
     self->create_future = PyObject_GetAttrString(loop, "create_future");
     self->call_soon = PyObject_GetAttrString(loop, "call_soon");
     self->turn = PyObject_GetAttrString((PyObject *)self, "turn");
+    asyncio = PyImport_ImportModule("asyncio");
+    self->cancelled_error = asyncio != NULL ? PyObject_GetAttrString(asyncio, "CancelledError") : NULL;
+    Py_XDECREF(asyncio);
     self->engine.config.stream_body = true;
-    if (self->task_name == NULL || self->task_names == NULL || self->create_future == NULL || self->call_soon == NULL ||
+    if (self->cancelled_error == NULL || self->task_name == NULL || self->task_names == NULL || self->create_future == NULL || self->call_soon == NULL ||
         self->turn == NULL)
         return NULL;
     error = fc_engine_listen(&self->engine);
@@ -242,8 +243,8 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
 
 #define OWNED(X)                                                                                             \
     X(loop) X(task_type) X(task_names) X(task_name) X(create_future) X(call_soon) X(turn) X(state)           \
-    X(on_websocket) X(on_drained) X(on_drain) X(asgi_http) X(asgi_websocket) X(extensions) X(extensions_trailers) \
-    X(extensions_websocket)
+    X(cancelled_error) X(on_websocket) X(on_drained) X(on_drain) X(asgi_http) X(asgi_websocket) X(extensions)  \
+    X(extensions_trailers) X(extensions_websocket) X(seen_start) X(seen_body)
 
 void
 fc_asgi_forget(PyEngine *self)
@@ -268,4 +269,5 @@ fc_asgi_clear(PyEngine *self)
     OWNED(X)
 #undef X
     fc_await_clear_spares(self);
+    fc_asgi_clear_spares(self);
 }

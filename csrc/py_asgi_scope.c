@@ -1,5 +1,4 @@
 /* The scope of an ASGI request (ASGI 3, HTTP & WebSocket specification 2.5). See py_gateway.h. */
-#include <arpa/inet.h>
 #include <string.h>
 #include <strings.h>
 
@@ -93,24 +92,11 @@ headers_of(PyEngine *self, const FcConn *conn)
 static PyObject *
 client_of(PyEngine *self, FcConn *conn, const FcForwarded *forwarded)
 {
-    PyObject *host, *port, *client = NULL;
-    int number;
-
     if (forwarded != NULL && forwarded->client[0] != '\0')
         return Py_BuildValue("(si)", forwarded->client, forwarded->client_port);
     if (conn->peer.len == 0)
         Py_RETURN_NONE;
-    number = ntohs(conn->peer.any.sa_family == AF_INET ? conn->peer.v4.sin_port : conn->peer.v6.sin6_port);
-    host = fc_str_address(&self->strings, &conn->peer);
-    port = PyLong_FromLong(number);
-    if (host != NULL && port != NULL && (client = PyTuple_New(2)) != NULL) {
-        PyTuple_SET_ITEM(client, 0, host);
-        PyTuple_SET_ITEM(client, 1, port);
-        return client;
-    }
-    Py_XDECREF(host);
-    Py_XDECREF(port);
-    return NULL;
+    return fc_client(&self->strings, &conn->peer);
 }
 
 /* The names of a comma-separated list as str. */
@@ -225,7 +211,7 @@ fc_scope_template(PyEngine *self, PyObject *scheme, PyObject *server_name, PyObj
         put(self, scope, FC_W_server, PyTuple_Pack(2, server_name, port)) < 0 ||
         PyDict_SetItem(scope, module->words[FC_W_client], Py_None) < 0 ||
         PyDict_SetItem(scope, module->words[FC_W_scheme], scheme) < 0 ||
-        PyDict_SetItem(scope, module->words[FC_W_method], module->words[FC_W_empty_text]) < 0 ||
+        PyDict_SetItem(scope, module->words[FC_W_method], module->methods[FC_METHOD_GET]) < 0 ||
         PyDict_SetItem(scope, module->words[FC_W_root_path], root) < 0 ||
         PyDict_SetItem(scope, module->words[FC_W_path], module->words[FC_W_empty_text]) < 0 ||
         PyDict_SetItem(scope, module->words[FC_W_raw_path], module->empty_bytes) < 0 ||
@@ -256,17 +242,17 @@ fc_scope_new(PyEngine *self, FcConn *conn, bool websocket)
             PyDict_DelItem(scope, module->words[FC_W_method]) < 0 ||
             put(self, scope, FC_W_subprotocols, subprotocols_of(conn)) < 0)
             goto fail;
-    } else {
+    } else if (request->method != FC_METHOD_GET) { /* the template says GET */
         PyObject *method = request->method != FC_METHOD_OTHER
                                ? Py_NewRef(module->methods[request->method])
                                : fc_str(&self->strings, data + request->method_name.at, request->method_name.len);
 
         if (put(self, scope, FC_W_method, method) < 0)
             goto fail;
-        if (request->known & 1ull << FC_FIELD_TE && request->minor == 1 &&
-            PyDict_SetItem(scope, module->words[FC_W_extensions], self->extensions_trailers) < 0)
-            goto fail;
     }
+    if (!websocket && fc_conn_takes_trailers(conn) &&
+        PyDict_SetItem(scope, module->words[FC_W_extensions], self->extensions_trailers) < 0)
+        goto fail;
     if (request->minor == 0 && PyDict_SetItem(scope, module->words[FC_W_http_version], module->words[FC_W_one_zero]) < 0)
         goto fail;
     headers = headers_of(self, conn);

@@ -37,7 +37,10 @@ fc_environ_template(PyEngine *engine, PyObject *scheme, PyObject *server_name, P
         if (PyDict_SetItem(environ, module->keys[key], module->empty) < 0)
             goto fail;
     }
-    if (set_const(engine, environ, FC_KEY_WSGI_VERSION, Py_BuildValue("(ii)", 1, 0)) < 0 ||
+    if (PyDict_SetItem(environ, module->keys[FC_KEY_REQUEST_METHOD], module->methods[FC_METHOD_GET]) < 0 ||
+        PyDict_SetItem(environ, module->keys[FC_KEY_SERVER_PROTOCOL], module->http_1_1) < 0 ||
+        PyDict_SetItem(environ, module->keys[FC_KEY_WSGI_INPUT], module->empty_input) < 0 ||
+        set_const(engine, environ, FC_KEY_WSGI_VERSION, Py_BuildValue("(ii)", 1, 0)) < 0 ||
         set_const(engine, environ, FC_KEY_WSGI_URL_SCHEME, Py_NewRef(scheme)) < 0 ||
         set_const(engine, environ, FC_KEY_WSGI_ERRORS, Py_NewRef(errors != NULL ? errors : Py_None)) < 0 ||
         set_const(engine, environ, FC_KEY_WSGI_MULTITHREAD, PyBool_FromLong(multithread)) < 0 ||
@@ -228,10 +231,12 @@ fc_environ_new(PyEngine *engine, FcConn *conn, PyObject **input)
     PyObject *environ = PyDict_Copy(engine->templates[conn->listener]), *target = NULL;
     const FcForwarded *forwarded;
 
-    *input = NULL;
+    *input = NULL; /* the template's, for a request without a body */
     if (environ == NULL)
         return NULL;
-    if (request->method != FC_METHOD_OTHER) {
+    if (request->method == FC_METHOD_GET) {
+        /* the template says so */
+    } else if (request->method != FC_METHOD_OTHER) {
         if (PyDict_SetItem(environ, module->keys[FC_KEY_REQUEST_METHOD], module->methods[request->method]) < 0)
             goto fail;
     } else if (put(environ, module->keys[FC_KEY_REQUEST_METHOD],
@@ -246,8 +251,8 @@ fc_environ_new(PyEngine *engine, FcConn *conn, PyObject **input)
     target = fc_str(&engine->strings, data + request->target.at, request->target.len);
     if (target == NULL || PyDict_SetItem(environ, module->keys[FC_KEY_RAW_URI], target) < 0 ||
         PyDict_SetItem(environ, module->keys[FC_KEY_REQUEST_URI], target) < 0 ||
-        PyDict_SetItem(environ, module->keys[FC_KEY_SERVER_PROTOCOL],
-                       request->minor == 0 ? module->http_1_0 : module->http_1_1) < 0 ||
+        (request->minor == 0 &&
+         PyDict_SetItem(environ, module->keys[FC_KEY_SERVER_PROTOCOL], module->http_1_0) < 0) ||
         put(environ, module->keys[FC_KEY_REMOTE_ADDR], fc_str_address(&engine->strings, &conn->peer)) < 0 ||
         put(environ, module->keys[FC_KEY_REMOTE_PORT], fc_str_port(&engine->strings, &conn->peer)) < 0)
         goto fail;
@@ -264,8 +269,9 @@ fc_environ_new(PyEngine *engine, FcConn *conn, PyObject **input)
     forwarded = fc_conn_forwarded(&engine->engine, conn);
     if (forwarded != NULL && put_forwarded(engine, environ, forwarded) < 0)
         goto fail;
-    *input = conn->body.kind == FC_BODY_NONE ? Py_NewRef(module->empty_input) : fc_input_new(engine, conn);
-    if (*input == NULL || PyDict_SetItem(environ, module->keys[FC_KEY_WSGI_INPUT], *input) < 0)
+    if (conn->body.kind != FC_BODY_NONE &&
+        ((*input = fc_input_new(engine, conn)) == NULL ||
+         PyDict_SetItem(environ, module->keys[FC_KEY_WSGI_INPUT], *input) < 0))
         goto fail;
     Py_DECREF(target);
     return environ;

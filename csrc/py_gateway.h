@@ -19,6 +19,7 @@
 #define FC_PORTS       4096
 
 #define FC_PAIRS       2048
+#define FC_CLIENTS     1024
 
 /* Values that come again and again (Host, User-Agent, paths) as str objects, shared by all connections of a worker:
  * bounded, and idle connections own nothing. */
@@ -34,6 +35,10 @@ typedef struct FcStrings {
         PyObject *text;
     } ports[FC_PORTS];
     PyObject *pairs[FC_PAIRS]; /* (name, value) tuples of bytes */
+    struct {
+        FcPeer peer;
+        PyObject *pair;
+    } clients[FC_CLIENTS];
 } FcStrings;
 
 /* A header as ASGI wants it: a tuple (lower-case name, value) of bytes; new reference, perhaps of the cached one. known:
@@ -46,6 +51,8 @@ PyObject *fc_str(FcStrings *strings, const char *bytes, size_t len);
 /* The text of a peer's address, and of its port: new references. */
 PyObject *fc_str_address(FcStrings *strings, const FcPeer *peer);
 PyObject *fc_str_port(FcStrings *strings, const FcPeer *peer);
+/* (address, port number) of a peer that has an address: new reference. */
+PyObject *fc_client(FcStrings *strings, const FcPeer *peer);
 void fc_strings_clear(FcStrings *strings);
 
 /* -- the module --------------------------------------------------------------------------------------------------- */
@@ -160,6 +167,15 @@ typedef struct FcModule {
 extern struct PyModuleDef fc_engine_module;
 FcModule *fc_module_of(PyTypeObject *type);
 
+/* A header pair that was found sound, known by its objects. */
+#define FC_KNOWN_FIELDS 128
+
+typedef struct FcKnownField {
+    PyObject *name, *value; /* owned */
+    int64_t length;         /* of a Content-Length */
+    uint8_t meaning;        /* see py_head.c */
+} FcKnownField;
+
 /* -- the Engine object -------------------------------------------------------------------------------------------- */
 
 struct FcCall;
@@ -184,15 +200,18 @@ typedef struct PyEngine {
     bool forked_away; /* this is a child that the application has forked */
     PyObject *exit;   /* SystemExit raised by the application, to be raised again after the drain */
     struct FcCall *spare_call;
+    FcKnownField known_fields[FC_KNOWN_FIELDS];
     /* ASGI; see py_asgi.c */
-    PyObject *loop, *task_type, *task_name, *task_names, *create_future, *call_soon, *turn;
+    PyObject *loop, *task_type, *task_name, *task_names, *create_future, *call_soon, *turn, *cancelled_error;
     PyObject *state, *on_websocket, *on_drained, *on_drain;
     PyObject *asgi_http, *asgi_websocket;        /* "asgi" of a scope */
     PyObject *extensions, *extensions_trailers;  /* "extensions" of an http scope, without and with trailers */
     PyObject *extensions_websocket;
     struct FcAsgi *running; /* requests whose coroutine has not ended; the list owns them */
     struct FcAwait *spare_awaits;
-    unsigned spare_await_count;
+    struct FcAsgi *spare_requests;
+    unsigned spare_await_count, spare_request_count;
+    PyObject *seen_start, *seen_body; /* the application's own objects for the two commonest message types */
     bool turn_due; /* call_soon was asked for */
 } PyEngine;
 
@@ -226,7 +245,8 @@ bool fc_file_wrapper_extent(FcModule *module, PyObject *wrapper, int *fd, off_t 
 /* Constant part for one listener: new reference. */
 PyObject *fc_environ_template(PyEngine *engine, PyObject *scheme, PyObject *server_name, PyObject *server_port,
                               bool multithread, bool multiprocess);
-/* The environ of the request in hand; *input is its wsgi.input (new reference). New reference. */
+/* The environ of the request in hand; *input is its wsgi.input (new reference), NULL where there is no body. New
+ * reference. */
 PyObject *fc_environ_new(PyEngine *engine, FcConn *conn, PyObject **input);
 
 /* -- one answer (py_answer.c) ------------------------------------------------------------------------------------- */
@@ -258,9 +278,14 @@ typedef struct FcAnswer {
 void fc_answer_begin(FcAnswer *answer, PyEngine *engine, FcConn *conn);
 /* Begin, or begin anew, the head: "HTTP/1.1 " and this text, which is valid as a status line. False: out of memory. */
 bool fc_answer_status(FcAnswer *answer, int status, const char *text, size_t len);
-/* Add one field line; checks both parts and leaves out what is ours to say. -1 with an exception. */
-int fc_answer_field(FcAnswer *answer, const unsigned char *name, size_t name_len, const unsigned char *value,
-                    size_t value_len);
+/* Add one field line; checks both parts and leaves out what is ours to say. The objects are those that the bytes belong
+ * to, immutable ones, or both NULL. -1 with an exception. */
+int fc_answer_field(FcAnswer *answer, PyObject *name_object, PyObject *value_object, const unsigned char *name,
+                    size_t name_len, const unsigned char *value, size_t value_len);
+/* Room for more bytes of the head. False: out of memory. */
+bool fc_head_reserve(FcAnswer *answer, size_t more);
+/* Complete the head; body_len: all bytes there will be, or -1. False: out of memory. */
+bool fc_head_finish(FcAnswer *answer, int64_t body_len);
 /* Send the head, if that is not done, and these bytes; with last, they are the whole rest. False: the client is gone, or
  * there is no memory. Never raises. owner may be NULL, else it owns data. */
 bool fc_answer_send(FcAnswer *answer, const char *data, size_t len, PyObject *owner, bool last);
@@ -314,12 +339,16 @@ void fc_wsgi_serve_one(PyEngine *engine, FcConn *conn);
 
 /* One request or WebSocket through an ASGI application: also the coroutine that its Task runs (a driver around the
  * application's own), so that the end of the application needs no callback. Python sees it as Request. */
+struct FcPort;
+
 typedef struct FcAsgi {
     PyObject_HEAD
     FcAnswer answer; /* conn NULL: the response is complete, or the connection is gone */
     struct FcAsgi *next, **link; /* PyEngine.running */
-    PyObject *coro, *task;       /* owned */
-    PyObject *receive, *send;    /* owned: the two callables */
+    PyObject *scope;             /* owned, until the application is called */
+    PyObject *coro, *task;       /* owned; coro NULL: not called yet, or ended */
+    struct FcPort *receive, *send; /* owned: the two callables; kept for the next request when nobody else has them */
+    PyObject *watcher; /* owned: called when a raw connection has something to read, or is gone; NULL: nobody */
     PyObject *waiting_receive, *waiting_send; /* owned: lists of futures that awaits sleep on; NULL: none */
     PyObject *trailer;           /* owned: bytes of the trailer lines so far */
     int file;           /* owned descriptor of a pathsend, else -1 */
@@ -352,20 +381,25 @@ PyObject *fc_scope_new(PyEngine *engine, FcConn *conn, bool websocket);
 
 /* py_asgi_request.c */
 FcAsgi *fc_asgi_new(PyEngine *engine, FcConn *conn);
+void fc_asgi_clear_spares(PyEngine *engine);
 /* The response is over for the connection: give it back, whole or cut, and wake whoever waits. */
 void fc_asgi_over(FcAsgi *request, bool whole);
 /* With an exception set, before a Task runs it: end it as the application's own failure. */
 void fc_asgi_failed(FcAsgi *request);
+/* Call the application: its coroutine, or an iterator where it gives another awaitable. New reference. */
+PyObject *fc_asgi_call(FcAsgi *request, PyObject *scope);
 /* An event for a connection that a request keeps. */
 void fc_asgi_event(FcAsgi *request, FcWhy why);
 
 /* py_asgi_events.c: one try of an await. PYGEN_RETURN with *result, PYGEN_ERROR, or PYGEN_NEXT: it must wait, for
  * *future (new reference). event is the argument of send; NULL for receive. */
 PySendResult fc_asgi_receive(FcAsgi *request, PyObject **result, PyObject **future);
-PySendResult fc_asgi_send(FcAsgi *request, PyObject *event, PyObject **result, PyObject **future);
-/* Again, for a message that was taken and waits for room. */
+PySendResult fc_asgi_send(FcAsgi *request, PyObject *event, bool *taken, PyObject **result, PyObject **future);
+/* Again, for a message that was *taken and waits for room. */
 PySendResult fc_asgi_send_more(FcAsgi *request, PyObject **result, PyObject **future);
 PySendResult fc_asgi_raw_receive(FcAsgi *request, PyObject **result, PyObject **future);
+/* What came, without waiting: bytes, b"" at the end, None: nothing yet (the watcher will be called). NULL: error. */
+PyObject *fc_asgi_raw_read(FcAsgi *request);
 PySendResult fc_asgi_raw_drain(FcAsgi *request, PyObject **result, PyObject **future);
 
 /* Add a trailer field of this pair. -1 with an exception. */
@@ -373,6 +407,7 @@ int fc_asgi_trailer(FcAsgi *request, PyObject *pair);
 
 /* py_await.c */
 typedef enum FcAwaitKind { FC_AWAIT_RECEIVE, FC_AWAIT_SEND, FC_AWAIT_RAW_RECEIVE, FC_AWAIT_RAW_DRAIN } FcAwaitKind;
+/* request NULL: it has ended, and its port lives on. */
 PyObject *fc_await_new(PyEngine *engine, FcAsgi *request, FcAwaitKind kind, PyObject *event);
 void fc_await_clear_spares(PyEngine *engine);
 

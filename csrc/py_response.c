@@ -66,7 +66,7 @@ add_field(FcCall *call, PyObject *pair)
     value = name != NULL ? latin1(PyTuple_GET_ITEM(pair, 1), "a header value", &value_len) : NULL;
     if (value == NULL)
         return -1;
-    return fc_answer_field(&call->answer, name, name_len, value, value_len);
+    return fc_answer_field(&call->answer, PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1), name, name_len, value, value_len);
 }
 
 int

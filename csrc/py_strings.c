@@ -119,6 +119,25 @@ fc_str_port(FcStrings *strings, const FcPeer *peer)
     return strings->ports[at].text;
 }
 
+PyObject *
+fc_client(FcStrings *strings, const FcPeer *peer)
+{
+    int port = ntohs(peer->any.sa_family == AF_INET ? peer->v4.sin_port : peer->v6.sin6_port);
+    unsigned at = (unsigned)port % FC_CLIENTS;
+    PyObject *host, *pair;
+
+    if (strings->clients[at].pair != NULL && strings->clients[at].peer.len == peer->len &&
+        memcmp(&strings->clients[at].peer.any, &peer->any, peer->len) == 0)
+        return Py_NewRef(strings->clients[at].pair);
+    host = fc_str_address(strings, peer);
+    pair = host != NULL ? Py_BuildValue("(Ni)", host, port) : NULL;
+    if (pair == NULL)
+        return NULL;
+    strings->clients[at].peer = *peer;
+    Py_XSETREF(strings->clients[at].pair, Py_NewRef(pair));
+    return pair;
+}
+
 /* Lower-case copy of a field name into out. */
 static void
 lower(char *out, const char *name, size_t len)
@@ -181,4 +200,6 @@ fc_strings_clear(FcStrings *strings)
         Py_CLEAR(strings->ports[i].text);
     for (unsigned i = 0; i < FC_PAIRS; i++)
         Py_CLEAR(strings->pairs[i]);
+    for (unsigned i = 0; i < FC_CLIENTS; i++)
+        Py_CLEAR(strings->clients[i].pair);
 }

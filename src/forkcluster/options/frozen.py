@@ -79,6 +79,7 @@ class Options:
     # requests and answers
     root_path: str
     forwarded_allow_ips: str
+    forwarded_fields: str
     header: Pairs
     server_header: bool
     date_header: bool
