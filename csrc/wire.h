@@ -19,6 +19,7 @@ typedef enum FcKind {
     FC_KIND_FORK = 2, /* seat, epoch, arg = slot, payload: "hold" or none; descriptors: channel, scoreboard,
                        * inbox, listeners ... */
     FC_KIND_EXIT = 3,
+    FC_KIND_HOOK = 4, /* payload: the name of the hook to run */
     /* mold to master */
     FC_KIND_MOLD_HELLO = 16,  /* payload: layout hash */
     FC_KIND_LOADED = 17,      /* payload: JSON: interface, whether it may be forked and why not */

@@ -84,10 +84,11 @@ class Server:
     environment: dict = field(default_factory=dict)
     bind: tuple = ("127.0.0.1:0",)
     descriptors_most: int = 0  # limit for all its processes; 0: ours
+    wrapper: tuple = ()
 
     def start(self):
         """Start it, without waiting."""
-        command = [sys.executable, "-m", "forkcluster", self.target, "-i", str(self.workers)]
+        command = [*self.wrapper, sys.executable, "-m", "forkcluster", self.target, "-i", str(self.workers)]
         command += [*(word for address in self.bind for word in ("--bind", address)), *self.arguments]
         if self.descriptors_most:
             command = [sys.executable, "-c", LIMITED, str(self.descriptors_most), *command]

@@ -62,6 +62,7 @@ class Crew:
         self._board = _scoreboard.Scoreboard(board, writable=True)
         self.children = Children(loop)
         self.stacks = Stacks(loop)
+        self._hooked = 0  # the newest generation whose mold was told to run its hook
         self._oom = OomCounter()
         self.inboxes = Inboxes(self._board, self.tell)
         self._molds: dict[int, MoldHand] = {}
@@ -84,12 +85,22 @@ class Crew:
             self._emit(on.MoldEnded(number, "could not be started"))
             return
         known = self.reports.get(release.generation, LoadReport()).interface
+        hook = ""
+        if release.generation > self._hooked:
+            hook = "on_reload" if self._hooked else "on_starting"
+            self._hooked = release.generation
         order = LoadOrder(
-            release.generation, release.directory, bare, release.options, release.access_log, known
+            release.generation, release.directory, bare, release.options, release.access_log, known, hook
         )
         self._molds[number] = MoldHand(pid, ours, order, set())
         self.children.adopt(pid, lambda how: self._mold_ended(number, how))
         self._loop.watch(ours.fileno(), lambda: self._hear_mold(number))
+
+    def run_hook(self, generation: int, hook: str) -> None:
+        """Have a hook run in the mold of that generation."""
+        for mold in self._molds.values():
+            if mold.order.generation == generation:
+                mold.channel.send(Message(Kind.HOOK, hook))
 
     def end_mold(self, number: int) -> None:
         """Tell it to exit."""

@@ -39,6 +39,7 @@ from forkcluster.master.sockets import Sockets
 from forkcluster.master.watching import Watching
 from forkcluster.options import cpus
 from forkcluster.options.frozen import Launch, Options
+from forkcluster.wire.identity import acting_as, resolve
 from forkcluster.wire.messages import Kind, Message
 from forkcluster.wire.orders import LoadReport
 from forkcluster.wire.title import set_title, title_of
@@ -254,7 +255,8 @@ class Master:
         if path is None or path == "-":
             return
         try:
-            descriptor = log.open_append(os.path.join(self._launch.request.directory, path))
+            with acting_as(resolve(self._launch.options.user, self._launch.options.group)):
+                descriptor = log.open_append(path)
         except OSError as error:
             log.error("cannot reopen the access log; keeping the old one", path=path, error=str(error))
             return
@@ -270,6 +272,8 @@ class Master:
         show(screen(options, report, urls, workers, self._loop.now() - self._started))
         if self._watching is not None:
             self._watching.start()
+        if options.when_ready:
+            self._crew.run_hook(self._cluster.current, "when_ready")
 
 
 def show(text: str) -> None:
@@ -293,6 +297,7 @@ def limits_of(options: Options) -> Limits:
         min_uptime=options.min_uptime,
         observe=options.observe,
         max_surge=options.max_surge,
+        drain_delay=options.drain_delay,
     )
 
 
@@ -342,6 +347,7 @@ def serve(launch: Launch) -> int:
     _process.set_child_subreaper()
     for note in launch.notes:
         log.info(note)
+    resolve(options.user, options.group)
     spec = BindSpec(directory, options.backlog, options.socket_mode, options.socket_owner, options.reuse)
     sockets = Sockets(open_all(options.bind, spec, os.environ), spec)
     pidfile = PidFile(os.path.join(directory, options.pid)) if options.pid else None
