@@ -579,6 +579,7 @@ static PyMethodDef engine_methods[] = {
      "attach(app, loop, task_type, eager, state, on_websocket, on_drained, on_drain=None)\n--\n\nBegin to serve an ASGI application; "
      "the descriptor to be watched by the loop, with turn as its callback."},
     {"turn", fc_asgi_turn, METH_NOARGS, "turn()\n--\n\nThe loop's callback: one turn of the engine."},
+    {"beat", fc_asgi_beat, METH_NOARGS, "beat()\n--\n\nThe loop's callback: measure how late it is."},
     {"stop_log", engine_stop_log, METH_NOARGS, "stop_log()\n--\n\nWrite what is left of the access log."},
     {"close_inherited", engine_close_inherited, METH_NOARGS,
      "close_inherited()\n--\n\nIn a child that the application has forked: close every descriptor of the engine."},
