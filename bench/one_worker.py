@@ -8,7 +8,6 @@ import os
 import sys
 
 from apps import wsgi
-
 from forkcluster.options.frozen import Request
 from forkcluster.options.read import read
 from forkcluster.wire.channel import Channel

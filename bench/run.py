@@ -28,8 +28,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from apps import HELLO
 from servers import BUILD, BY_NAME, HERE, SERVERS, Server
+
+from apps import HELLO
 
 PATIENCE = 20.0
 TICK = os.sysconf("SC_CLK_TCK")

@@ -78,6 +78,7 @@ BY_NAME = {server.name: server for server in SERVERS}
 def serve_bjoern(port: int, workers: int) -> None:
     """bjoern listens once and is forked by hand."""
     import bjoern
+
     from apps import wsgi
 
     bjoern.listen(wsgi, "127.0.0.1", port)
@@ -90,6 +91,7 @@ def serve_bjoern(port: int, workers: int) -> None:
 def serve_fastpysgi(port: int, workers: int) -> None:
     """fastpysgi forks by itself."""
     import fastpysgi
+
     from apps import wsgi
 
     fastpysgi.run(wsgi, "127.0.0.1", port, workers=workers)

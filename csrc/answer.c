@@ -12,6 +12,15 @@
 
 /* -- sending ------------------------------------------------------------------------------------------------------ */
 
+void
+fc_conn_land(FcEngine *engine, FcConn *conn)
+{
+    if (conn->flight == NULL)
+        return;
+    fc_flight_end(&engine->flights, conn->flight);
+    conn->flight = NULL;
+}
+
 static void
 count_sent(FcEngine *engine, FcConn *conn, uint64_t sent)
 {
@@ -49,6 +58,7 @@ fc_conn_send(FcEngine *engine, FcConn *conn, struct iovec *vectors, int count, v
     ssize_t n = 0;
 
     *kept = false;
+    fc_conn_land(engine, conn);
     for (int i = 0; i < count; i++)
         all += vectors[i].iov_len;
     conn->answered += all;
@@ -108,6 +118,7 @@ flush(FcEngine *engine, FcConn *conn)
 FcSend
 fc_conn_send_file(FcEngine *engine, FcConn *conn, int fd, off_t offset, uint64_t length)
 {
+    fc_conn_land(engine, conn);
     conn->answered += length;
     if (length == 0)
         return fc_output_empty(&conn->out) ? FC_SENT : FC_QUEUED;
@@ -188,6 +199,8 @@ fc_conn_account(FcEngine *engine, FcConn *conn, int status, const char *fields, 
     unsigned class = status >= 100 && status < 600 ? (unsigned)status / 100 : FC_CLASS_ABORTED;
     uint64_t took = engine->now - conn->begun_ns;
 
+    if (conn->probe)
+        return;
     fc_add(&line->requests[class], 1);
     fc_add(&line->duration[fc_bucket(took)], 1);
     fc_add(&line->duration_ns, took);
@@ -277,6 +290,7 @@ fc_conn_finish(FcEngine *engine, FcConn *conn)
 void
 fc_conn_checkin(FcEngine *engine, FcConn *conn)
 {
+    fc_conn_land(engine, conn);
     if (fc_output_empty(&conn->out)) {
         fc_conn_finish(engine, conn);
         return;
@@ -302,6 +316,10 @@ after_flush(FcConn *conn, FcFlush result)
 {
     if (result == FC_FLUSH_AGAIN && conn->out.size > FC_LOW_WATER)
         return FC_LOOK_WAIT;
+    if (result == FC_FLUSH_AGAIN) { /* room enough; the rest goes out whether more follows or not */
+        conn->why = FC_WHY_ROOM;
+        return FC_LOOK_OUT;
+    }
     fc_timer_clear(&conn->timer);
     conn->wants &= (uint8_t)~FC_WANT_ROOM;
     conn->why = result == FC_FLUSH_BROKEN ? FC_WHY_GONE : FC_WHY_ROOM;

@@ -341,6 +341,10 @@ give_out(FcEngine *engine, FcConn *conn)
     conn->keep_alive = request->keep_alive && engine->config.keep_alive > 0 && !engine->draining &&
                        (most == 0 || conn->served + 1 < most);
     fc_timer_clear(&conn->timer);
+    if (!conn->probe)
+        conn->flight = fc_flight_begin(&engine->flights, engine->now, conn->buf->data + request->method_name.at,
+                                       request->method_name.len, conn->buf->data + request->target.at,
+                                       request->target.len);
     return FC_LOOK_OUT;
 }
 

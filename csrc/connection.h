@@ -13,6 +13,7 @@ typedef enum FcLook {
 
 /* engine.c */
 void fc_conn_close(FcEngine *engine, FcConn *conn);
+void fc_conn_land(FcEngine *engine, FcConn *conn);              /* its request has got its answer; idempotent */
 void fc_conn_queue(FcEngine *engine, FcConn *conn);             /* look at it again this turn */
 void fc_conn_watch(FcEngine *engine, FcConn *conn, bool room);  /* have its events reported */
 void fc_conn_count_idle(FcEngine *engine, FcConn *conn, bool idle);

@@ -83,11 +83,12 @@ conn_new(FcEngine *engine, int fd)
     conn->hops = 0;
     conn->registered = conn->wants_room = conn->queued = conn->readable = conn->hung_up = false;
     conn->wants = 0;
-    conn->keep_alive = conn->head_sent = conn->counted_idle = false;
+    conn->keep_alive = conn->head_sent = conn->counted_idle = conn->probe = false;
     conn->served = 0;
     conn->accepted_ns = engine->now;
     conn->buf = NULL;
     conn->gateway = NULL;
+    conn->flight = NULL;
     fc_body_init(&conn->body);
     engine->open++;
     fc_store(&engine->line->open, engine->open);
@@ -99,6 +100,7 @@ fc_conn_close(FcEngine *engine, FcConn *conn)
 {
     if (conn->fd < 0)
         return;
+    fc_conn_land(engine, conn);
     close(conn->fd); /* leaves the epoll set with its last descriptor */
     conn->fd = -1;
     fc_conn_count_idle(engine, conn, false);
@@ -210,6 +212,8 @@ poll_listener(FcEngine *engine, unsigned index)
 int
 fc_engine_listen(FcEngine *engine)
 {
+    if (engine->config.hold)
+        return 0;
     for (unsigned i = 0; i < engine->n_listeners && !engine->config.nested; i++) {
         int error = poll_listener(engine, i);
 
@@ -320,6 +324,8 @@ fc_engine_init(FcEngine *engine, const FcConfig *config, FcLine *line)
     engine->config = *config;
     engine->line = line;
     engine->epoll = engine->wake = engine->alarm = engine->accept_from = -1;
+    atomic_store(&engine->probe, -1);
+    fc_flights_init(&engine->flights);
     engine->ready_tail = &engine->ready;
     engine->now = fc_now();
     fc_timers_init(&engine->timers, engine->now);
@@ -355,6 +361,7 @@ fc_engine_free(FcEngine *engine)
         engine->pool = buf->next;
         free(buf);
     }
+    fc_flights_free(&engine->flights);
     free(engine->scratch);
     engine->scratch = NULL;
     if (engine->epoll >= 0)
@@ -364,6 +371,8 @@ fc_engine_free(FcEngine *engine)
     if (engine->alarm >= 0)
         close(engine->alarm);
     engine->epoll = engine->wake = engine->alarm = -1;
+    if (atomic_load(&engine->probe) >= 0)
+        close(atomic_exchange(&engine->probe, -1));
     while (engine->ring != NULL && atomic_load(&engine->ring->head) != atomic_load(&engine->ring->tail)) {
         close(engine->ring->entries[atomic_load(&engine->ring->head) % FC_RING].fd);
         atomic_fetch_add(&engine->ring->head, 1);
@@ -410,6 +419,21 @@ close_idle(FcEngine *engine)
     }
 }
 
+/* The master's question to a worker that does not accept yet. */
+static void
+take_probe(FcEngine *engine)
+{
+    int fd = atomic_exchange(&engine->probe, -1);
+    FcConn *conn = fd >= 0 ? conn_new(engine, fd) : NULL;
+
+    if (conn == NULL)
+        return;
+    conn->probe = true;
+    conn->listener = 0;
+    conn->peer.len = 0;
+    fc_conn_queue(engine, conn);
+}
+
 static void
 obey(FcEngine *engine)
 {
@@ -419,6 +443,13 @@ obey(FcEngine *engine)
         begin_drain(engine);
     if (commands & FC_COMMAND_SHED)
         shed_idle(engine);
+    if (commands & FC_COMMAND_LISTEN && engine->config.hold) {
+        engine->config.hold = false;
+        if (!engine->draining)
+            fc_engine_listen(engine);
+    }
+    if (commands & FC_COMMAND_PROBE)
+        take_probe(engine);
     if (commands & FC_COMMAND_NUDGE && engine->listening) {
         /* Adding looks at the queue at once: what an exclusive wake-up has left stranded is found. */
         unpoll_listeners(engine);

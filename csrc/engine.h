@@ -23,6 +23,7 @@
 
 #include "accesslog.h"
 #include "body.h"
+#include "flight.h"
 #include "forwarded.h"
 #include "output.h"
 #include "parser.h"
@@ -102,6 +103,7 @@ typedef struct FcConn {
     uint16_t bad_body; /* status that a streamed body deserves: malformed, too large, too slow; else 0 */
     bool keep_alive; /* of the request in hand, until the answer says otherwise */
     bool counted_idle;
+    bool probe;      /* the master's own question: neither counted nor logged */
     bool head_sent;  /* some byte of the answer went out or is queued */
     uint32_t served;
     uint32_t body_at;       /* where the body begins in the buffer */
@@ -117,6 +119,7 @@ typedef struct FcConn {
     FcBody body;
     FcChunked chunked;
     FcOutput out;
+    FcFlight *flight; /* while its request is without an answer */
     void *gateway; /* what the gateway keeps while the connection is parked; NULL otherwise */
     FcPeer peer;
 } FcConn;
@@ -153,6 +156,7 @@ typedef struct FcConfig {
     uint32_t slot, generation;
     uint8_t accept_burst;
     bool stream_body; /* give a request out with its head; its body is received on demand */
+    bool hold;        /* fc_engine_listen() does nothing before FC_COMMAND_LISTEN */
     bool nested;      /* the epoll set is watched by another loop: accept by a thread, deadlines by a timerfd */
     char server[64]; /* value of the Server field; empty: none */
     bool date;       /* send the Date field */
@@ -170,6 +174,7 @@ typedef struct FcEngine {
     uint64_t now; /* CLOCK_MONOTONIC of the present turn */
     FcLine *line; /* borrowed: this worker's seat */
     FcTimers timers;
+    FcFlights flights;
     FcListener listeners[FC_LISTENERS];
     unsigned n_listeners;
     struct epoll_event events[FC_EVENTS]; /* fetched, not yet looked at: [event_at, event_end) */
@@ -190,6 +195,7 @@ typedef struct FcEngine {
     uint64_t accept_pause_until; /* after EMFILE and the like */
     uint64_t drain_idle_until;   /* draining: idle connections are closed then */
     _Atomic uint32_t commands;   /* FC_COMMAND_*, set by the monitor */
+    _Atomic int probe;           /* owned descriptor on its way from the monitor; -1: none */
     bool draining, listening;
     uint64_t date_second; /* wall second that the Date line below is for */
     char date[40];        /* "Date: ...\r\n" */
@@ -201,13 +207,15 @@ enum {
     FC_COMMAND_DRAIN = 1, /* finish, take no more */
     FC_COMMAND_NUDGE = 2, /* accept without waiting for an event */
     FC_COMMAND_SHED = 4,  /* close some idle connections for want of descriptors */
+    FC_COMMAND_LISTEN = 8, /* the hold is over: begin to accept */
+    FC_COMMAND_PROBE = 16, /* serve the connection in FcEngine.probe */
 };
 
 /* Make an engine; 0 or -errno. line is borrowed. */
 int fc_engine_init(FcEngine *engine, const FcConfig *config, FcLine *line);
 void fc_engine_free(FcEngine *engine); /* closes every connection; idempotent */
 int fc_engine_add_listener(FcEngine *engine, int fd);
-/* Begin to accept: puts the listeners into the epoll set. 0 or -errno. */
+/* Begin to accept: puts the listeners into the epoll set; not before FC_COMMAND_LISTEN when on hold. 0 or -errno. */
 int fc_engine_listen(FcEngine *engine);
 /* Set commands and wake the engine; any thread, async-signal-safe. */
 void fc_engine_command(FcEngine *engine, uint32_t commands);

@@ -15,6 +15,8 @@
 #define DESCRIPTORS 16
 #define LOG_FLUSH_MS 200
 #define ACCEPT_BURST 4           /* connections taken at one wake-up: the others are for our peers */
+#define LOOK_NS         100000000ull /* between two looks at what is in flight */
+#define LOOKS_IDLE      10           /* looks in vain before it waits to be woken */
 #define ACCEPT_RETRY_NS 20000000 /* after a full ring or a lack of descriptors */
 
 enum { DATA_WAKE = -1, DATA_CHANNEL = -2 }; /* epoll data; else the index of a listener */
@@ -25,8 +27,11 @@ struct FcMonitor {
     int epoll, channel, wake;
     _Atomic bool accept_wanted;
     bool accepting;
+    bool hold;          /* the master has not yet said that this worker shall accept */
     uint64_t accept_at; /* paused until then; 0: not paused */
     uint32_t seat, epoch;
+    uint64_t look_at;   /* at what is in flight; 0: when woken */
+    unsigned looks_idle;
     uint64_t exit_at; /* CLOCK_MONOTONIC ns; 0: no deadline */
     bool orphan;
     const char *_Atomic leave; /* reason to be sent; static text */
@@ -145,6 +150,29 @@ reopen_log(FcMonitor *monitor, int *fd)
 }
 
 static void
+accept_if_wanted(FcMonitor *monitor)
+{
+    if (atomic_load(&monitor->accept_wanted) && !monitor->hold && !monitor->accepting && monitor->accept_at == 0)
+        poll_listeners(monitor, true);
+}
+
+static void
+hand_probe(FcMonitor *monitor, int *fd)
+{
+    int unserved = -1;
+
+    pthread_mutex_lock(&monitor->lock);
+    if (monitor->engine != NULL) {
+        unserved = atomic_exchange(&monitor->engine->probe, *fd);
+        *fd = -1;
+        fc_engine_command(monitor->engine, FC_COMMAND_PROBE);
+    }
+    pthread_mutex_unlock(&monitor->lock);
+    if (unserved >= 0)
+        close(unserved);
+}
+
+static void
 obey(FcMonitor *monitor, const FcHead *head, int *fds, int n_fds)
 {
     switch (head->kind) {
@@ -159,6 +187,15 @@ obey(FcMonitor *monitor, const FcHead *head, int *fds, int n_fds)
         break;
     case FC_KIND_NUDGE:
         command(monitor, FC_COMMAND_NUDGE);
+        break;
+    case FC_KIND_LISTEN:
+        monitor->hold = false;
+        command(monitor, FC_COMMAND_LISTEN);
+        accept_if_wanted(monitor);
+        break;
+    case FC_KIND_PROBE:
+        if (n_fds > 0)
+            hand_probe(monitor, &fds[0]);
         break;
     case FC_KIND_LOG:
         if (n_fds > 0)
@@ -242,6 +279,8 @@ sleep_ms(const FcMonitor *monitor, uint64_t now)
 
     if (monitor->accept_at != 0 && (until == 0 || monitor->accept_at < until))
         until = monitor->accept_at;
+    if (monitor->look_at != 0 && (until == 0 || monitor->look_at < until))
+        until = monitor->look_at;
     if (until == 0)
         return -1;
     return until > now ? (int)((until - now) / 1000000 + 1) : 0;
@@ -254,9 +293,28 @@ on_wake(FcMonitor *monitor)
     ssize_t ignored = read(monitor->wake, &woken, sizeof woken);
 
     (void)ignored;
+    if (monitor->look_at == 0)
+        monitor->look_at = fc_now() + LOOK_NS;
     send_leave(monitor);
-    if (atomic_load(&monitor->accept_wanted) && !monitor->accepting && monitor->accept_at == 0)
-        poll_listeners(monitor, true);
+    accept_if_wanted(monitor);
+}
+
+/* Publish the oldest request in flight; stop looking when there has been none for a while. */
+static void
+look(FcMonitor *monitor, uint64_t now)
+{
+    pthread_mutex_lock(&monitor->lock);
+    monitor->look_at = 0;
+    if (monitor->engine != NULL) {
+        bool any = fc_flights_publish(&monitor->engine->flights, monitor->engine->line, now);
+
+        monitor->looks_idle = any ? 0 : monitor->looks_idle + 1;
+        if (monitor->looks_idle < LOOKS_IDLE || !fc_flights_unwatch(&monitor->engine->flights))
+            monitor->look_at = now + LOOK_NS;
+        else
+            monitor->looks_idle = 0;
+    }
+    pthread_mutex_unlock(&monitor->lock);
 }
 
 static void *
@@ -270,6 +328,8 @@ run(void *arg)
 
         if (monitor->exit_at != 0 && now >= monitor->exit_at)
             leave_at_once(monitor, monitor->orphan ? 0 : 1);
+        if (monitor->look_at != 0 && now >= monitor->look_at)
+            look(monitor, now);
         if (monitor->accept_at != 0 && now >= monitor->accept_at) {
             monitor->accept_at = 0;
             poll_listeners(monitor, true);
@@ -307,6 +367,7 @@ fc_monitor_start(FcEngine *engine, int channel, uint32_t seat, uint32_t epoch)
         return NULL;
     pthread_mutex_init(&monitor->lock, NULL);
     monitor->engine = engine;
+    monitor->hold = engine->config.hold;
     monitor->channel = channel;
     monitor->seat = seat;
     monitor->epoch = epoch;
@@ -325,8 +386,10 @@ fc_monitor_start(FcEngine *engine, int channel, uint32_t seat, uint32_t epoch)
     error = pthread_create(&thread, &attributes, run, monitor);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
-    if (error == 0)
+    if (error == 0) {
+        atomic_store(&engine->flights.wake, monitor->wake);
         return monitor;
+    }
 fail:
     if (monitor->wake >= 0)
         close(monitor->wake);

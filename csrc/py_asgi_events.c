@@ -775,6 +775,29 @@ fc_asgi_raw_receive(FcAsgi *request, PyObject **result, PyObject **future)
     return wait_for(request, &request->waiting_receive, future);
 }
 
+PyObject *
+fc_asgi_raw_read(FcAsgi *request)
+{
+    PyEngine *self = request->answer.engine;
+    FcConn *conn = request->answer.conn;
+    FcStream stream = FC_STREAM_WAIT;
+    size_t got = 0;
+
+    if (conn == NULL || request->gone)
+        return Py_NewRef(self->module->empty_bytes);
+    /* Edge-triggered: what a short read has emptied stays empty until the next event. */
+    if (conn->readable || conn->hung_up || !conn->registered || conn->buf->len > conn->body_at)
+        stream = fc_conn_raw(&self->engine, conn, self->engine.scratch, BODY_STEP, &got);
+    if (stream == FC_STREAM_DATA)
+        return PyBytes_FromStringAndSize(self->engine.scratch, (Py_ssize_t)got);
+    if (stream == FC_STREAM_GONE) {
+        request->gone = true;
+        return Py_NewRef(self->module->empty_bytes);
+    }
+    fc_conn_want(&self->engine, conn, FC_WANT_BODY, 0);
+    Py_RETURN_NONE;
+}
+
 PySendResult
 fc_asgi_raw_drain(FcAsgi *request, PyObject **result, PyObject **future)
 {

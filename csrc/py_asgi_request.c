@@ -199,6 +199,20 @@ is_awaited(FcModule *module, PyObject *futures)
     return found;
 }
 
+static void
+call_watcher(FcAsgi *request)
+{
+    PyObject *watcher = Py_XNewRef(request->watcher), *result;
+
+    if (watcher == NULL)
+        return;
+    result = PyObject_CallNoArgs(watcher);
+    if (result == NULL)
+        PyErr_WriteUnraisable(watcher);
+    Py_XDECREF(result);
+    Py_DECREF(watcher);
+}
+
 void
 fc_asgi_event(FcAsgi *request, FcWhy why)
 {
@@ -217,10 +231,12 @@ fc_asgi_event(FcAsgi *request, FcWhy why)
         request->gone = true;
         wake(module, &request->waiting_send);
         wake(module, &request->waiting_receive);
+        call_watcher(request);
         break;
     case FC_WHY_BODY:
     case FC_WHY_REQUEST:
         wake(module, &request->waiting_receive);
+        call_watcher(request);
         break;
     }
 }
@@ -238,6 +254,7 @@ ended(FcAsgi *request)
         request->next->link = request->link;
     request->link = NULL;
     Py_CLEAR(request->scope);
+    Py_CLEAR(request->watcher);
     Py_CLEAR(request->coro);
     Py_CLEAR(request->task);
     fc_asgi_schedule(self); /* a drain may have waited for this one */
@@ -473,6 +490,38 @@ raw_receive(PyObject *object, PyObject *ignored)
 }
 
 static PyObject *
+raw_read(PyObject *object, PyObject *ignored)
+{
+    (void)ignored;
+    return fc_asgi_raw_read((FcAsgi *)object);
+}
+
+static PyObject *
+raw_watch(PyObject *object, PyObject *callback)
+{
+    FcAsgi *request = (FcAsgi *)object;
+
+    Py_XSETREF(request->watcher, callback != Py_None && request->link != NULL ? Py_NewRef(callback) : NULL);
+    Py_RETURN_NONE;
+}
+
+/* The upgrade is declined: from here on it is a request like any other, the last of its connection. */
+static PyObject *
+raw_answer(PyObject *object, PyObject *ignored)
+{
+    FcAsgi *request = (FcAsgi *)object;
+
+    (void)ignored;
+    if (request->send == NULL)
+        return PyErr_Format(PyExc_RuntimeError, "the request is over");
+    request->websocket = false;
+    Py_CLEAR(request->watcher);
+    if (request->answer.conn != NULL)
+        request->answer.conn->keep_alive = false;
+    return Py_NewRef(request->send);
+}
+
+static PyObject *
 raw_drain(PyObject *object, PyObject *ignored)
 {
     FcAsgi *request = (FcAsgi *)object;
@@ -501,7 +550,7 @@ raw_write(PyObject *object, PyObject *data)
     PyBuffer_Release(&view);
     if (result == FC_BROKEN) {
         request->gone = true;
-    } else if (result == FC_QUEUED) { /* whether anybody waits for it or not, it must go on */
+    } else if (result == FC_QUEUED && !(conn->wants & FC_WANT_ROOM)) { /* whether anybody waits or not, it must go on */
         fc_conn_want(&request->answer.engine->engine, conn, FC_WANT_ROOM,
                      request->answer.engine->engine.config.write_timeout);
         fc_asgi_schedule(request->answer.engine);
@@ -602,6 +651,7 @@ request_dealloc(PyObject *object)
     PyTypeObject *type = Py_TYPE(object);
     PyEngine *engine = request->answer.engine;
 
+    Py_CLEAR(request->watcher);
     Py_CLEAR(request->waiting_receive);
     Py_CLEAR(request->waiting_send);
     Py_CLEAR(request->coro);
@@ -629,6 +679,11 @@ static PyMethodDef request_methods[] = {
     {"close", driver_close, METH_NOARGS, "close()\n--\n\nEnd the application's coroutine and cut the answer."},
     {"raw_receive", raw_receive, METH_NOARGS,
      "raw_receive()\n--\n\nAwait bytes of a connection that speaks no HTTP any more; b'' at its end."},
+    {"raw_read", raw_read, METH_NOARGS,
+     "raw_read()\n--\n\nBytes that are there; b'' at the end; None: nothing yet, the watcher will be called."},
+    {"raw_watch", raw_watch, METH_O, "raw_watch(callback, /)\n--\n\nCall it when raw_read will find something."},
+    {"raw_answer", raw_answer, METH_NOARGS,
+     "raw_answer()\n--\n\nDecline the upgrade: the send callable of a plain response."},
     {"raw_write", raw_write, METH_O, "raw_write(data, /)\n--\n\nSend or queue bytes; False: the client is gone."},
     {"raw_drain", raw_drain, METH_NOARGS, "raw_drain()\n--\n\nAwait that little is queued. Raises OSError."},
     {"raw_close", raw_close, METH_NOARGS, "raw_close()\n--\n\nEnd the connection after what is queued."},

@@ -114,7 +114,7 @@ static bool
 read_config(PyObject *options, FcConfig *config)
 {
     const double second = 1e9;
-    uint32_t burst = 1, nested = 0;
+    uint32_t burst = 1, nested = 0, hold = 0;
     const char *server;
     Py_ssize_t len = 0;
 
@@ -142,9 +142,11 @@ read_config(PyObject *options, FcConfig *config)
         !small_option(options, "keep_alive_requests", UINT32_MAX, &config->keep_alive_requests) ||
         !small_option(options, "slot", UINT32_MAX, &config->slot) ||
         !small_option(options, "generation", UINT32_MAX, &config->generation) ||
-        !small_option(options, "accept_burst", 255, &burst) || !small_option(options, "nested", 1, &nested))
+        !small_option(options, "accept_burst", 255, &burst) || !small_option(options, "nested", 1, &nested) ||
+        !small_option(options, "hold", 1, &hold))
         return false;
     config->nested = nested != 0;
+    config->hold = hold != 0;
     config->accept_burst = (uint8_t)burst;
     server = text_option(options, "server", &len);
     if (server != NULL && (size_t)len < sizeof config->server)
@@ -209,6 +211,7 @@ read_trust(PyEngine *self, PyObject *options)
 {
     char error[256] = "";
     const char *list = text_option(options, "forwarded_allow_ips", NULL);
+    const char *fields = text_option(options, "forwarded_fields", NULL);
 
     if (list == NULL)
         return !PyErr_Occurred();
@@ -217,6 +220,9 @@ read_trust(PyEngine *self, PyObject *options)
         PyErr_Format(PyExc_ValueError, "forwarded_allow_ips: %s", error);
         return false;
     }
+    fc_trust_read(self->trust, fields != NULL && strcmp(fields, "forwarded") == 0 ? FC_FORWARDED_STANDARD
+                               : fields != NULL && strcmp(fields, "either") == 0  ? FC_FORWARDED_EITHER
+                                                                                  : FC_FORWARDED_X);
     self->engine.trust = self->trust;
     return true;
 }
@@ -500,6 +506,7 @@ engine_close_inherited(PyObject *object, PyObject *ignored)
 
     (void)ignored;
     self->forked_away = true;
+    atomic_store(&self->engine.flights.looking, false); /* the monitor stayed in the parent */
     if (!self->live)
         Py_RETURN_NONE;
     for (uint32_t i = 0; i < self->engine.n_blocks * FC_CONNS_A_BLOCK; i++) {

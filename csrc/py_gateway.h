@@ -348,6 +348,7 @@ typedef struct FcAsgi {
     PyObject *scope;             /* owned, until the application is called */
     PyObject *coro, *task;       /* owned; coro NULL: not called yet, or ended */
     struct FcPort *receive, *send; /* owned: the two callables; kept for the next request when nobody else has them */
+    PyObject *watcher; /* owned: called when a raw connection has something to read, or is gone; NULL: nobody */
     PyObject *waiting_receive, *waiting_send; /* owned: lists of futures that awaits sleep on; NULL: none */
     PyObject *trailer;           /* owned: bytes of the trailer lines so far */
     int file;           /* owned descriptor of a pathsend, else -1 */
@@ -397,6 +398,8 @@ PySendResult fc_asgi_send(FcAsgi *request, PyObject *event, bool *taken, PyObjec
 /* Again, for a message that was *taken and waits for room. */
 PySendResult fc_asgi_send_more(FcAsgi *request, PyObject **result, PyObject **future);
 PySendResult fc_asgi_raw_receive(FcAsgi *request, PyObject **result, PyObject **future);
+/* What came, without waiting: bytes, b"" at the end, None: nothing yet (the watcher will be called). NULL: error. */
+PyObject *fc_asgi_raw_read(FcAsgi *request);
 PySendResult fc_asgi_raw_drain(FcAsgi *request, PyObject **result, PyObject **future);
 
 /* Add a trailer field of this pair. -1 with an exception. */

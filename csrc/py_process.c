@@ -306,6 +306,8 @@ fc_wire_constants(PyObject *self, PyObject *unused)
         FC_NAMED(KIND_PEER),
         FC_NAMED(KIND_NUDGE),
         FC_NAMED(KIND_STACKS),
+        FC_NAMED(KIND_LISTEN),
+        FC_NAMED(KIND_PROBE),
         FC_OFFSET(magic),
         FC_OFFSET(version),
         FC_OFFSET(kind),

@@ -16,7 +16,8 @@
 typedef enum FcKind {
     /* master to mold */
     FC_KIND_LOAD = 1, /* payload: JSON, what to load and how */
-    FC_KIND_FORK = 2, /* seat, epoch, arg = slot; descriptors: channel, scoreboard, inbox, listeners ... */
+    FC_KIND_FORK = 2, /* seat, epoch, arg = slot, payload: "hold" or none; descriptors: channel, scoreboard,
+                       * inbox, listeners ... */
     FC_KIND_EXIT = 3,
     /* mold to master */
     FC_KIND_MOLD_HELLO = 16,  /* payload: layout hash */
@@ -25,7 +26,7 @@ typedef enum FcKind {
     FC_KIND_FORKED = 19,      /* seat, epoch, arg = pid */
     FC_KIND_FORK_FAILED = 20, /* seat, epoch, payload: what the system said */
     /* worker to master */
-    FC_KIND_HELLO = 32,  /* seat, epoch, arg = pid; descriptor: its own pidfd */
+    FC_KIND_HELLO = 32,  /* seat, epoch, arg = pid; descriptors: its own pidfd, the pipe its stacks come through */
     FC_KIND_READY = 33,  /* seat, epoch */
     FC_KIND_LEAVE = 34,  /* "retire me"; payload: the reason (a direct TERM, max_requests ...) */
     /* master to worker, read by the native monitor */
@@ -35,6 +36,8 @@ typedef enum FcKind {
     FC_KIND_PEER = 51,   /* seat, epoch; descriptor: the sending end of that inbox */
     FC_KIND_NUDGE = 52,  /* call accept without waiting for an event */
     FC_KIND_STACKS = 53, /* write all Python stacks to the stack pipe */
+    FC_KIND_LISTEN = 54, /* to a worker that was forked on hold: begin to accept */
+    FC_KIND_PROBE = 55,  /* descriptor: a connection to be served as if accepted, and not counted */
 } FcKind;
 
 typedef struct FcHead {

@@ -71,6 +71,18 @@ class Request:
     def raw_receive(self) -> Awaitable[bytes]:
         """Await bytes of the client; b"" at the end."""
 
+    def raw_read(self) -> bytes | None:
+        """Give bytes that are there; b"" at the end; None: nothing yet, the watcher will be called."""
+
+    def raw_watch(self, callback: Callable[[], object] | None, /) -> None:
+        """Have it called (in a turn of the engine) when ``raw_read`` will find something."""
+
+    def raw_answer(self) -> Callable[[dict[str, object]], Awaitable[None]]:
+        """Decline the upgrade: give the ``send`` of a plain response, the last of its connection.
+
+        Raises ``RuntimeError`` when the request is over.
+        """
+
     def raw_write(self, data: bytes, /) -> bool:
         """Send or queue bytes; False: the client is gone."""
 

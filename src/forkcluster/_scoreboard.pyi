@@ -2,6 +2,8 @@
 
 from typing import Literal, TypedDict, final, type_check_only
 
+Oldest = tuple[int, str, str]  # since (CLOCK_MONOTONIC ns), method, path
+Look = tuple[int, int, int, int, Oldest | None]  # seat, epoch, in flight, requests ended, oldest
 State = Literal["empty", "booting", "ready", "busy", "full", "draining", "dead"]
 
 SEATS: int
@@ -46,7 +48,7 @@ class Line(TypedDict):
     shed: int
     requests: list[int]  # by CLASSES
     duration: list[int]  # one more than bucket_bounds()
-    oldest: tuple[int, str, str] | None  # since_ns, method, path
+    oldest: Oldest | None
 
 @final
 class Scoreboard:
@@ -60,6 +62,7 @@ class Scoreboard:
     @generation.setter
     def generation(self, value: int) -> None: ...
     def line(self, seat: int, /) -> Line: ...
+    def look(self) -> list[Look]: ...
     def claim(self, seat: int, epoch: int, slot: int, generation: int, /) -> None: ...
     def reset(self, seat: int, /) -> None: ...
     def set_state(self, seat: int, state: State, /) -> None: ...

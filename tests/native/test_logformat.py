@@ -5,7 +5,13 @@ import random
 
 import pytest
 
-SOURCES = ("tests/native/logformat_run.c", "csrc/fields.c", "csrc/logformat.c", "csrc/logline.c", "csrc/logjson.c")
+SOURCES = (
+    "tests/native/logformat_run.c",
+    "csrc/fields.c",
+    "csrc/logformat.c",
+    "csrc/logline.c",
+    "csrc/logjson.c",
+)
 RESPONSE = "Content-Type: text/html\r\nSet-Cookie: a=1\r\nset-cookie: b=2\r\n"
 
 

@@ -76,13 +76,15 @@ class Server:
     output: str = ""
     address: tuple = ()
     environment: dict = field(default_factory=dict)
+    bind: tuple = ("127.0.0.1:0",)
 
     def start(self):
         """Start it, without waiting."""
         command = [sys.executable, "-m", "forkcluster", self.target, "-i", str(self.workers)]
-        command += ["--bind", "127.0.0.1:0", *self.arguments]
+        command += [*(word for address in self.bind for word in ("--bind", address)), *self.arguments]
         cwd = self.cwd or str(self.directory)
-        environment = {**os.environ, "PWD": cwd, "PYTHONDONTWRITEBYTECODE": "1", **self.environment}
+        environment = {**os.environ, "PWD": cwd, "PYTHONDONTWRITEBYTECODE": "1"}
+        environment |= {"FORKCLUSTER_HOME": f"{self.directory}/home", **self.environment}
         self.process = subprocess.Popen(
             command,
             cwd=cwd,
@@ -166,6 +168,11 @@ class Server:
         return self.wait()
 
     # -- asking
+
+    @property
+    def control(self):
+        """The path of the control socket."""
+        return f"{self.directory}/home/apps/app/control.sock"
 
     def get(self, path="/"):
         """Give status and body of an answer on a connection of its own."""

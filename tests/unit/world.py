@@ -6,6 +6,7 @@ from forkcluster.master import actions as do
 from forkcluster.master import events as on
 from forkcluster.master.cluster import Cluster
 from forkcluster.master.facts import Limits
+from forkcluster.master.roll import Outcome
 from forkcluster.master.seats import Ref
 
 LIMITS = Limits(boot_timeout=60, drain_timeout=30, min_uptime=1, observe=1, max_surge=1)
@@ -35,6 +36,11 @@ class World:
     log: list[do.Action] = field(default_factory=list)
     ending_molds: set[int] = field(default_factory=set)
     readings: list[int] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+    answers: tuple[int, int] = (10, 0)
+    probes: list[Ref] = field(default_factory=list)
+    probe_timeout: float | None = None
+    outcomes: list[Outcome] = field(default_factory=list)
     finished: int | None = None
 
     def __post_init__(self) -> None:
@@ -48,6 +54,8 @@ class World:
         for action in actions:
             self._obey(action)
         self.log += actions
+        if self.counts:
+            self.tell(on.Answered(self.counts.pop(), *self.answers))
         return actions
 
     def pass_time(self, seconds: float) -> None:
@@ -73,8 +81,14 @@ class World:
             case do.Retire(who) | do.Quit(who) | do.Kill(who):
                 assert who in self.alive
                 self.alive[who].told_to_end = True
+            case do.Conclude(outcome):
+                self.outcomes.append(outcome)
             case do.ReadConfiguration(generation):
                 self.readings.append(generation)
+            case do.CountAnswers(generation):
+                self.counts.append(generation)
+            case do.Probe(who):
+                self.probes.append(who)
             case do.Finish(code):
                 assert not self.alive
                 assert not self.molds
@@ -111,7 +125,12 @@ class World:
 
     def configure(self, workers: int | None = None) -> None:
         generation = self.readings.pop()
-        self.tell(on.Configured(generation, workers or self.workers, self.limits))
+        self.tell(
+            on.Configured(generation, workers or self.workers, self.limits, probe_timeout=self.probe_timeout)
+        )
+
+    def answer_probe(self, fault: str = "") -> None:
+        self.tell(on.Probed(self.probes.pop(), fault))
 
     # -- everything healthy
 
@@ -123,8 +142,8 @@ class World:
         raise AssertionError("the cluster does not come to rest")
 
     def _move(self) -> bool:
-        if self.readings:
-            self.configure()
+        if self.readings or self.probes:
+            (self.configure if self.readings else self.answer_probe)()
             return True
         for mold in list(self.molds):
             if mold in self.ending_molds:

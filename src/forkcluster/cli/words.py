@@ -19,7 +19,7 @@ FOREIGN: Final = {
     "-p": "--bind host:port says where to listen",
     "--uds": "--bind unix:path listens on a unix socket",
     "--fd": "--bind fd://N takes over a descriptor",
-    "--timeout": "see --boot-timeout, --header-timeout, --body-timeout, --write-timeout and --drain-timeout",
+    "--timeout": "see --request-timeout, --boot-timeout, --drain-timeout and those for parts of a request",
     "--access-logfile": "--access-log FILE, or - for standard output",
     "--error-logfile": "--log-file FILE",
     "--app-dir": "--chdir PATH, or --pythonpath PATH",

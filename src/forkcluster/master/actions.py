@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from forkcluster.master.roll import Outcome
 from forkcluster.master.seats import Ref
 
 
@@ -43,6 +44,36 @@ class Fork:
     who: Ref
     slot: int
     generation: int
+    hold: bool = False  # it must not accept before Listen
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Ask this worker, which does not accept yet, the question of its generation; answer with Probed."""
+
+    who: Ref
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Tell a worker that was forked on hold to accept."""
+
+    who: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class CountAnswers:
+    """Count what the workers of that generation have answered; answer with Answered."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Conclude:
+    """A reload is over: tell the log, and whoever waits for it."""
+
+    outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +139,10 @@ Action = (
     | EndMold
     | KillMold
     | Fork
+    | Probe
+    | Listen
+    | CountAnswers
+    | Conclude
     | Retire
     | Quit
     | Kill

@@ -46,12 +46,18 @@ class Children:
 
     def kill(self, pid: int) -> None:
         """SIGKILL a known child; nothing happens when it is gone."""
+        self.send_signal(pid, signal.SIGKILL)
+
+    def send_signal(self, pid: int, number: int) -> bool:
+        """Send a signal to a known child; False when it is gone, or may not be signalled."""
         child = self._known.get(pid)
-        if child is not None:
-            try:
-                signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
-            except ProcessLookupError:
-                return
+        if child is None:
+            return False
+        try:
+            signal.pidfd_send_signal(child.pidfd, number)
+        except (ProcessLookupError, PermissionError):
+            return False
+        return True
 
     def reap_strays(self, *, expecting: bool) -> None:
         """Reap dead children that we do not know; none while a worker's pid is unknown (`expecting`)."""

@@ -21,6 +21,7 @@ from forkcluster.master.seats import Ref, SeatTable
 MOST_DRAINING_GENERATIONS = 2
 MOLD_EXIT_TIMEOUT = 2.0
 QUIT_TIMEOUT = 1.0
+HUNG_TIMEOUT = 5.0  # for the other requests of a worker that hangs
 ORPHAN_TIMEOUT = 2.0
 
 
@@ -67,6 +68,15 @@ class Cluster:
         """Give the workers that are part of the capacity."""
         return [worker for worker in self.workers.values() if worker.serving]
 
+    @property
+    def newest_generation(self) -> int:
+        """The highest generation number given so far."""
+        return self._newest_generation
+
+    def renewing(self) -> int:
+        """Count the workers that serve until they are replaced."""
+        return sum(1 for worker in self.workers.values() if worker.serving and worker.leaving)
+
     # -- taking in -------------------------------------------------------------------------------------------
 
     def _take_in(self, event: on.Event, now: float) -> None:  # noqa: PLR0912  one line per event
@@ -92,19 +102,27 @@ class Cluster:
                     self.workers[who].failure = text
             case on.WorkerLeaves(who, reason):
                 self._worker_leaves(who, reason, now)
+            case on.WorkerHung(who, text):
+                self._worker_hung(who, text, now)
             case on.WorkerLost(who):
                 self._worker_lost(who, now)
             case on.WorkerEnded(who, how):
                 self._worker_ended(who, how, now)
             case on.ReloadAsked():
-                self._reload_asked()
+                self._reload_asked(now)
             case on.Configured():
-                self._configured(event)
+                self._configured(event, now)
             case on.ConfigurationRefused(generation, text):
                 if self.roll and self.roll.generation == generation:
-                    self._roll_back("the configuration cannot be used", text)
-            case on.Scaled(by):
-                self._scale(by)
+                    self._roll_back("the configuration cannot be used", text, now)
+            case on.Probed(who, fault):
+                self._probed(who, fault, now)
+            case on.Answered():
+                self._answered(event, now)
+            case on.Scaled(by, to):
+                self._scale(self.target + by if to is None else to)
+            case on.RenewAsked():
+                self._renew(now)
             case on.StopAsked(at_once):
                 self._stop(now, at_once)
             case on.Tick():
@@ -140,9 +158,8 @@ class Cluster:
         if not self._booted and mold.ready_at is None:
             self._give_up(reason)
         elif self.roll and self.roll.generation == mold.generation:
-            self._roll_back(
-                "the mold ended" if mold.ready_at else "the application could not be loaded", reason
-            )
+            what = "the mold ended" if mold.ready_at else "the application could not be loaded"
+            self._roll_back(what, reason, now)
         else:
             generation.start_at = now + generation.backoff.after_death(uptime, self.limits.min_uptime)
             text = "the mold ended; workers go on, a new one is started"
@@ -154,17 +171,28 @@ class Cluster:
             return
         worker.ready_at = now
         worker.deadline = None
+        if worker.hold:
+            self._canary_ready(worker, now)
+            return
         self._booted = True
         self._say("info", "worker ready", **_names(worker))
 
     def _worker_leaves(self, who: Ref, reason: str, now: float) -> None:
         worker = self.workers.get(who)
-        if worker is None or worker.ending:
+        if worker is None or worker.ending or worker.leaving:
             return
         self._say("info", "worker asks to be retired", reason=reason, **_names(worker))
         worker.leaving = True
         if worker.booting:
             self._quit(worker, now)
+
+    def _worker_hung(self, who: Ref, text: str, now: float) -> None:
+        worker = self.workers.get(who)
+        if worker is None or worker.ending:
+            return
+        self._say("error", "worker hangs; it is replaced", request=text, **_names(worker))
+        self._retire(worker, now)
+        worker.deadline = now + min(HUNG_TIMEOUT, self.limits.drain_timeout)
 
     def _worker_lost(self, who: Ref, now: float) -> None:
         worker = self.workers.get(who)
@@ -190,7 +218,8 @@ class Cluster:
             self._give_up(reason)
         elif self.roll and worker.generation == self.roll.generation:
             self._say("error", said, how=how, **_names(worker))
-            self._roll_back("a new worker died" if died_ready else "a new worker failed to boot", reason)
+            what = "a new worker died" if died_ready else "a new worker failed to boot"
+            self._roll_back(what, reason, now)
         elif worker.leaving or worker.generation != self.current:
             self._say("warning", "worker ended before it was retired", how=how, **_names(worker))
         else:
@@ -203,7 +232,7 @@ class Cluster:
 
     # -- reload ----------------------------------------------------------------------------------------------
 
-    def _reload_asked(self) -> None:
+    def _reload_asked(self, now: float) -> None:
         if self._stopping:
             return
         if self.roll is not None or not self._booted:
@@ -214,16 +243,16 @@ class Cluster:
             self._reload_again = True
             return
         self._newest_generation += 1
-        self.roll = Roll(self._newest_generation)
+        self.roll = Roll(self._newest_generation, now)
         self._say("info", "reload started", generation=self.roll.generation)
         self._actions.append(do.ReadConfiguration(self.roll.generation))
 
-    def _configured(self, event: on.Configured) -> None:
+    def _configured(self, event: on.Configured, now: float) -> None:
         roll = self.roll
         if roll is None or roll.generation != event.generation or roll.phase is not Phase.READING:
             return
         roll.configured = event
-        roll.phase = Phase.WAITING
+        roll.enter(Phase.WAITING, now)
         if self._must_wait_for_drain():
             text = "reload waits: two older generations are still draining"
             self._say("warning", text, generation=roll.generation)
@@ -238,23 +267,71 @@ class Cluster:
             return
         if roll.phase is Phase.WAITING and not self._must_wait_for_drain():
             self.generations[roll.generation] = Generation(roll.generation, roll.configured.bare)
-            roll.phase = Phase.LOADING
+            roll.enter(Phase.LOADING, now)
         if roll.phase is Phase.LOADING and self._ready_mold(roll.generation) is not None:
-            roll.phase = Phase.CANARY
+            roll.enter(Phase.CANARY, now)
+        if roll.phase is Phase.PROBING:
+            self._watch_probe(roll, now)
         if roll.phase in (Phase.CANARY, Phase.ROLLING, Phase.OBSERVING):
             self._widen_roll(roll, now)
+
+    def _canary_ready(self, worker: Worker, now: float) -> None:
+        roll = self.roll
+        if roll is None or roll.generation != worker.generation or roll.configured is None:
+            return
+        if roll.configured.probe_timeout is None:
+            self._canary_passed(roll, worker, now)
+            return
+        roll.enter(Phase.PROBING, now)
+        roll.canary = worker.who
+        roll.probe_until = now + roll.configured.probe_timeout
+        self._actions.append(do.Probe(worker.who, roll.generation))
+
+    def _watch_probe(self, roll: Roll, now: float) -> None:
+        canary = self.workers.get(roll.canary) if roll.canary else None
+        if canary is None or canary.ending:
+            roll.enter(Phase.CANARY, now)
+        elif roll.probe_until is not None and now >= roll.probe_until and roll.configured is not None:
+            seconds = roll.configured.probe_timeout
+            self._roll_back("the probe was not answered", f"the new worker was asked {seconds:g} s ago", now)
+
+    def _probed(self, who: Ref, fault: str, now: float) -> None:
+        roll = self.roll
+        if roll is None or roll.phase is not Phase.PROBING or roll.canary != who:
+            return
+        if fault:
+            self._roll_back("the probe was not answered as it should be", fault, now)
+        elif who in self.workers:
+            self._canary_passed(roll, self.workers[who], now)
+
+    def _canary_passed(self, roll: Roll, worker: Worker, now: float) -> None:
+        worker.hold = False
+        self._actions.append(do.Listen(worker.who))
+        self._say("info", "worker ready", **_names(worker))
+        roll.enter(Phase.ROLLING, now)
 
     def _widen_roll(self, roll: Roll, now: float) -> None:
         renewed = {worker.slot for worker in self.ready() if worker.generation == roll.generation}
         if not roll.widen(self.target, renewed, self.limits.max_surge):
             return
         if roll.observe_until is None:
-            roll.phase = Phase.OBSERVING
+            roll.enter(Phase.OBSERVING, now)
             roll.observe_until = now + self.limits.observe
-        if now >= roll.observe_until:
-            self._commit(roll)
+        if now >= roll.observe_until and not roll.counting:
+            roll.counting = True
+            self._actions.append(do.CountAnswers(roll.generation))
 
-    def _commit(self, roll: Roll) -> None:
+    def _answered(self, event: on.Answered, now: float) -> None:
+        roll = self.roll
+        if roll is None or roll.generation != event.generation or not roll.counting:
+            return
+        if event.answers and event.answers == event.failed:
+            text = f"of {event.answers} answers, all were 5xx"
+            self._roll_back("the new workers answer only 5xx", text, now)
+        else:
+            self._commit(roll, now)
+
+    def _commit(self, roll: Roll, now: float) -> None:
         configured = roll.configured
         if configured is not None:
             self.limits = configured.limits
@@ -263,34 +340,42 @@ class Cluster:
         del self.generations[self.current]
         self.current = roll.generation
         self.roll = None
-        self._say("info", "reload done", generation=self.current)
         self._actions.append(do.Commit(self.current))
+        self._actions.append(do.Conclude(roll.conclude(now, self.current)))
 
-    def _roll_back(self, what: str, reason: str) -> None:
+    def _roll_back(self, what: str, reason: str, now: float) -> None:
         roll = self.roll
         if roll is None:
             return
         self.generations.pop(roll.generation, None)
         self.roll = None
-        text = f"reload failed: {what}; generation {self.current} goes on serving\n{reason}"
-        self._say("error", text, generation=roll.generation)
         self._actions.append(do.Abandon(roll.generation))
+        self._actions.append(do.Conclude(roll.conclude(now, self.current, what, reason)))
 
     # -- scale, stop -----------------------------------------------------------------------------------------
 
-    def _scale(self, by: int) -> None:
-        wanted = min(max(self.target + by, 1), self.most_workers)
-        if wanted != self.target + by:
-            self._say("warning", "cannot scale", workers=self.target + by, most=self.most_workers, least=1)
+    def _scale(self, asked: int) -> None:
+        wanted = min(max(asked, 1), self.most_workers)
+        if wanted != asked:
+            self._say("warning", "cannot scale", workers=asked, most=self.most_workers, least=1)
         if wanted != self.target:
             self._say("info", "scaled", before=self.target, workers=wanted)
         self.target = wanted
+
+    def _renew(self, now: float) -> None:
+        """Have every worker replaced; the everyday business does it, with max_surge at a time."""
+        for worker in list(self.workers.values()):
+            if worker.serving:
+                worker.leaving = True
+            elif worker.booting and not worker.hold:
+                self._quit(worker, now)
 
     def _stop(self, now: float, at_once: bool) -> None:
         if not self._stopping:
             self._say("info", "stopping at once" if at_once else "stopping", workers=len(self.workers))
         self._stopping = True
-        self.roll = None
+        if self.roll is not None:
+            self._roll_back("the app is being stopped", "", now)
         for worker in self.workers.values():
             if at_once or worker.ready_at is None:
                 self._quit(worker, now)
@@ -321,7 +406,7 @@ class Cluster:
         self._announce()
         if self._reload_again and self._booted and self.roll is None:
             self._reload_again = False
-            self._reload_asked()
+            self._reload_asked(now)
 
     def _expire(self, now: float) -> None:
         for worker in list(self.workers.values()):
@@ -395,8 +480,9 @@ class Cluster:
             self._say("error", "no free seat for a worker", slot=number)
             return
         deadline = now + self.limits.boot_timeout
-        self.workers[who] = Worker(who, number, wanted, mold.number, deadline)
-        self._actions.append(do.Fork(mold.number, who, number, wanted))
+        hold = self.roll is not None and rolling and self.roll.phase in (Phase.CANARY, Phase.PROBING)
+        self.workers[who] = Worker(who, number, wanted, mold.number, deadline, hold=hold)
+        self._actions.append(do.Fork(mold.number, who, number, wanted, hold))
 
     def _surging(self) -> int:
         serving = {worker.slot for worker in self.workers.values() if worker.serving}
@@ -479,8 +565,8 @@ class Cluster:
             yield slot.start_at
         for generation in self.generations.values():
             yield generation.start_at
-        if self.roll is not None and self.roll.observe_until is not None:
-            yield self.roll.observe_until
+        if self.roll is not None:
+            yield from (t for t in (self.roll.probe_until, self.roll.observe_until) if t is not None)
 
 
 def _names(worker: Worker) -> dict[str, str | int | float]:

@@ -5,21 +5,28 @@ The master keeps both ends of every inbox, so that nothing a dead worker had not
 """
 
 import os
+import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from forkcluster import _scoreboard, log
 from forkcluster.errors import InternalError
+from forkcluster.master import actions as do
 from forkcluster.master import events as on
 from forkcluster.master.children import Children
+from forkcluster.master.cluster import Cluster
 from forkcluster.master.loop import Loop
+from forkcluster.master.oom import OomCounter
 from forkcluster.master.release import Release
 from forkcluster.master.seats import Ref
 from forkcluster.master.spawn import spawn_mold
+from forkcluster.master.stacks import Stacks
 from forkcluster.wire.channel import Channel, Sent, channel_pair, close_all
 from forkcluster.wire.messages import Kind, Message, MessageError
 from forkcluster.wire.orders import LoadOrder, LoadReport
+from forkcluster.wire.stacks import STACKS_SIGNAL
 
 Emit = Callable[[on.Event], None]
 
@@ -40,20 +47,24 @@ class WorkerHand:
 
     channel: Channel
     inbox: tuple[socket.socket, socket.socket]
+    generation: int = 0
+    before: tuple[int, ...] = ()  # what the seat's line had counted for others
     pid: int = 0
     doomed: bool = False
+    stacks: int = -1  # the pipe its stacks come through
 
 
 class Crew:
     """All molds and workers of one app."""
 
-    def __init__(self, loop: Loop, emit: Emit, board: int, listeners: Sequence[int]) -> None:
+    def __init__(self, loop: Loop, emit: Emit, board: int) -> None:
         self._loop = loop
         self._emit = emit
         self._board_fd = board
         self._board = _scoreboard.Scoreboard(board, writable=True)
-        self.listeners = tuple(listeners)
         self.children = Children(loop)
+        self.stacks = Stacks(loop)
+        self._oom = OomCounter()
         self._molds: dict[int, MoldHand] = {}
         self._workers: dict[Ref, WorkerHand] = {}
         self.reports: dict[int, LoadReport] = {}
@@ -151,20 +162,22 @@ class Crew:
 
     # -- workers ---------------------------------------------------------------------------------------------
 
-    def fork(self, number: int, who: Ref, slot: int, generation: int) -> None:
+    def fork(self, order: do.Fork, listeners: Sequence[int]) -> None:
         """Ask a mold for a worker in that seat, with its channel, the scoreboard, its inbox and the
-        listeners.
+        listeners (borrowed).
         """
+        who, number = order.who, order.mold
         try:
             ours, theirs = channel_pair()
             inbox = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         except OSError as error:
             self._emit(on.ForkFailed(who, f"no descriptors for it: {error.strerror}"))
             return
-        self._board.claim(who.seat, who.epoch, slot, generation)
-        self._workers[who] = WorkerHand(ours, inbox)
-        message = Message(Kind.FORK, seat=who.seat, epoch=who.epoch, arg=slot)
-        descriptors = [theirs.fileno(), self._board_fd, inbox[1].fileno(), *self.listeners]
+        self._board.claim(who.seat, who.epoch, order.slot, order.generation)
+        before = tuple(self._board.line(who.seat)["requests"])
+        self._workers[who] = WorkerHand(ours, inbox, order.generation, before)
+        message = Message(Kind.FORK, "hold" if order.hold else "", who.seat, who.epoch, arg=order.slot)
+        descriptors = [theirs.fileno(), self._board_fd, inbox[1].fileno(), *listeners]
         sent = Sent.CLOSED
         if number in self._molds:
             sent = self._molds[number].channel.send(message, descriptors)
@@ -175,6 +188,67 @@ class Crew:
         else:
             self._drop(who)
             self._emit(on.ForkFailed(who, f"the mold's channel is {sent.value}"))
+
+    def answers(self, generation: int) -> tuple[int, int]:
+        """Count what the live workers of a generation have answered, and how much of that with 5xx."""
+        answers = failed = 0
+        for who, hand in self._workers.items():
+            if hand.generation == generation:
+                now = self._board.line(who.seat)["requests"]
+                by_class = [count - before for count, before in zip(now, hand.before, strict=True)]
+                answers += sum(by_class[1:])
+                failed += by_class[5]
+        return answers, failed
+
+    def look(self) -> "list[_scoreboard.Look]":
+        """Give what every worker's line says of its requests."""
+        return self._board.look()
+
+    def ended_before(self, who: Ref) -> int:
+        """Give how many requests the seat's line had counted when the worker took it over."""
+        hand = self._workers.get(who)
+        return sum(hand.before) if hand else 0
+
+    def ask_stacks(self, who: Ref, done: Callable[[str], None]) -> None:
+        """Have the worker write the stacks of all its threads; call `done` with them."""
+        hand = self._workers.get(who)
+        if hand is None or hand.stacks < 0:
+            done("(the worker is not there yet, or not any more)")
+            return
+        ask = partial(self.children.send_signal, hand.pid, STACKS_SIGNAL)
+        self.stacks.collect(who, hand.stacks, ask, done)
+
+    def describe(self, cluster: Cluster) -> list[dict[str, object]]:
+        """Say for every worker, by slot, what it is and does."""
+        found: list[dict[str, object]] = []
+        for worker in sorted(cluster.workers.values(), key=lambda worker: (worker.slot, worker.who)):
+            line = self._board.line(worker.who.seat)
+            found.append(
+                {
+                    "slot": worker.slot,
+                    "seat": worker.who.seat,
+                    "epoch": worker.who.epoch,
+                    "pid": worker.pid,
+                    "generation": worker.generation,
+                    "state": line["state"],
+                    "since_ns": line["started_ns"],
+                    "leaving": worker.leaving or worker.ending,
+                    "in_flight": line["in_flight"],
+                    "connections": line["open"],
+                    "requests": sum(line["requests"]),
+                    "oldest": line["oldest"],
+                }
+            )
+        return found
+
+    def send_signal(self, number: signal.Signals, slots: Collection[int] | None) -> list[int]:
+        """Send a signal to the workers of these slots (None: all); give their pids."""
+        reached = []
+        for who, hand in self._workers.items():
+            slot = self._board.line(who.seat)["slot"]
+            if hand.pid and (slots is None or slot in slots) and self.children.send_signal(hand.pid, number):
+                reached.append(hand.pid)
+        return reached
 
     def tell(self, who: Ref, message: Message, descriptors: Sequence[int] = ()) -> None:
         """Send a worker a message; one that cannot be told is gone, or will be killed at its deadline."""
@@ -210,6 +284,8 @@ class Crew:
             return
         match message.kind:
             case Kind.HELLO:
+                if len(descriptors) > 1 and hand.stacks < 0:
+                    hand.stacks = descriptors.pop()
                 self._born(who, message.arg, descriptors.pop() if descriptors else None)
             case Kind.READY:
                 self._emit(on.WorkerReady(who))
@@ -233,6 +309,8 @@ class Crew:
     def _worker_ended(self, who: Ref, how: str) -> None:
         while self._workers[who].channel.fileno() in self._loop:
             self._hear_worker(who)
+        if how.startswith("was killed by SIGKILL") and not self._workers[who].doomed and self._oom.risen():
+            how += ", for want of memory (the cgroup's oom_kill has risen)"
         self._drop(who)
         self._emit(on.WorkerEnded(who, how))
 
@@ -240,6 +318,9 @@ class Crew:
         hand = self._workers.pop(who, None)
         if hand is None:
             return
+        self.stacks.finish(who)
+        if hand.stacks >= 0:
+            os.close(hand.stacks)
         self._loop.unwatch(hand.channel.fileno())
         hand.channel.close()
         for end in hand.inbox:

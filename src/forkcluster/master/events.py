@@ -83,6 +83,14 @@ class WorkerLeaves:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerHung:
+    """A request of the worker is over the hard limit; `text` says which."""
+
+    who: Ref
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerLost:
     """The worker's channel is at its end while its process lives: it can no longer be steered."""
 
@@ -110,6 +118,25 @@ class Configured:
     workers: int
     limits: Limits
     bare: bool = False
+    probe_timeout: float | None = None  # seconds; None: ready is enough
+    notes: tuple[str, ...] = ()  # for the outcome: what this reload cannot bring about
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """The worker has answered the probe; `fault` says what is wrong with that, or is empty."""
+
+    who: Ref
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What the workers of that generation have answered so far; `failed` with 5xx."""
+
+    generation: int
+    answers: int
+    failed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +149,15 @@ class ConfigurationRefused:
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """Somebody wants `by` more workers (fewer when negative)."""
+    """Somebody wants `by` more workers (fewer when negative), or `to` workers."""
 
-    by: int
+    by: int = 0
+    to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RenewAsked:
+    """Somebody wants every worker replaced by a new one of the same generation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +178,15 @@ Event = (
     | WorkerReady
     | WorkerFailed
     | WorkerLeaves
+    | WorkerHung
     | WorkerLost
     | WorkerEnded
     | ReloadAsked
     | Configured
+    | Probed
+    | Answered
     | ConfigurationRefused
     | Scaled
+    | RenewAsked
     | StopAsked
 )

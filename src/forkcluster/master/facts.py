@@ -28,6 +28,7 @@ class Worker:
     deadline: float | None
     pid: int | None = None
     ready_at: float | None = None
+    hold: bool = False
     leaving: bool = False
     ending: bool = False
     killed: bool = False
@@ -36,12 +37,12 @@ class Worker:
     @property
     def booting(self) -> bool:
         """It is on its way to ready and may get there."""
-        return self.ready_at is None and not self.ending
+        return (self.ready_at is None or self.hold) and not self.ending
 
     @property
     def serving(self) -> bool:
         """It is part of the capacity, though perhaps to be replaced."""
-        return self.ready_at is not None and not self.ending
+        return self.ready_at is not None and not self.hold and not self.ending
 
 
 @dataclass(slots=True)

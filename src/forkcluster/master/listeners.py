@@ -51,6 +51,16 @@ class Listener:
             return f"unix:{name.decode('utf-8', 'replace') if isinstance(name, bytes) else name}"
         return f"{self.scheme}://{Tcp(*self.server)}"
 
+    @property
+    def intact(self) -> bool:
+        """Whether clients can still find it: the file of a unix socket is there, and ours."""
+        if self.path is None or self.file is None:
+            return True
+        try:
+            return _identity(self.path) == self.file
+        except OSError:
+            return False
+
     def close(self) -> None:
         """Close the socket and remove its file, if it is still the one we made. Idempotent."""
         if self.path is not None and self.file is not None and self.socket.fileno() >= 0:

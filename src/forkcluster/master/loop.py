@@ -20,13 +20,14 @@ class Loop:
         """Give CLOCK_MONOTONIC in seconds."""
         return time.monotonic()
 
-    def watch(self, descriptor: int, callback: Callback) -> None:
-        """Call back whenever the descriptor (borrowed) can be read or is at its end."""
-        self._selector.register(descriptor, selectors.EVENT_READ, callback)
+    def watch(self, descriptor: int, callback: Callback, *, write: bool = False) -> None:
+        """Call back whenever the descriptor (borrowed) can be read (or written), or is at its end."""
+        event = selectors.EVENT_WRITE if write else selectors.EVENT_READ
+        self._selector.register(descriptor, event, callback)
 
     def unwatch(self, descriptor: int) -> None:
         """Forget a descriptor, before it is closed; idempotent."""
-        if descriptor in self._selector.get_map():
+        if descriptor >= 0 and descriptor in self._selector.get_map():
             self._selector.unregister(descriptor)
 
     def __contains__(self, descriptor: int) -> bool:

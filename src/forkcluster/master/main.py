@@ -10,7 +10,6 @@ import resource
 import signal
 import sys
 from collections import deque
-from collections.abc import Sequence
 
 from forkcluster import _process, _scoreboard, log
 from forkcluster.errors import EXIT_INTERNAL, ForkclusterError
@@ -18,15 +17,24 @@ from forkcluster.master import actions as do
 from forkcluster.master import events as on
 from forkcluster.master.bind import BindSpec
 from forkcluster.master.cluster import Cluster
+from forkcluster.master.commands import Commands
+from forkcluster.master.control import ControlServer
 from forkcluster.master.crew import Crew
 from forkcluster.master.facts import Limits
-from forkcluster.master.listeners import Listener, open_all
+from forkcluster.master.history import History
+from forkcluster.master.home import Place, open_control
+from forkcluster.master.listeners import open_all
 from forkcluster.master.loop import Loop
 from forkcluster.master.pidfile import PidFile
+from forkcluster.master.probe import Probe, Question
 from forkcluster.master.ready import screen
 from forkcluster.master.release import Release, pin
 from forkcluster.master.reload import Reader
+from forkcluster.master.roll import Outcome
+from forkcluster.master.rounds import Rounds
+from forkcluster.master.seats import Ref
 from forkcluster.master.signals import Signals
+from forkcluster.master.sockets import Sockets
 from forkcluster.options import cpus
 from forkcluster.options.frozen import Launch, Options
 from forkcluster.wire.messages import Kind, Message
@@ -35,7 +43,6 @@ from forkcluster.wire.title import set_title, title_of
 
 NEED_RESTART = (
     "name",
-    "bind",
     "backlog",
     "socket_mode",
     "socket_owner",
@@ -51,21 +58,32 @@ DESCRIPTORS = 65536
 class Master:
     """One app's master, from bound listeners to exit code."""
 
-    def __init__(self, launch: Launch, listeners: Sequence[Listener], signals: Signals) -> None:
+    def __init__(
+        self, launch: Launch, sockets: Sockets, signals: Signals, control: Place | None = None
+    ) -> None:
         options = launch.options
         self._loop = Loop()
         self._signals = signals
         self._events: deque[on.Event] = deque()
         self._exit_code: int | None = None
-        self._listeners = listeners
+        self._sockets = sockets
+        self._probe: Probe | None = None
         self._launch = launch
         self._releases = {1: pin(1, sys.executable, launch.request, options)}
         self._cluster = Cluster(count_workers(options), limits_of(options))
         self._started = self._loop.now()
         board = _scoreboard.create(options.name)
-        self._crew = Crew(self._loop, self._events.append, board, [each.fd for each in listeners])
+        self._crew = Crew(self._loop, self._events.append, board)
         self._reader = Reader(self._crew.children, launch.request)
         self._interrupted = False
+        self._history = History()
+        self._commands = Commands(
+            self._cluster, self._crew, self._events.append, self._history, launch.options
+        )
+        self._rounds = Rounds(self._cluster, self._crew, self._events.append, self._say, launch.options)
+        self._control: ControlServer | None = None
+        if control is not None:
+            self._control = ControlServer(self._loop, control.listener.socket, self._commands.handle)
 
     def run(self) -> int:
         """Serve until told to stop; give the exit code."""
@@ -73,12 +91,19 @@ class Master:
         self._events.append(on.Start(bare=self._launch.options.preload == "never"))
         while self._exit_code is None:
             self._settle()
+            self._commands.look()
             if self._exit_code is None:
                 self._loop.turn(self._wake_at())
                 self._reader.expire(self._loop.now())
+                self._expire_control()
+                self._crew.stacks.expire(self._loop.now())
+                self._rounds.look(self._loop.now())
                 self._crew.children.reap_strays(expecting=self._crew.expecting())
                 self._events.append(on.Tick())
         self._reader.cancel()
+        self._commands.finished(self._exit_code)
+        if self._control is not None:
+            self._control.close()
         self._crew.close()
         self._loop.close()
         return self._exit_code
@@ -89,8 +114,14 @@ class Master:
                 self._perform(action)
 
     def _wake_at(self) -> float | None:
-        times = (self._cluster.deadline(self._loop.now()), self._reader.overdue_at())
+        times = [self._cluster.deadline(self._loop.now()), self._reader.overdue_at()]
+        times += [self._crew.stacks.deadline(), self._rounds.deadline()]
+        times += [self._control.deadline()] if self._control else []
         return min((time for time in times if time is not None), default=None)
+
+    def _expire_control(self) -> None:
+        if self._control is not None:
+            self._control.expire(self._loop.now())
 
     def _perform(self, action: do.Action) -> None:  # noqa: PLR0912  one line per action
         match action:
@@ -102,8 +133,16 @@ class Master:
                 self._crew.end_mold(mold)
             case do.KillMold(mold):
                 self._crew.kill_mold(mold)
-            case do.Fork(mold, who, slot, generation):
-                self._crew.fork(mold, who, slot, generation)
+            case do.Fork():
+                self._crew.fork(action, self._sockets.descriptors(action.generation))
+            case do.Probe(who, generation):
+                self._ask(who, generation)
+            case do.Listen(who):
+                self._crew.tell(who, Message(Kind.LISTEN, "", *who))
+            case do.CountAnswers(generation):
+                self._events.append(on.Answered(generation, *self._crew.answers(generation)))
+            case do.Conclude(outcome):
+                self._conclude(outcome)
             case do.Retire(who, deadline):
                 self._crew.tell(who, Message(Kind.RETIRE, "", *who, deadline_ns=int(deadline * 1e9)))
             case do.Quit(who):
@@ -111,13 +150,16 @@ class Master:
             case do.Kill(who):
                 self._crew.kill(who)
             case do.Say(level, text, fields):
-                log.log.write(level, text, dict(fields))
+                self._say(level, text, dict(fields))
             case do.Announce():
                 self._announce()
             case do.Commit(generation):
                 self._releases = {n: r for n, r in self._releases.items() if n >= generation}
+                self._sockets.commit(generation)
+                self._rounds.configure(self._releases[generation].options)
             case do.Abandon(generation):
                 self._releases.pop(generation, None)
+                self._sockets.abandon(generation)
             case do.Finish(code):
                 self._exit_code = code
 
@@ -125,11 +167,43 @@ class Master:
         if isinstance(result, str):
             self._events.append(on.ConfigurationRefused(generation, result))
             return
-        self._releases[generation] = result
-        name_restart_options(self._launch.options, result.options)
         options = result.options
-        bare = options.preload == "never"
-        self._events.append(on.Configured(generation, count_workers(options), limits_of(options), bare))
+        try:
+            self._sockets.prepare(generation, options.bind, self._cluster.current)
+        except ForkclusterError as error:
+            self._events.append(on.ConfigurationRefused(generation, str(error)))
+            return
+        self._releases[generation] = result
+        self._events.append(
+            on.Configured(
+                generation,
+                count_workers(options),
+                limits_of(options),
+                bare=options.preload == "never",
+                probe_timeout=options.probe_timeout if options.probe_path else None,
+                notes=restart_notes(self._launch.options, options),
+            )
+        )
+
+    def _ask(self, who: Ref, generation: int) -> None:
+        options = self._releases[generation].options
+        question = Question(options.probe_path or "/", options.probe_host, options.probe_header)
+        self._probe = Probe(self._loop, question, lambda fault: self._events.append(on.Probed(who, fault)))
+        self._crew.tell(who, Message(Kind.PROBE, "", *who), [self._probe.theirs.fileno()])
+        self._probe.ask()
+
+    def _conclude(self, outcome: Outcome) -> None:
+        if self._probe is not None:
+            self._probe.close()
+            self._probe = None
+        fields: dict[str, log.Field] = {"generation": outcome.generation, "seconds": outcome.seconds}
+        self._say("info" if outcome.done else "error", outcome.text, fields)
+        self._commands.concluded(outcome)
+
+    def _say(self, level: str, text: str, fields: dict[str, log.Field]) -> None:
+        log.log.write(level, text, fields)
+        if level != "debug":
+            self._history.add(level, text, fields)
 
     def _hear_signals(self) -> None:
         for number in self._signals.read():
@@ -166,7 +240,7 @@ class Master:
 
     def _announce(self) -> None:
         options = self._launch.options
-        urls = tuple(listener.url for listener in self._listeners)
+        urls = tuple(listener.url for listener in self._sockets.of(self._cluster.current))
         workers = len(self._cluster.ready())
         report = self._crew.reports.get(self._cluster.current) or LoadReport()
         log.info("ready", app=options.name, listening=" ".join(urls), workers=workers, pid=os.getpid())
@@ -208,11 +282,10 @@ def raise_descriptor_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def name_restart_options(now: Options, wanted: Options) -> None:
-    """Log which changed options a reload cannot bring about."""
+def restart_notes(now: Options, wanted: Options) -> tuple[str, ...]:
+    """Name the changed options that a reload cannot bring about."""
     changed = [name for name in NEED_RESTART if getattr(now, name) != getattr(wanted, name)]
-    if changed:
-        log.warning("these options changed and need a restart", options=" ".join(changed))
+    return (f"changed, but only a restart brings it about: {', '.join(changed)}",) if changed else ()
 
 
 def main(argv: list[str]) -> int:
@@ -244,14 +317,17 @@ def serve(launch: Launch) -> int:
     for note in launch.notes:
         log.info(note)
     spec = BindSpec(directory, options.backlog, options.socket_mode, options.socket_owner, options.reuse)
-    listeners = open_all(options.bind, spec, os.environ)
+    sockets = Sockets(open_all(options.bind, spec, os.environ), spec)
     pidfile = PidFile(os.path.join(directory, options.pid)) if options.pid else None
+    control: Place | None = None
     try:
         if pidfile:
             pidfile.write()
-        return Master(launch, listeners, signals).run()
+        control = open_control(options.control, options.name, os.environ)
+        return Master(launch, sockets, signals, control).run()
     finally:
+        if control:
+            control.close()
         if pidfile:
             pidfile.remove()
-        for listener in listeners:
-            listener.close()
+        sockets.close()

@@ -114,6 +114,7 @@ class Mold:
             epoch=message.epoch,
             slot=message.arg,
             generation=order.generation,
+            hold=message.text == "hold",
             channel=channel,
             scoreboard=scoreboard,
             inbox=inbox,

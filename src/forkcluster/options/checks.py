@@ -42,6 +42,18 @@ def root_path(text: str) -> None:
         raise ValueError("expected a path such as /shop: a leading slash, no trailing one, no ? or #")
 
 
+def probe_path(text: str) -> None:
+    """A request target in origin form (RFC 9112 section 3.2.1)."""
+    if not re.fullmatch(r"/[!-~]*", text):
+        raise ValueError("expected a path such as /health: a leading slash, no spaces, ASCII")
+
+
+def host(text: str) -> None:
+    """What may stand in a Host field."""
+    if not re.fullmatch(r"[A-Za-z0-9._:\[\]-]{1,255}", text):
+        raise ValueError("expected a host name, with a port if need be")
+
+
 def access_format(text: str) -> None:
     """A known format's name, or a format with at least one % in it; the C core compiles it."""
     if text not in ("common", "combined", "json") and ("%" not in text or "\n" in text):

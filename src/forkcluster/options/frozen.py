@@ -40,6 +40,16 @@ class Options:
     drain_timeout: float
     max_surge: int
     observe: float
+    request_warn: float
+    request_timeout: float
+    max_requests: int
+    max_requests_jitter: int
+    max_memory: int
+    max_lifetime: float
+    probe_path: str | None
+    probe_host: str
+    probe_header: Pairs
+    probe_timeout: float
     # listeners
     bind: tuple[str, ...]  # empty: take systemd's sockets, else address.DEFAULT
     backlog: int
@@ -62,6 +72,7 @@ class Options:
     # requests and answers
     root_path: str
     forwarded_allow_ips: str
+    forwarded_fields: str
     header: Pairs
     server_header: bool
     date_header: bool
@@ -81,6 +92,7 @@ class Options:
     access_log_format: str
     # process
     pid: str | None
+    control: str | None  # a path, or "off"; None: in the app's home
 
     def to_json(self) -> str:
         """The options as one JSON object."""

@@ -17,7 +17,7 @@ from forkcluster.options.kinds import Value
 from forkcluster.options.table import BY_NAME, TABLE, Option
 
 LONG_DRAIN = 600.0  # seconds
-OWN_FILES = ("log_file", "log_config", "access_log", "pid")
+OWN_FILES = ("log_file", "log_config", "access_log", "pid", "control")
 RESERVED = frozenset(("FORKCLUSTER_HOME",))
 
 
@@ -149,7 +149,7 @@ def _base(directory: str, chdir: Setting) -> str:
 
 def _absolute(setting: Setting, directory: str) -> Setting:
     """The path as any process may open it, whatever its working directory; symlinks stay."""
-    if not isinstance(setting.value, str) or setting.value == "-":
+    if not isinstance(setting.value, str) or setting.value in ("-", "off"):
         return setting
     return Setting(setting.option, os.path.join(directory, setting.value), setting.origin)
 

@@ -167,6 +167,49 @@ def _workers() -> list[Option]:
             name="observe", kind=DURATION, group=group, default="1", unit="s",
             help="How long a reload watches the new workers before it is final.",
         ),
+        Option(
+            name="request_warn", kind=DURATION, group=group, default="10", unit="s",
+            help="A request without an answer for so long is logged with all stacks of its worker. 0: off.",
+        ),
+        Option(
+            name="request_timeout", kind=DURATION, group=group, default="0", unit="s",
+            help="A worker whose request has no answer for so long is replaced. 0: off.",
+        ),
+        Option(
+            name="max_requests", kind=Count(), group=group, default="0",
+            help="A worker is replaced after so many requests. 0: never.",
+        ),
+        Option(
+            name="max_requests_jitter", kind=Count(), group=group, default="0",
+            help="Up to so many more, different for each worker.",
+        ),
+        Option(
+            name="max_memory", kind=SIZE, group=group, default="0", unit="bytes",
+            help="A worker with so much resident memory is replaced, such as 300M. 0: never.",
+        ),
+        Option(
+            name="max_lifetime", kind=Duration(high=365 * 86400.0), group=group, default="0", unit="s",
+            help="A worker of this age is replaced. 0: never.",
+        ),
+        Option(
+            name="probe_path", kind=Kind("a path such as /health", "PATH", checks.probe_path),
+            group=group, implied="no question is asked",
+            help="Asked of the first worker of a reload before it accepts; the answer must be 2xx.",
+        ),
+        Option(
+            name="probe_host", kind=Kind("a host name", "HOST", checks.host), group=group,
+            default="localhost",
+            help="The Host field of that question.",
+        ),
+        Option(
+            name="probe_header", group=group,
+            kind=PairList("NAME: VALUE texts or a table", "NAME:VALUE", None, ":", checks.header),
+            help="A further field of that question; may be repeated.",
+        ),
+        Option(
+            name="probe_timeout", kind=POSITIVE, group=group, default="5", unit="s",
+            help="How long the answer to that question may take.",
+        ),
     ]
 
 
@@ -240,7 +283,10 @@ def _requests() -> list[Option]:
         Option(name="forwarded_allow_ips", kind=Kind("addresses and networks", "LIST", checks.trusted),
                group=group,
                default="127.0.0.0/8,::1,unix",
-               help="Proxies whose Forwarded and X-Forwarded-* are believed: addresses, networks, unix, *."),
+               help="Proxies whose word for the client is believed: addresses, networks, unix, *."),
+        Option(name="forwarded_fields", group=group, default="x-forwarded",
+               kind=choice("x-forwarded", "forwarded", "either"),
+               help="What those proxies write: X-Forwarded-* or Forwarded; either only if they remove the other."),
         Option(name="header", group=group,
                kind=PairList("NAME: VALUE texts or a table", "NAME:VALUE", None, ":", checks.header),
                help="Add this header field to every answer; may be repeated."),
@@ -290,6 +336,9 @@ def _process() -> list[Option]:
     group = "Process"
     return [
         Option(name="pid", kind=FILE, group=group, help="Write the master's process id to this file."),
+        Option(name="control", kind=Kind("a path, or off", "PATH", checks.path), group=group,
+               implied="in FORKCLUSTER_HOME",
+               help="Put the control socket here, in a directory only this user can write; off: none."),
         Option(name="config", kind=FILE, group=group, short=("-c",), frozen=False,
                implied="forkcluster.toml, if it is there", help="Read the configuration from this file."),
     ]

@@ -37,6 +37,8 @@ class Kind(IntEnum):
     PEER = 51
     NUDGE = 52
     STACKS = 53
+    LISTEN = 54
+    PROBE = 55
 
 
 class MessageError(ValueError):

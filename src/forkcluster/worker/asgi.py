@@ -4,14 +4,18 @@ import asyncio
 import gc
 import sys
 import time
+from collections.abc import Callable
 from typing import cast
 
 from forkcluster._engine import Engine
 from forkcluster.errors import ApplicationError
+from forkcluster.worker.engine import report_fault
 from forkcluster.worker.lifespan import Asgi, Lifespan
 from forkcluster.worker.line import Line
 from forkcluster.worker.loop import make_loop, run
 from forkcluster.worker.spec import Application, WorkerSpec
+from forkcluster.worker.upgrade import Websockets
+from forkcluster.worker.websocket import Settings
 
 MARGIN = 0.5  # seconds of the drain that are left to the exit itself
 
@@ -28,7 +32,8 @@ async def _serve(spec: WorkerSpec, line: Line, engine: Engine, application: Appl
     app = cast(Asgi, application or _import(spec))
     lifespan = Lifespan(app, spec.options.lifespan, lambda: line.leave("its lifespan failed"))
     await lifespan.start()
-    drain = Drain(spec.options.drain_timeout)
+    websockets = _websockets(spec)
+    drain = Drain(spec.options.drain_timeout, websockets.drain)
     loop = asyncio.get_running_loop()
     descriptor = engine.attach(
         app=app,
@@ -36,7 +41,7 @@ async def _serve(spec: WorkerSpec, line: Line, engine: Engine, application: Appl
         task_type=asyncio.Task,
         eager=sys.version_info >= (3, 12),
         state=lifespan.state if lifespan.supported else None,
-        on_websocket=None,
+        on_websocket=websockets.serve,
         on_drained=drain.complete,
         on_drain=drain.begin,
     )
@@ -61,17 +66,32 @@ def _import(spec: WorkerSpec) -> Application:
     return application
 
 
-class Drain:
-    """When the drain began and whether it is over."""
+def _websockets(spec: WorkerSpec) -> Websockets:
+    options = spec.options
+    fields = [("Server", "forkcluster")] if options.server_header else []
+    settings = Settings(
+        max_size=options.ws_max_size,
+        deflate=options.ws_deflate,
+        ping_interval=options.ws_ping_interval,
+        ping_timeout=options.ws_ping_timeout,
+        fields=tuple((name.encode(), value.encode("latin-1")) for name, value in (*fields, *options.header)),
+    )
+    return Websockets(settings, options.drain_timeout, report_fault)
 
-    def __init__(self, timeout: float) -> None:
+
+class Drain:
+    """When the drain began and whether it is over. `begun` is called at its beginning."""
+
+    def __init__(self, timeout: float, begun: Callable[[], None]) -> None:
         self.completed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._timeout = timeout
         self._until = 0.0
+        self._begun = begun
 
     def begin(self) -> None:
         """The engine takes no more connections from now on."""
         self._until = time.monotonic() + self._timeout - MARGIN
+        self._begun()
 
     def complete(self) -> None:
         """Nothing is open and no request runs."""

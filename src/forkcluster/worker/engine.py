@@ -26,6 +26,7 @@ PLAIN = (
     "write_timeout",
     "root_path",
     "forwarded_allow_ips",
+    "forwarded_fields",
     "date_header",
     "access_log_format",
 )
@@ -45,6 +46,7 @@ def make_engine(spec: WorkerSpec, *, nested: bool = False) -> Engine:
     options["nested"] = int(nested)
     options["slot"] = spec.slot
     options["generation"] = spec.generation
+    options["hold"] = int(spec.hold)
     options["server"] = "forkcluster" if spec.options.server_header else None
     options["headers"] = list(spec.options.header)
     options["access_log"] = _open_access_log(spec.access_log)
@@ -55,7 +57,7 @@ def make_engine(spec: WorkerSpec, *, nested: bool = False) -> Engine:
         epoch=spec.epoch,
         channel=spec.channel,
         options=options,
-        on_error=_report,
+        on_error=report_fault,
         multiprocess=True,
     )
     os.register_at_fork(after_in_child=lambda: _part_from(engine, spec))
@@ -69,7 +71,7 @@ def _part_from(engine: Engine, spec: WorkerSpec) -> None:
         with contextlib.suppress(OSError):
             os.close(descriptor)
     for number in QUIET:
-        # Python's own record: a handler of the application's, or the default; ours are set in C behind its back.
+        # Python's own record: the application's handler or the default; ours are set in C behind it.
         signal.signal(number, signal.getsignal(number) or signal.SIG_DFL)
 
 
@@ -93,7 +95,7 @@ def _describe(descriptor: int, asgi: bool) -> tuple[int, str, str, str]:
     return descriptor, "http", "localhost", "80"
 
 
-def _report(where: str, error: BaseException, method: str, target: str) -> None:
+def report_fault(where: str, error: BaseException, method: str, target: str) -> None:
     """Log a fault of the application: its traceback, and the request."""
     if isinstance(error, RuntimeWarning) and error.__traceback__ is None:
         log.warning(str(error), method=method, target=target)

@@ -17,11 +17,11 @@ class Line:
         self._seat = seat
         self._epoch = epoch
 
-    def hello(self) -> None:
-        """Say who we are, and hand in our own pidfd. Raises OSError."""
+    def hello(self, stacks: int) -> None:
+        """Say who we are, and hand in our own pidfd and the pipe our stacks come through. Raises OSError."""
         pid = os.getpid()
         pidfd = os.pidfd_open(pid)
-        self.channel.send(Message(Kind.HELLO, "", self._seat, self._epoch, arg=pid), [pidfd])
+        self.channel.send(Message(Kind.HELLO, "", self._seat, self._epoch, arg=pid), [pidfd, stacks])
         os.close(pidfd)
 
     def ready(self) -> None:

@@ -5,6 +5,7 @@ making on, and takes a direct TERM as "retire me"; other signals to the group do
 """
 
 import gc
+import os
 
 from forkcluster import _process, log
 from forkcluster._engine import Engine
@@ -14,6 +15,7 @@ from forkcluster.worker.engine import make_engine
 from forkcluster.worker.inherit import guard_forks
 from forkcluster.worker.line import Line
 from forkcluster.worker.spec import Application, WorkerSpec
+from forkcluster.worker.stacks import register
 from forkcluster.worker.vigil import end_with_master
 
 __all__ = ["WorkerSpec", "work"]  # the door by which the mold becomes a worker
@@ -24,9 +26,11 @@ def work(spec: WorkerSpec) -> int:
     set_title(title_of("worker", spec.options.name, spec.slot, f"g{spec.generation}"))
     log.configure("worker", spec.options.log_level, spec.options.log_format)
     line = Line(Channel.adopt(spec.channel), spec.seat, spec.epoch)
-    line.hello()
+    reader, writer = register()
+    line.hello(reader)
+    os.close(reader)
     try:
-        return _serve(spec, line)
+        return _serve(spec, line, writer)
     except BaseException as error:  # the boundary of the app's import: SystemExit and KeyboardInterrupt too
         if line.booted:
             raise
@@ -34,7 +38,7 @@ def work(spec: WorkerSpec) -> int:
         return 1
 
 
-def _serve(spec: WorkerSpec, line: Line) -> int:
+def _serve(spec: WorkerSpec, line: Line, stacks: int) -> int:
     """Boot as what the app is and serve. An app that nobody knows yet is imported before the engine."""
     application, interface = spec.application, spec.interface
     if application is None and not interface:
@@ -42,8 +46,8 @@ def _serve(spec: WorkerSpec, line: Line) -> int:
     if interface == "asgi":
         from forkcluster.worker.asgi import serve_asgi
 
-        return serve_asgi(spec, line, _make_engine(spec, line, nested=True), application)
-    engine = _make_engine(spec, line, nested=False)
+        return serve_asgi(spec, line, _make_engine(spec, line, stacks, nested=True), application)
+    engine = _make_engine(spec, line, stacks, nested=False)
     if application is None:
         application, _ = spec.load()
         gc.freeze()
@@ -65,7 +69,7 @@ def _find_out(spec: WorkerSpec, line: Line) -> tuple[Application | None, str]:
     return found
 
 
-def _make_engine(spec: WorkerSpec, line: Line, *, nested: bool) -> Engine:
+def _make_engine(spec: WorkerSpec, line: Line, stacks: int, *, nested: bool) -> Engine:
     engine = make_engine(spec, nested=nested)
-    guard_forks(line.channel, [spec.inbox, spec.scoreboard, _process.leave_fd()])
+    guard_forks(line.channel, [spec.inbox, spec.scoreboard, stacks, _process.leave_fd()])
     return engine

@@ -10,7 +10,7 @@ Application = Callable[..., object]
 
 @dataclass(frozen=True, slots=True)
 class WorkerSpec:
-    """All a worker needs. Descriptors are owned.
+    """All a worker needs. Descriptors are owned. `hold`: accept nothing before the master says so.
 
     `application` is None when it must be imported here, by `load`, which gives it with its interface (wsgi or
     asgi). `interface` is empty when nobody knows it before. `wants_loop` tells whether an import failed for
@@ -21,6 +21,7 @@ class WorkerSpec:
     epoch: int
     slot: int
     generation: int
+    hold: bool
     channel: int
     scoreboard: int
     inbox: int

@@ -1,7 +1,7 @@
 """Watches for the master's death while an app is imported of which nobody knows which engine it will need.
 
-Everywhere else the engine's native monitor does this. A thread of Python needs the GIL, so an import that never
-gives it up outlives its master until it does.
+Everywhere else the engine's native monitor does this. A thread of Python needs the GIL, so an import that
+never gives it up outlives its master until it does.
 """
 
 import os

@@ -1,0 +1,59 @@
+"""Which generation holds which listeners: a reload binds what is new before anything else, and closes what it
+drops when it is committed.
+
+A listener that both generations have is the same socket. Knows no policy.
+"""
+
+from forkcluster.master.bind import BindSpec
+from forkcluster.master.listeners import Listener, open_all
+from forkcluster.options.address import Inherited
+
+Listeners = tuple[Listener, ...]
+
+
+class Sockets:
+    """The listeners of every generation that still counts. Owns them."""
+
+    def __init__(self, first: Listeners, spec: BindSpec) -> None:
+        self._by_generation: dict[int, Listeners] = {1: first}
+        self._spec = spec
+
+    def of(self, generation: int) -> Listeners:
+        """Give that generation's listeners."""
+        return self._by_generation[generation]
+
+    def descriptors(self, generation: int) -> list[int]:
+        """Give their descriptors, in the order in which workers know them."""
+        return [listener.fd for listener in self.of(generation)]
+
+    def prepare(self, generation: int, binds: tuple[str, ...], current: int) -> None:
+        """Bind what that generation needs and the current one has not. Raise BindError, nothing bound then.
+
+        systemd's sockets were passed once, at the start: without --bind they are kept, if it passed any. A
+        unix socket whose file was deleted is bound again.
+        """
+        present = self.of(current)
+        if not binds and any(isinstance(listener.address, Inherited) for listener in present):
+            self._by_generation[generation] = present
+        else:
+            keep = {listener.address: listener for listener in present if listener.intact}
+            self._by_generation[generation] = open_all(binds, self._spec, {}, keep)
+
+    def commit(self, generation: int) -> None:
+        """Close what only older generations had: their workers finish what is queued there."""
+        self._forget([number for number in self._by_generation if number < generation])
+
+    def abandon(self, generation: int) -> None:
+        """Close what only that generation has."""
+        self._forget([number for number in self._by_generation if number == generation])
+
+    def close(self) -> None:
+        """Close them all; the files of unix sockets are removed."""
+        self._forget(list(self._by_generation))
+
+    def _forget(self, numbers: list[int]) -> None:
+        gone = [listener for number in numbers for listener in self._by_generation.pop(number)]
+        kept = {id(listener) for each in self._by_generation.values() for listener in each}
+        for listener in gone:
+            if id(listener) not in kept:
+                listener.close()

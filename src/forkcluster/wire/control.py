@@ -1,0 +1,66 @@
+"""What a control client and a master say to each other: one JSON object each way on a unix stream socket.
+
+A frame is 8 bytes, "fcl", a version byte and the length of what follows (32 bits, network order), then UTF-8
+JSON. A request is `{"command": …, …}`; an answer `{"ok": true, …}` or `{"ok": false, "error": …}` with an
+error as `errors.to_json` writes it. The master closes the connection after its answer. Knows no sockets.
+"""
+
+import json
+import struct
+
+from forkcluster.errors import PeerError
+
+VERSION = 1
+MAGIC = b"fcl"
+HEAD = struct.Struct("!3sBI")
+MOST_REQUEST = 64 * 1024
+MOST_ANSWER = 16 * 1024 * 1024
+
+Body = dict[str, object]
+
+
+def encode(body: Body) -> bytes:
+    """Give the frame of one object."""
+    text = json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    return HEAD.pack(MAGIC, VERSION, len(text)) + text
+
+
+class Decoder:
+    """Collects the bytes of one frame of at most `most` bytes."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._bytes = bytearray()
+
+    def feed(self, data: bytes) -> Body | None:
+        """Take bytes as they come; give the object once it is whole. Raise PeerError if it cannot be one."""
+        self._bytes += data
+        if len(self._bytes) < HEAD.size:
+            if not MAGIC.startswith(self._bytes[: len(MAGIC)]):
+                raise PeerError("reading a control message: not our protocol")
+            return None
+        magic, version, length = HEAD.unpack_from(self._bytes)
+        if magic != MAGIC:
+            raise PeerError("reading a control message: not our protocol")
+        if version != VERSION:
+            raise PeerError(
+                f"reading a control message: version {version}, this side speaks {VERSION}",
+                "use the forkcluster command of the release that runs the app",
+            )
+        if length > self._most:
+            text = f"reading a control message: {length} bytes announced, at most {self._most} allowed"
+            raise PeerError(text)
+        if len(self._bytes) < HEAD.size + length:
+            return None
+        return self._parse(self._bytes[HEAD.size :], length)
+
+    def _parse(self, text: bytearray, length: int) -> Body:
+        if len(text) > length:
+            raise PeerError("reading a control message: more than one message")
+        try:
+            body = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise PeerError(f"reading a control message: not JSON: {error}") from error
+        if not isinstance(body, dict):
+            raise PeerError("reading a control message: not a JSON object")
+        return body

@@ -1,0 +1,156 @@
+"""Reload as a transaction, in a real cluster: probe, observation, listeners."""
+
+import os
+import socket
+
+import pytest
+from harness import until
+
+HEALTH = """
+import os
+def application(environ, start_response):
+    good = environ["PATH_INFO"] != "/health" or {good!r} in environ["HTTP_HOST"]
+    start_response("200 OK" if good else "503 Not Yet", [("X-Key", environ.get("HTTP_X_KEY", ""))])
+    return [{version!r}.encode()]
+"""
+PROBED = ("--probe-path", "/health", "--probe-host", "good.example", "--observe", "0")
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def test_probe_that_is_answered_2xx_lets_the_reload_pass(server):
+    """The question has the Host it was told to have, and is not counted as a request."""
+    each = server(arguments=PROBED)
+    app = each.directory / "app.py"
+    app.write_text(HEALTH.format(good="good", version="one"))
+    each.boot()
+    app.write_text(HEALTH.format(good="good", version="two"))
+    each.reload()
+    each.wait_for("probing the first worker")
+    until(lambda: each.get()[1] == b"two", "the old worker to end")
+
+
+def test_probe_that_is_answered_503_rolls_back(server):
+    """The old generation goes on, the log says what was asked and answered."""
+    each = server(arguments=PROBED, workers=2)
+    app = each.directory / "app.py"
+    app.write_text(HEALTH.format(good="good", version="one"))
+    each.boot()
+    old = each.worker_pids()
+    app.write_text(HEALTH.format(good="bad", version="two"))
+    each.reload("reload failed")
+    each.wait_for("GET /health with Host good.example was answered 503 Not Yet")
+    assert b"one" == each.get()[1]
+    until(lambda: each.worker_pids() == old, "the canary to end")
+
+
+def test_probe_of_a_worker_that_hangs_rolls_back(server):
+    """Nothing waits longer than probe_timeout; the canary never gets a client's connection."""
+    each = server(arguments=(*PROBED, "--probe-timeout", "0.3")).boot()
+    (each.directory / "app.py").write_text(
+        "import threading\ndef application(environ, start_response):\n    threading.Event().wait()\n"
+    )
+    each.reload("reload failed")
+    each.wait_for("the probe was not answered")
+    assert 200 == each.get()[0]
+
+
+def test_release_whose_workers_die_on_the_first_request_is_rolled_back(server):
+    """Row 20: the import is fine, serving is not."""
+    each = server(arguments=("--observe", "20"), workers=2).boot()
+    (each.directory / "app.py").write_text(
+        "import os\ndef application(environ, start_response):\n    os._exit(9)\n"
+    )
+    mark = len(each.output)
+    each.process.send_signal(1)
+    each.wait_for("worker ready", since=mark)
+    until(lambda: not answered(each) or "reload failed" in each.output, "a request to meet a new worker")
+    each.wait_for("a new worker died", since=mark)
+    until(lambda: len(each.worker_pids()) == 2 and answered(each), "the old generation")
+    assert 200 == each.get()[0]
+
+
+def answered(each):
+    """Ask once; tell whether an answer came."""
+    each.drain()
+    try:
+        return each.get()[0] == 200
+    except OSError:
+        return False
+
+
+def test_release_that_answers_only_5xx_is_rolled_back(server):
+    """The observation counts what the new workers have answered."""
+    each = server(arguments=("--observe", "1"), workers=1).boot()
+    (each.directory / "app.py").write_text("def application(environ, start_response):\n    1 / 0\n")
+    mark = len(each.output)
+    each.process.send_signal(1)
+    each.wait_for("worker ready", since=mark)
+    until(lambda: each.get()[0] == 500, "the new worker's answer")
+    each.wait_for("reload failed: the new workers answer only 5xx", since=mark)
+    until(lambda: each.get()[0] == 200, "the old generation")
+
+
+def test_new_bind_is_bound_and_a_dropped_one_closed_after_commit(server):
+    """Row 64: the list of listeners changes with a reload."""
+    each = server(arguments=("--observe", "0"))
+    one, two = free_port(), free_port()
+    config = each.directory / "forkcluster.toml"
+    each.arguments = (*each.arguments, "--config", str(config))
+    each.bind = ()
+    config.write_text(f"[app]\nbind = '127.0.0.1:{one}'\n")
+    each.boot()
+    assert one == each.address[1]
+    config.write_text(f"[app]\nbind = '127.0.0.1:{two}'\n")
+    each.reload()
+    each.address = ("127.0.0.1", two)
+    assert 200 == each.get()[0]
+    until(lambda: refused(one), "the dropped listener to close")
+
+
+def refused(port):
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_bind_that_is_taken_refuses_the_reload(server):
+    """Step one fails: nothing is changed, the address is named."""
+    each = server(arguments=("--observe", "0"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        config = each.directory / "forkcluster.toml"
+        each.bind = ()
+        config.write_text("[app]\nbind = '127.0.0.1:0'\n")
+        each.boot()
+        config.write_text(f"[app]\nbind = ['127.0.0.1:0', '127.0.0.1:{port}']\n")
+        each.reload("reload failed: the configuration cannot be used")
+        each.wait_for(f"listening on 127.0.0.1:{port}")
+    assert 200 == each.get()[0]
+
+
+def test_unix_socket_whose_file_was_deleted_is_bound_again_by_a_reload(server, tmp_path):
+    """Row 56."""
+    path = tmp_path / "app.sock"
+    each = server(arguments=("--bind", f"unix:{path}", "--observe", "0")).boot()
+    os.unlink(path)
+    each.reload()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        assert b"HTTP/1.1 200" == client.recv(12)
+
+
+@pytest.mark.parametrize("option", ["backlog = 100", "pid = 'other.pid'"])
+def test_option_that_needs_a_restart_is_named_in_the_outcome(server, option):
+    """A reload says what it could not bring about."""
+    each = server(arguments=("--observe", "0"))
+    config = each.directory / "forkcluster.toml"
+    config.write_text("[app]\n")
+    each.boot()
+    config.write_text(f"[app]\n{option}\n")
+    each.reload()
+    each.wait_for(f"only a restart brings it about: {option.split()[0]}")
