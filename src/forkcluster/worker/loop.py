@@ -30,10 +30,20 @@ def make_loop(choice: str) -> asyncio.AbstractEventLoop:
 
 
 def run(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, Result]) -> Result:
-    """Run the coroutine, then end what else runs on the loop and close it."""
+    """Run the coroutine, then end what else runs on the loop and close it.
+
+    What the coroutine raises is raised without the loop's own frames.
+    """
+
+    async def guarded() -> Result | Exception:
+        try:
+            return await main
+        except Exception as error:
+            return error
+
     asyncio.set_event_loop(loop)
     try:
-        return loop.run_until_complete(main)
+        result = loop.run_until_complete(guarded())
     finally:
         try:
             _cancel_rest(loop)
@@ -43,6 +53,9 @@ def run(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, Result]) -> R
             asyncio.set_event_loop(None)
             with contextlib.suppress(RuntimeError):
                 loop.close()
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
 def _cancel_rest(loop: asyncio.AbstractEventLoop) -> None:

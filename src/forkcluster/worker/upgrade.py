@@ -29,17 +29,19 @@ class Websockets:
         if isinstance(found, Refusal):
             await _refuse(transport, found)
             return
+
+        def report(fault: Exception) -> None:
+            self._report("in the application", fault, "GET", _target(scope))
+
         connection = Connection(transport, *found, self._settings)
         self._open.add(connection)
         if self._draining:
             connection.leave()
         try:
-            fault = await connection.run(cast(Application, application), scope)
+            await connection.run(cast(Application, application), scope, report)
         finally:
             self._open.discard(connection)
             connection.abandon()
-        if fault is not None:
-            self._report("in the application", fault, "GET", _target(scope))
 
     def drain(self) -> None:
         """Send the clients away, not all in the same moment: they will come back together."""

@@ -104,10 +104,12 @@ class Connection:
 
     # -- life ------------------------------------------------------------------------------------------------
 
-    async def run(self, application: Application, scope: Event) -> Exception | None:
-        """Run the application until it and the connection have ended; give a fault of it that is to be told.
+    async def run(
+        self, application: Application, scope: Event, report: Callable[[Exception], object]
+    ) -> None:
+        """Run the application until it and the connection have ended.
 
-        Raises it instead when a plain 500 shall be the answer.
+        A fault of the application is reported; raised instead when a plain 500 shall be the answer.
         """
         fault = None
         self._transport.raw_watch(self._readable)
@@ -122,13 +124,14 @@ class Connection:
         if self.stage in (Stage.OPENING, Stage.DECLINED):
             if fault is not None:
                 raise fault
-            return None
+            return
+        if fault is not None:
+            report(fault)
         if self.stage is Stage.OPEN:
             self._close(CloseCode.NORMAL_CLOSURE if fault is None else CloseCode.INTERNAL_ERROR, "")
         if not self._over:
             self._finished = self._loop.create_future()
             await self._finished
-        return fault
 
     def abandon(self) -> None:
         """The task ends, perhaps cancelled: nothing of the connection is left."""
