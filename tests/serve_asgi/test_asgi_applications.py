@@ -6,8 +6,8 @@ import subprocess
 
 import httpx
 import pytest
-from conftest import LOOPS, finish, make
 from harness import until
+from live import LOOPS, finish, make
 from wire import Wire
 
 NUMBERS = "".join(f"{number}\n" for number in range(1000))
