@@ -25,12 +25,19 @@ BODIES = [
     ("trailer", CHUNKED, chunked(b"hello", trailer=b"X-Sum: 1\r\n"), "hello"),
     ("buffer", [], b"x" * 16384, "x" * 16384),
     ("beyond-the-buffer", [], b"y" * 100_000, "y" * 100_000),
-    ("many-chunks", CHUNKED, chunked(*[b"z" * (i % 97 + 1) for i in range(2000)]), "z" * sum(i % 97 + 1 for i in range(2000))),
+    (
+        "many-chunks",
+        CHUNKED,
+        chunked(*[b"z" * (i % 97 + 1) for i in range(2000)]),
+        "z" * sum(i % 97 + 1 for i in range(2000)),
+    ),
     ("big-chunk", CHUNKED, chunked(b"w" * 300_000), "w" * 300_000),
 ]
 
 
-@pytest.mark.parametrize(("headers", "body", "seen"), [case[1:] for case in BODIES], ids=[case[0] for case in BODIES])
+@pytest.mark.parametrize(
+    ("headers", "body", "seen"), [case[1:] for case in BODIES], ids=[case[0] for case in BODIES]
+)
 def test_body(live, headers, body, seen):
     """The body comes whole, in one event or more, of which only the last has more_body false; then the next request."""
     with live.wire() as wire:
@@ -158,7 +165,9 @@ def test_length_over_the_limit(strict, key):
 def test_stalled_body(strict, key):
     """A client that stalls in its body while the application waits for it is told 408 after --body-timeout."""
     with strict.wire() as wire:
-        wire.send(head("until_disconnect", "POST", target=f"/?{key}", headers=[("Content-Length", "10")]) + b"12345")
+        wire.send(
+            head("until_disconnect", "POST", target=f"/?{key}", headers=[("Content-Length", "10")]) + b"12345"
+        )
         assert 408 == wire.answer().status
     assert "http.disconnect" in strict.notes(key)
 

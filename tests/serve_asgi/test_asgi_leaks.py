@@ -11,7 +11,6 @@ CHUNKED = [("Transfer-Encoding", "chunked")]
 TE = [("TE", "trailers")]
 
 
-
 def request(*arguments, data=b"", **settings):
     return arguments, settings, data
 

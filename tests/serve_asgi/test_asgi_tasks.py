@@ -38,7 +38,12 @@ def test_current_task(live, key):
 
 def test_stack_of_a_task(live, key):
     """Task.get_stack() shows where the application waits."""
-    assert live.ask("print_stack", target=f"/?{key}").json[-1] in {"print_stack", "dispatch", "__call__", "wait"}
+    assert live.ask("print_stack", target=f"/?{key}").json[-1] in {
+        "print_stack",
+        "dispatch",
+        "__call__",
+        "wait",
+    }
 
 
 def test_task_that_cancels_itself(live):
