@@ -1,7 +1,7 @@
 """The application of the live tests: one coroutine a case, chosen by the field X-Case, behind the validator.
 
-A case leaves what it saw in NOTES under the request's query string, for the test to ask for (case `notes`), and
-waits for the test at gates (case `open`).
+A case leaves what it saw in NOTES under the request's query string, for the test to ask for (case `notes`),
+and waits for the test at gates (case `open`).
 """
 
 import asyncio
@@ -852,7 +852,7 @@ async def zerocopy_parts(scope, receive, send):
 
 @case
 async def zerocopy_cancelled(scope, receive, send):
-    """A file of 8 MiB whose sending is cancelled and whose descriptor is closed, and its number given to another."""
+    """A file of 8 MiB whose sending is cancelled and whose descriptor becomes another's."""
     await start(send)
     with builtins.open("big.bin", "rb") as file:
         number = file.fileno()

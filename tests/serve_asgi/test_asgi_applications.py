@@ -1,4 +1,4 @@
-"""Applications of the frameworks, on both loops, with one worker and two, asked by clients that people use."""
+"""Applications of the frameworks, on both loops, with one worker and two, and clients that people use."""
 
 import json
 import os
