@@ -1,4 +1,4 @@
-"""Twenty thousand requests of many kinds leave memory, descriptors, objects and tasks of a worker as they were."""
+"""Twenty thousand requests of many kinds leave a worker as it was: memory, descriptors, objects, tasks."""
 
 import contextlib
 
