@@ -1,13 +1,13 @@
 """The application of the live tests: one coroutine a case, chosen by the field X-Case, behind the validator.
 
-A case leaves what it saw in NOTES under the request's query string, for the test to ask for (case `notes`), and
-waits for the test at gates (case `open`).
+A case leaves what it saw in NOTES under the request's query string, for the test to ask for (case `notes`),
+and waits for the test at gates (case `open`).
 """
 
 import asyncio
+import builtins
 import contextvars
 import gc
-import io
 import json
 import os
 import sys
@@ -147,7 +147,7 @@ async def resources(scope, receive, send):
     kinds = {}
     for each in gc.get_objects():
         kinds[type(each).__name__] = kinds.get(type(each).__name__, 0) + 1
-    with io.open("/proc/self/statm") as file:
+    with builtins.open("/proc/self/statm") as file:
         resident = int(file.read().split()[1]) * 4
     await answer(
         send,
@@ -827,7 +827,7 @@ async def zerocopy(scope, receive, send):
     query = dict(part.split("=") for part in scope["query_string"].decode().split("&") if part)
     event = {"type": "http.response.zerocopysend"}
     event.update({key: int(query[key]) for key in ("offset", "count") if key in query})
-    with io.open("small.txt", "rb") as file:
+    with builtins.open("small.txt", "rb") as file:
         if "at" in query:
             file.read(int(query["at"]))
         event["file"] = file.fileno() if "number" in query else file
@@ -838,7 +838,7 @@ async def zerocopy(scope, receive, send):
 @case
 async def zerocopy_parts(scope, receive, send):
     """Pieces of a file, one behind the other, between other pieces."""
-    with io.open("small.txt", "rb") as file:
+    with builtins.open("small.txt", "rb") as file:
         await start(send)
         await body(send, b"<", True)
         for _ in range(2):
@@ -852,9 +852,9 @@ async def zerocopy_parts(scope, receive, send):
 
 @case
 async def zerocopy_cancelled(scope, receive, send):
-    """A file of 8 MiB whose sending is cancelled and whose descriptor is closed, and its number given to another."""
+    """A file of 8 MiB whose sending is cancelled and whose descriptor becomes another's."""
     await start(send)
-    with io.open("big.bin", "rb") as file:
+    with builtins.open("big.bin", "rb") as file:
         number = file.fileno()
         try:
             await asyncio.wait_for(

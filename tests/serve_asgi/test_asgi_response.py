@@ -1,10 +1,10 @@
-"""Responses: HTTP & WebSocket 2.5, "Response Start" and "Response Body"; RFC 9110 and 9112 for what the client sees."""
+"""Responses: HTTP & WebSocket 2.5, "Response Start" and "Response Body"; RFC 9110 and 9112 on the wire."""
 
 import socket
 
 import pytest
 from harness import until
-from wire import Cut
+from wire import CutError
 
 
 def test_single_body(live):
@@ -85,7 +85,7 @@ def test_back_pressure(live, key):
         wire.request("flood", target=f"/?{key}")
         seen = []
         until(
-            lambda: seen.append(live.wait_for_notes(key)[0]) or len(seen) > 3 and len(set(seen[-3:])) == 1,
+            lambda: seen.append(live.wait_for_notes(key)[0]) or (len(seen) > 3 and len(set(seen[-3:])) == 1),
             "a stall",
         )
         assert seen[-1] < 256
@@ -122,7 +122,7 @@ def test_reader_too_slow(strict, key):
     with strict.wire(receive_buffer=4096) as wire:
         wire.request("flood_until_cut", target=f"/?{key}")
         assert strict.wait_for_notes(key, 3)[0].startswith("OSError")
-        with pytest.raises(Cut):
+        with pytest.raises(CutError):
             wire.answer()
 
 
@@ -202,7 +202,7 @@ LENGTHS = [
     ("target", "body"), [case[1:] for case in LENGTHS], ids=[case[0] for case in LENGTHS]
 )
 def test_content_length(live, target, body):
-    """The application's Content-Length holds: what is beyond it is kept back, and the next answer is whole."""
+    """The application's Content-Length holds: what is beyond is kept back, and the next answer is whole."""
     with live.wire() as wire:
         answer = wire.ask("with_length", target=target)
         assert (body, str(len(body))) == (answer.body, answer.get("content-length"))
@@ -214,7 +214,7 @@ def test_content_length_too_big(live, target):
     """Less than the Content-Length: the connection is cut, so that the client sees it."""
     with live.wire() as wire:
         wire.request("with_length", target=target)
-        with pytest.raises(Cut):
+        with pytest.raises(CutError):
             wire.answer()
     assert "less than its Content-Length" in live.wait_for(r"less than its Content-Length")[0]
 

@@ -208,7 +208,7 @@ ROOTED = [
 
 
 def test_root_path(server):
-    """root_path is where the application is mounted; path contains it, whether the proxy has left it in or not."""
+    """root_path is where the application is mounted; path contains it, sent by the proxy or not."""
     found = server("--root-path", "/shop")
     for target, path, raw in ROOTED:
         scope = found.ask("scope", target=target).json

@@ -1,8 +1,8 @@
 """An ASGI middleware that holds server and application to the specification.
 
 Written from the ASGI specification alone (HTTP & WebSocket 2.5, lifespan 2.0, the extensions page). It checks
-every scope and every event in both directions, whether the server refuses what it must and takes what it must.
-A violation is a line in the file that the environment variable VIOLATIONS names; the tests look there.
+every scope, every event in both directions, and whether the server refuses what it must and takes what it
+must. A violation is a line in the file that the environment variable VIOLATIONS names; the tests look there.
 """
 
 import os
