@@ -237,21 +237,54 @@ fc_departure_flush(FcEngine *engine)
     handover->movers = 0;
 }
 
-void
-fc_handover_consider(FcEngine *engine, FcConn *conn)
+/* To be moved at the end of the turn. */
+static void
+add_mover(FcEngine *engine, FcConn *conn)
 {
     FcHandover *handover = engine->handover;
-    bool first = !conn->placed;
 
-    conn->placed = true;
-    if (engine->draining ? handover->final : !first || !engine->config.balance || engine->idle < 2)
-        return;
     for (unsigned i = 0; i < handover->movers; i++)
         if (handover->mover[i].index == conn->index && handover->mover[i].generation == conn->generation)
             return; /* idle for the second time this turn: to be sent once */
     if (handover->movers == FC_PASS_MOST)
         fc_departure_flush(engine);
     handover->mover[handover->movers++] = (FcMover){.index = conn->index, .generation = conn->generation};
+}
+
+void
+fc_handover_consider(FcEngine *engine, FcConn *conn)
+{
+    FcHandover *handover = engine->handover;
+
+    if (engine->draining && !handover->final)
+        add_mover(engine, conn);
+    if (!engine->draining && engine->config.balance && handover->tick_at == 0)
+        handover->tick_at = engine->now + FC_SETTLED_NS;
+}
+
+void
+fc_departure_settled(FcEngine *engine)
+{
+    FcHandover *handover = engine->handover;
+    bool more = false;
+
+    for (uint32_t i = 0; i < engine->n_blocks * FC_CONNS_A_BLOCK; i++) {
+        FcConn *conn = fc_conn_at(engine, i);
+
+        if (conn->placed || !conn->counted_idle)
+            continue;
+        if (engine->now < conn->accepted_ns + FC_SETTLED_NS) {
+            more = true;
+            continue;
+        }
+        conn->placed = true;
+        if (engine->idle >= 2) /* else no difference would matter */
+            add_mover(engine, conn);
+    }
+    if (handover->movers > 0)
+        fc_departure_flush(engine);
+    if (more)
+        handover->tick_at = engine->now + FC_SETTLED_NS;
 }
 
 static bool

@@ -706,6 +706,16 @@ take_accepted(FcEngine *engine)
     return conn != NULL ? conn : take_accepted(engine);
 }
 
+uint64_t
+fc_engine_load(const FcEngine *engine)
+{
+    uint32_t waiting = atomic_load(&engine->ring->tail) - atomic_load(&engine->ring->head);
+
+    if (waiting > 0 && fc_now() < fc_load(&engine->line->heartbeat_ns) + FC_STUCK_NS)
+        waiting = 0;
+    return fc_load(&engine->line->in_flight) + waiting;
+}
+
 bool
 fc_engine_push(FcEngine *engine, const FcAccepted *accepted)
 {

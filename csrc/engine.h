@@ -39,6 +39,7 @@
 #define FC_LOW_WATER     (16 * 1024)
 #define FC_RING          1024 /* accepted connections on their way from the acceptor; a power of two */
 #define FC_CONNS_A_BLOCK 64
+#define FC_STUCK_NS      5000000ull
 #define FC_ROTATE        8 /* accepts of a listener after which the others go first */
 
 /* A leased read buffer with the head that is parsed in it. Idle connections own none. */
@@ -266,12 +267,9 @@ fc_engine_has_room(const FcEngine *engine)
     return atomic_load(&engine->ring->tail) - atomic_load(&engine->ring->head) < FC_RING;
 }
 
-/* Requests that this worker has to do: in the application, and connections on their way to the engine. */
-static inline uint64_t
-fc_engine_load(const FcEngine *engine)
-{
-    return fc_load(&engine->line->in_flight) + (atomic_load(&engine->ring->tail) - atomic_load(&engine->ring->head));
-}
+/* For the acceptor thread: requests that this worker has to do. Connections on their way to the engine count once it has
+ * not turned for FC_STUCK_NS: before that they are as good as served. */
+uint64_t fc_engine_load(const FcEngine *engine);
 
 /* From the acceptor thread: hand in an accepted connection. False: no room, the descriptor stays the caller's. */
 bool fc_engine_push(FcEngine *engine, const FcAccepted *accepted);

@@ -241,6 +241,8 @@ fc_handover_turn(FcEngine *engine)
         return;
     handover->tick_at = 0;
     fc_handover_receive(engine);
+    if (!engine->draining && engine->config.balance)
+        fc_departure_settled(engine);
     if (engine->draining) {
         fc_departure_all(engine);
         if (engine->open > 0 || !handover->shut)

@@ -146,15 +146,15 @@ def test_sender_finds_the_inbox_of_a_dropped_worker_shut(world):
         world.send(one, two)
 
 
-def test_stale_inbox_is_emptied_and_its_worker_nudged(world):
-    """What a worker does not read others get; the worker is marked and told to look."""
+def test_stale_inbox_is_emptied_and_all_are_nudged(world):
+    """What a worker does not read others get; it is marked, and all look for what it was woken for."""
     one, two, three = WORKERS
     for who in WORKERS:
         world.ready(who)
     client = world.send(one, two)
     for at in (1.0, 1.3, 1.6):
         world.inboxes.look(at)
-    assert (two, Kind.NUDGE, two) == world.told[-1]
+    assert [(who, Kind.NUDGE, who) for who in WORKERS] == world.told[-3:]
     assert (1, 0) == (world.board.line(two.seat)["stale"], world.answer(two))
     assert 1 == world.answer(one) + world.answer(three)
     assert b"hello" == client.recv(5)

@@ -125,7 +125,8 @@ class Inboxes:
         count = self._collect(who, self._inboxes[who])
         log.warning("a worker does not take connections; others do", seat=who.seat, connections=count)
         self._dispatch()
-        self._tell(who, Message(Kind.NUDGE, "", *who), ())
+        for each in self._inboxes:  # it may sleep on a wake-up for a new connection, too
+            self._tell(each, Message(Kind.NUDGE, "", *each), ())
 
     def _collect(self, who: Ref, inbox: Inbox) -> int:
         count = 0
