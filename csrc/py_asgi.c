@@ -263,19 +263,14 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
     self->call_soon = PyObject_GetAttrString(loop, "call_soon");
     self->call_later = PyObject_GetAttrString(loop, "call_later");
     self->turn = PyObject_GetAttrString((PyObject *)self, "turn");
-<<<<<<< HEAD
     self->beat = PyObject_GetAttrString((PyObject *)self, "beat");
-    self->engine.config.stream_body = true;
-    if (self->task_name == NULL || self->task_names == NULL || self->create_future == NULL || self->call_soon == NULL ||
-        self->call_later == NULL || self->turn == NULL || self->beat == NULL)
-=======
     asyncio = PyImport_ImportModule("asyncio");
     self->cancelled_error = asyncio != NULL ? PyObject_GetAttrString(asyncio, "CancelledError") : NULL;
     Py_XDECREF(asyncio);
     self->engine.config.stream_body = true;
-    if (self->cancelled_error == NULL || self->task_name == NULL || self->task_names == NULL || self->create_future == NULL || self->call_soon == NULL ||
-        self->turn == NULL)
->>>>>>> main
+    if (self->cancelled_error == NULL || self->task_name == NULL || self->task_names == NULL ||
+        self->create_future == NULL || self->call_soon == NULL || self->call_later == NULL || self->turn == NULL ||
+        self->beat == NULL)
         return NULL;
     error = fc_engine_listen(&self->engine);
     if (error < 0) {
@@ -288,14 +283,9 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
 
 #define OWNED(X)                                                                                             \
     X(loop) X(task_type) X(task_names) X(task_name) X(create_future) X(call_soon) X(turn) X(state)           \
-<<<<<<< HEAD
-    X(call_later) X(beat)                                                                                    \
-    X(on_websocket) X(on_drained) X(on_drain) X(asgi_http) X(asgi_websocket) X(extensions) X(extensions_trailers) \
+    X(beat) X(call_later) X(on_drain) X(cancelled_error)                                                      \
+    X(on_websocket) X(on_drained) X(asgi_http) X(asgi_websocket) X(extensions) X(extensions_trailers)        \
     X(extensions_websocket) X(seen_start) X(seen_body)
-=======
-    X(cancelled_error) X(on_websocket) X(on_drained) X(on_drain) X(asgi_http) X(asgi_websocket) X(extensions)  \
-    X(extensions_trailers) X(extensions_websocket) X(seen_start) X(seen_body)
->>>>>>> main
 
 void
 fc_asgi_forget(PyEngine *self)

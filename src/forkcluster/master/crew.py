@@ -4,7 +4,6 @@ and turns what their channels and ends say into events. Decides nothing; inboxes
 
 import os
 import signal
-import socket
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial

@@ -310,7 +310,7 @@ def _requests() -> list[Option]:
                help="Proxies whose word for the client is believed: addresses, networks, unix, *."),
         Option(name="forwarded_fields", group=group, default="x-forwarded",
                kind=choice("x-forwarded", "forwarded", "either"),
-               help="What those proxies write: X-Forwarded-* or Forwarded; either only if they remove the other."),
+               help="What those proxies write; either: only if they remove the other kind."),
         Option(name="header", group=group,
                kind=PairList("NAME: VALUE texts or a table", "NAME:VALUE", None, ":", checks.header),
                help="Add this header field to every answer; may be repeated."),
