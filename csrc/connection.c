@@ -235,6 +235,7 @@ frame_body(FcEngine *engine, FcConn *conn, FcHttpError *error)
     uint32_t here = buf->len - request->head_len;
 
     conn->body_at = conn->request_end = request->head_len;
+    conn->bad_body = 0;
     if (!request->chunked && request->content_length <= 0)
         return FC_PARSE_DONE;
     if (!request->chunked && engine->config.body_limit > 0 &&
@@ -250,6 +251,10 @@ frame_body(FcEngine *engine, FcConn *conn, FcHttpError *error)
         return FC_PARSE_DONE;
     }
     if (engine->config.stream_body) {
+        if (request->chunked && buf->cap - conn->body_at < CHUNK_ROOM && !buf_grow(conn, buf->cap + CHUNK_ROOM)) {
+            *error = FC_HTTP_STORAGE;
+            return FC_PARSE_ERROR;
+        }
         conn->chunked = (FcChunked){0};
         conn->body.kind = FC_BODY_STREAM;
         conn->body_begun_ns = engine->now;

@@ -496,10 +496,10 @@ time_out(FcEngine *engine, FcConn *conn)
         fc_conn_abort(engine, conn);
         return FC_LOOK_GONE;
     case FC_CONN_OUT: /* the gateway waits for it; a deadline that is for nothing was cleared */
-        if (conn->wants == 0)
+        if (!(conn->wants & (FC_WANT_ROOM | FC_WANT_BODY)))
             return FC_LOOK_WAIT;
+        conn->why = conn->wants & FC_WANT_ROOM ? FC_WHY_GONE : FC_WHY_LATE;
         conn->wants = 0;
-        conn->why = FC_WHY_GONE;
         return FC_LOOK_OUT;
     case FC_CONN_FREE:
     case FC_CONN_IDLE:
@@ -522,6 +522,8 @@ look_at_kept(FcEngine *engine, FcConn *conn)
     }
     if (conn->wants & FC_WANT_BODY && (conn->readable || conn->hung_up)) {
         conn->wants &= (uint8_t)~FC_WANT_BODY;
+        if (!(conn->wants & FC_WANT_ROOM)) /* else the deadline is that of a slow reader */
+            fc_timer_clear(&conn->timer);
         conn->why = FC_WHY_BODY;
         return FC_LOOK_OUT;
     }

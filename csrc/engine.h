@@ -67,6 +67,7 @@ typedef enum FcWhy {
     FC_WHY_ROOM,    /* what a parked answer had queued is sent: go on */
     FC_WHY_GONE,    /* a parked answer cannot go on: the client left or did not read in time; clean up */
     FC_WHY_BODY,    /* bytes of a streamed body may be there */
+    FC_WHY_LATE,    /* bytes of a streamed body have not come in time */
 } FcWhy;
 
 /* What a gateway that keeps a connection checked out waits for; bits of FcConn.wants. */
@@ -99,6 +100,7 @@ typedef struct FcConn {
     bool readable;   /* an edge came that has not been read to its end */
     bool hung_up;    /* RDHUP, HUP or ERR seen */
     uint8_t wants;   /* FC_WANT_*, while checked out */
+    uint16_t bad_body; /* status that a streamed body deserves: malformed, too large, too slow; else 0 */
     bool keep_alive; /* of the request in hand, until the answer says otherwise */
     bool counted_idle;
     bool probe;      /* the master's own question: neither counted nor logged */
@@ -282,10 +284,12 @@ typedef enum FcStream {
 FcStream fc_conn_stream(FcEngine *engine, FcConn *conn, char *to, size_t cap, size_t *got, bool *last);
 /* Whether the whole body was received (or there is none). */
 bool fc_conn_body_complete(const FcConn *conn);
+/* Whether the client takes trailer fields: TE: trailers (RFC 9110 section 10.1.4) in a request of HTTP/1.1. */
+bool fc_conn_takes_trailers(const FcConn *conn);
 /* Receive whatever comes, for a connection that no longer speaks HTTP. As fc_conn_stream without an end. */
 FcStream fc_conn_raw(FcEngine *engine, FcConn *conn, char *to, size_t cap, size_t *got);
 /* The gateway keeps the connection and waits: for FC_WANT_* in addition to what it wants already, for at most timeout_ns
- * (0: no limit; then FC_WHY_GONE). */
+ * (0: no limit; then FC_WHY_GONE, or FC_WHY_LATE when it is only for the body). */
 void fc_conn_want(FcEngine *engine, FcConn *conn, uint8_t wants, uint64_t timeout_ns);
 
 typedef enum FcSend {

@@ -125,6 +125,7 @@ contain(FcAnswer *answer, uint64_t len)
 bool
 fc_answer_send(FcAnswer *answer, const char *data, size_t len, PyObject *owner, bool last)
 {
+    FcEngine *engine = &answer->engine->engine;
     bool head = !answer->head_done, sent;
 
     if (answer->broken)
@@ -132,8 +133,11 @@ fc_answer_send(FcAnswer *answer, const char *data, size_t len, PyObject *owner, 
     if (head && !fc_head_finish(answer, last && !answer->trailers ? (int64_t)len : -1))
         return false;
     len = contain(answer, len);
-    if (!head && len == 0)
+    if (!head && len == 0) {
+        if (last)
+            engine->now = fc_now(); /* the last bytes may have gone long ago: what follows is timed from here */
         return true;
+    }
     answer->head_done = true;
     answer->body_sent += len;
     if (answer->no_body || (answer->length >= 0 && answer->body_sent == (uint64_t)answer->length))

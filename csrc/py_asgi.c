@@ -127,11 +127,17 @@ as_iterator(PyObject *coro /* stolen */)
     return iterator;
 }
 
+PyObject *
+fc_asgi_call(FcAsgi *request, PyObject *scope)
+{
+    return as_iterator(call_application(request->answer.engine, request, scope));
+}
+
 static void
 serve_one(PyEngine *self, FcConn *conn)
 {
     FcAsgi *request = NULL;
-    PyObject *scope = NULL, *task;
+    PyObject *task;
     bool websocket = is_websocket(self, conn);
 
     if (websocket && !fc_conn_body_complete(conn))
@@ -141,16 +147,8 @@ serve_one(PyEngine *self, FcConn *conn)
         goto refuse;
     request->websocket = websocket;
     conn->body_at = websocket ? fc_conn_request(conn)->head_len : conn->body_at;
-    scope = fc_scope_new(self, conn, websocket);
-    request->coro = scope != NULL ? as_iterator(call_application(self, request, scope)) : NULL;
-    Py_XDECREF(scope);
-    if (request->coro == NULL) {
-        /* Nothing runs yet: let the driver end as it would after the application's first step. */
-        fc_asgi_failed(request);
-        Py_DECREF(request);
-        return;
-    }
-    task = make_task(self, request);
+    request->scope = fc_scope_new(self, conn, websocket);
+    task = request->scope != NULL ? make_task(self, request) : NULL;
     if (task == NULL) {
         fc_asgi_failed(request);
     } else if (request->link != NULL) {
@@ -244,7 +242,7 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"app", "loop", "task_type", "eager", "state", "on_websocket", "on_drained",
                             "on_drain", NULL};
-    PyObject *app, *loop, *task_type, *state, *on_websocket, *on_drained, *on_drain = Py_None;
+    PyObject *app, *loop, *task_type, *state, *on_websocket, *on_drained, *on_drain = Py_None, *asyncio;
     int eager, error;
 
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOpOOO|O:attach", names, &app, &loop, &task_type, &eager, &state,
@@ -266,9 +264,13 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
     self->call_later = PyObject_GetAttrString(loop, "call_later");
     self->turn = PyObject_GetAttrString((PyObject *)self, "turn");
     self->beat = PyObject_GetAttrString((PyObject *)self, "beat");
+    asyncio = PyImport_ImportModule("asyncio");
+    self->cancelled_error = asyncio != NULL ? PyObject_GetAttrString(asyncio, "CancelledError") : NULL;
+    Py_XDECREF(asyncio);
     self->engine.config.stream_body = true;
-    if (self->task_name == NULL || self->task_names == NULL || self->create_future == NULL || self->call_soon == NULL ||
-        self->call_later == NULL || self->turn == NULL || self->beat == NULL)
+    if (self->cancelled_error == NULL || self->task_name == NULL || self->task_names == NULL ||
+        self->create_future == NULL || self->call_soon == NULL || self->call_later == NULL || self->turn == NULL ||
+        self->beat == NULL)
         return NULL;
     error = fc_engine_listen(&self->engine);
     if (error < 0) {
@@ -281,9 +283,8 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
 
 #define OWNED(X)                                                                                             \
     X(loop) X(task_type) X(task_names) X(task_name) X(create_future) X(call_soon) X(turn) X(state)           \
-    X(call_later) X(beat)                                                                                    \
-    X(on_websocket) X(on_drained) X(on_drain) X(asgi_http) X(asgi_websocket) X(extensions) X(extensions_trailers) \
-    X(extensions_websocket) X(seen_start) X(seen_body)
+    X(call_later) X(beat) X(cancelled_error) X(on_websocket) X(on_drained) X(on_drain) X(asgi_http)            \
+    X(asgi_websocket) X(extensions) X(extensions_trailers) X(extensions_websocket) X(seen_start) X(seen_body)
 
 void
 fc_asgi_forget(PyEngine *self)

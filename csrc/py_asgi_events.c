@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,6 +17,19 @@
 
 /* -- waiting ------------------------------------------------------------------------------------------------------ */
 
+/* Forget futures whose waits were cancelled: an application may ask again and again with a time limit. */
+static void
+forget_done(FcModule *module, PyObject *futures)
+{
+    for (Py_ssize_t i = PyList_GET_SIZE(futures); i-- > 0;) {
+        PyObject *done = PyObject_CallMethodNoArgs(PyList_GET_ITEM(futures, i), module->words[FC_W_done]);
+
+        if (done == NULL || (done == Py_True && PyList_SetSlice(futures, i, i + 1, NULL) < 0))
+            PyErr_Clear();
+        Py_XDECREF(done);
+    }
+}
+
 /* A new future in the list at *slot; the engine's next event for this connection resolves them all. PYGEN_NEXT or
  * PYGEN_ERROR. Each waiter has its own, so that cancelling one leaves the others. */
 static PySendResult
@@ -23,6 +37,7 @@ wait_for(FcAsgi *request, PyObject **slot, PyObject **future)
 {
     if (*slot == NULL && (*slot = PyList_New(0)) == NULL)
         return PYGEN_ERROR;
+    forget_done(request->answer.engine->module, *slot);
     *future = PyObject_CallNoArgs(request->answer.engine->create_future);
     if (*future == NULL || PyList_Append(*slot, *future) < 0) {
         Py_CLEAR(*future);
@@ -96,7 +111,7 @@ fc_asgi_receive(FcAsgi *request, PyObject **result, PyObject **future)
 {
     FcConn *conn = request->answer.conn;
 
-    if (conn == NULL || request->gone)
+    if (conn == NULL || request->gone || request->answer.engine->forked_away)
         return give_disconnect(request, result);
     if (!request->body_given) {
         if (conn->body.kind == FC_BODY_STREAM)
@@ -410,12 +425,12 @@ go_on_with_file(FcAsgi *request, PyObject **result, PyObject **future)
     return request->file_more ? sent(result) : finish_body(request, result);
 }
 
-/* A file from offset, length bytes of it, with the head before it. The descriptor must stay open until it is sent, so
- * the await lasts as long; owned: it is closed then. */
+/* request->file from offset, length bytes of it, with the head before it. The await lasts until it is sent; the
+ * descriptor is our own, so that a wait that is cancelled cannot make us send from another file of the same number. */
 static PySendResult
-send_file(FcAsgi *request, int fd, off_t offset, uint64_t length, bool more, PyObject **result, PyObject **future)
+send_file(FcAsgi *request, off_t offset, uint64_t length, bool more, PyObject **result, PyObject **future)
 {
-    if (!fc_answer_send_file(&request->answer, fd, offset, length, !more))
+    if (!fc_answer_send_file(&request->answer, request->file, offset, length, !more))
         return broken(request);
     request->file_more = more;
     request->sending_file = true;
@@ -437,21 +452,25 @@ send_path(FcAsgi *request, PyObject *event, PyObject **result, PyObject **future
 {
     PyObject *path = PyDict_GetItemString(event, "path"), *encoded = NULL;
     struct stat status;
+    int fd;
 
     if (path == NULL || !PyUnicode_FSConverter(path, &encoded)) {
         if (!PyErr_Occurred())
             PyErr_SetString(PyExc_ValueError, "http.response.pathsend: no path");
         return PYGEN_ERROR;
     }
-    request->file = open(PyBytes_AS_STRING(encoded), O_RDONLY | O_CLOEXEC);
+    fd = open(PyBytes_AS_STRING(encoded), O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a fifo must not stop the loop */
     Py_DECREF(encoded);
-    if (request->file < 0 || fstat(request->file, &status) < 0 || !S_ISREG(status.st_mode)) {
-        if (request->file >= 0)
+    if (fd < 0 || fstat(fd, &status) < 0 || !S_ISREG(status.st_mode)) {
+        if (fd >= 0) {
+            close(fd);
             errno = EINVAL;
+        }
         PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, path);
         return PYGEN_ERROR;
     }
-    return send_file(request, request->file, 0, (uint64_t)status.st_size, false, result, future);
+    request->file = fd;
+    return send_file(request, 0, (uint64_t)status.st_size, false, result, future);
 }
 
 /* An optional non-negative number of an event; -1: not given, -2: exception. */
@@ -469,11 +488,41 @@ number(FcAsgi *request, PyObject *event, FcWordId key)
     return number < 0 ? -2 : number;
 }
 
+/* Where an application's file object stands: a buffered one has read ahead of that. -1 with an exception. */
+static off_t
+position_of(PyObject *file, int fd)
+{
+    PyObject *told = PyLong_Check(file) ? NULL : PyObject_CallMethod(file, "tell", NULL);
+    off_t position = told != NULL ? (off_t)PyLong_AsLongLong(told) : -1;
+
+    Py_XDECREF(told);
+    if (!PyLong_Check(file))
+        return position;
+    position = lseek(fd, 0, SEEK_CUR);
+    if (position < 0)
+        PyErr_SetFromErrno(PyExc_OSError);
+    return position;
+}
+
+/* As sendfile does without an offset: the file stands behind what was sent. */
+static int
+advance(PyObject *file, int fd, off_t to)
+{
+    PyObject *told = PyLong_Check(file) ? NULL : PyObject_CallMethod(file, "seek", "L", (long long)to);
+    bool moved = told != NULL || (PyLong_Check(file) && lseek(fd, to, SEEK_SET) == to);
+
+    Py_XDECREF(told);
+    if (!moved && !PyErr_Occurred())
+        PyErr_SetFromErrno(PyExc_OSError);
+    return moved ? 0 : -1;
+}
+
 static PySendResult
 send_zerocopy(FcAsgi *request, PyObject *event, PyObject **result, PyObject **future)
 {
     PyObject *file = get(request, event, FC_W_file);
     int64_t offset = number(request, event, FC_W_offset), count = number(request, event, FC_W_count);
+    int64_t position = -1, rest;
     struct stat status;
     int fd;
 
@@ -489,20 +538,32 @@ send_zerocopy(FcAsgi *request, PyObject *event, PyObject **result, PyObject **fu
         PyErr_SetString(PyExc_ValueError, "http.response.zerocopysend: the file must be a regular file");
         return PYGEN_ERROR;
     }
-    if (offset == -1 && (offset = lseek(fd, 0, SEEK_CUR)) < 0)
-        offset = 0;
-    if (count == -1)
-        count = status.st_size > offset ? status.st_size - offset : 0;
-    return send_file(request, fd, offset, (uint64_t)count, is_true(get(request, event, FC_W_more_body)), result, future);
+    if (offset == -1 && (position = offset = position_of(file, fd)) < 0)
+        return PYGEN_ERROR;
+    rest = status.st_size > offset ? status.st_size - offset : 0;
+    if (count == -1 || count > rest)
+        count = rest;
+    if (position >= 0 && advance(file, fd, position + count) < 0)
+        return PYGEN_ERROR;
+    if (request->answer.conn == NULL) /* the file object's methods are the application's code */
+        return broken(request);
+    request->file = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (request->file < 0) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        return PYGEN_ERROR;
+    }
+    return send_file(request, offset, (uint64_t)count, is_true(get(request, event, FC_W_more_body)), result, future);
 }
 
-/* A 103 with the links, at once (RFC 8297). Clients of 1.0 do not know interim answers. */
+/* A 103 with the links, at once (RFC 8297), before the head of the answer or not at all. Clients of 1.0 do not know
+ * interim answers. */
 static PySendResult
 send_early_hint(FcAsgi *request, PyObject *event, PyObject **result)
 {
     PyObject *links = get(request, event, FC_W_links), *fast, *text;
+    FcConn *conn = request->answer.conn;
+    bool kept, ok = true, begun = conn->head_sent;
     struct iovec vector;
-    bool kept, ok = true;
 
     fast = PySequence_Fast(links != NULL ? links : Py_None, "http.response.early_hint: links must be an iterable of bytes");
     if (fast == NULL)
@@ -529,8 +590,9 @@ send_early_hint(FcAsgi *request, PyObject *event, PyObject **result)
         return PYGEN_ERROR;
     vector.iov_base = PyBytes_AS_STRING(text);
     vector.iov_len = (size_t)PyBytes_GET_SIZE(text);
-    ok = fc_conn_request(request->answer.conn)->minor == 0 ||
-         fc_conn_send(&request->answer.engine->engine, request->answer.conn, &vector, 1, NULL, &kept) != FC_BROKEN;
+    ok = fc_conn_request(conn)->minor == 0 || request->answer.head_done ||
+         fc_conn_send(&request->answer.engine->engine, conn, &vector, 1, NULL, &kept) != FC_BROKEN;
+    conn->head_sent = begun; /* what "100 Continue" and a cut go by is the answer itself */
     Py_DECREF(text);
     return ok ? sent(result) : broken(request);
 }
@@ -540,6 +602,7 @@ static PySendResult
 send_trailers(FcAsgi *request, PyObject *event, PyObject **result)
 {
     PyObject *headers = get(request, event, FC_W_headers), *fast;
+    bool wanted;
 
     if (request->trailer == NULL && (request->trailer = PyBytes_FromStringAndSize(NULL, 0)) == NULL)
         return PYGEN_ERROR;
@@ -555,9 +618,25 @@ send_trailers(FcAsgi *request, PyObject *event, PyObject **result)
     Py_XDECREF(fast);
     if (is_true(get(request, event, FC_W_more_trailers)))
         return sent(result);
+    wanted = fc_conn_takes_trailers(request->answer.conn);
     fc_asgi_over(request, fc_answer_end(&request->answer, PyBytes_AS_STRING(request->trailer),
-                                        (size_t)PyBytes_GET_SIZE(request->trailer)));
+                                        wanted ? (size_t)PyBytes_GET_SIZE(request->trailer) : 0));
     return sent(result);
+}
+
+/* RFC 9110 section 6.5.1: what frames a message, routes it or says how to read its body comes before the body. */
+static bool
+is_forbidden_trailer(const char *name, size_t len)
+{
+    static const char *const names[] = {
+        "transfer-encoding", "content-length", "host", "trailer", "te", "connection", "content-encoding",
+        "content-type", "content-range", "authorization", "set-cookie", "cache-control", "expect", "max-forwards",
+    };
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strlen(names[i]) == len && strncasecmp(names[i], name, len) == 0)
+            return true;
+    return false;
 }
 
 int
@@ -581,6 +660,8 @@ fc_asgi_trailer(FcAsgi *request, PyObject *pair)
         sound = sound && fc_value_byte(value[i]);
     if (value != NULL && (!sound || name_len == 0))
         PyErr_Format(PyExc_ValueError, "malformed trailer %R", pair);
+    if (value != NULL && sound && is_forbidden_trailer((const char *)name, (size_t)name_len))
+        PyErr_Format(PyExc_ValueError, "%R may not be a trailer (RFC 9110 section 6.5.1)", first);
     if (value != NULL && !PyErr_Occurred())
         PyBytes_ConcatAndDel(&request->trailer, PyBytes_FromFormat("%s: %s\r\n", (const char *)name, (const char *)value));
     Py_XDECREF(first);
@@ -622,12 +703,12 @@ unexpected(FcAsgi *request, PyObject *type)
 }
 
 PySendResult
-fc_asgi_send(FcAsgi *request, PyObject *event, PyObject **result, PyObject **future)
+fc_asgi_send(FcAsgi *request, PyObject *event, bool *taken, PyObject **result, PyObject **future)
 {
     PyEngine *self = request->answer.engine;
     Message message;
 
-    if (request->gone && !request->complete)
+    if (!request->complete && (request->gone || request->answer.conn == NULL || request->answer.engine->forked_away))
         return broken(request);
     if (!PyDict_Check(event)) {
         PyErr_Format(PyExc_TypeError, "an ASGI message must be a dict, not %.100s", Py_TYPE(event)->tp_name);
@@ -638,7 +719,12 @@ fc_asgi_send(FcAsgi *request, PyObject *event, PyObject **result, PyObject **fut
         PyErr_SetString(PyExc_ValueError, "an ASGI message without a type");
         return PYGEN_ERROR;
     }
-    if (request->complete || request->answer.conn == NULL || request->sending_file)
+    /* The wait for a file was cancelled, or another task's lasts: first things first. */
+    if (request->sending_file && go_on_with_file(request, result, future) == PYGEN_NEXT)
+        return PYGEN_NEXT;
+    Py_CLEAR(*result);
+    *taken = true;
+    if (request->complete || request->answer.conn == NULL)
         return unexpected(request, message.type);
     if (request->in_trailers)
         return is_type(request, message.type, FC_W_response_trailers) ? send_trailers(request, event, result)
@@ -650,6 +736,8 @@ fc_asgi_send(FcAsgi *request, PyObject *event, PyObject **result, PyObject **fut
             return send_path(request, event, result, future);
         if (is_type(request, message.type, FC_W_response_zerocopysend))
             return send_zerocopy(request, event, result, future);
+        if (is_type(request, message.type, FC_W_response_early_hint))
+            return send_early_hint(request, event, result);
         return unexpected(request, message.type);
     }
     if (is_common_type(request, message.type, FC_W_response_start, &self->seen_start))

@@ -5,6 +5,7 @@
  * independently: after the last body event the connection serves its next request while background work goes on.
  */
 #include <stddef.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "py_gateway.h"
@@ -17,7 +18,7 @@
 typedef struct FcPort {
     PyObject_HEAD
     vectorcallfunc vectorcall;
-    PyEngine *engine; /* borrowed */
+    PyEngine *engine; /* borrowed while there is a request, then owned */
     FcAsgi *request;  /* borrowed; NULL: it has ended and is gone */
 } FcPort;
 
@@ -60,7 +61,10 @@ static void
 port_dealloc(PyObject *object)
 {
     PyTypeObject *type = Py_TYPE(object);
+    FcPort *port = (FcPort *)object;
 
+    if (port->request == NULL)
+        Py_DECREF((PyObject *)port->engine);
     PyObject_Free(object);
     Py_DECREF(type);
 }
@@ -72,6 +76,7 @@ part_from(FcPort **port)
     if (*port == NULL || Py_REFCNT(*port) == 1)
         return;
     (*port)->request = NULL;
+    Py_INCREF((PyObject *)(*port)->engine);
     Py_CLEAR(*port);
 }
 
@@ -99,7 +104,7 @@ fc_asgi_new(PyEngine *engine, FcConn *conn)
 
     if (request == NULL && (request = (FcAsgi *)type->tp_alloc(type, 0)) == NULL)
         return NULL;
-    fc_answer_begin(&request->answer, engine, conn);
+    fc_answer_begin(&request->answer, (PyEngine *)Py_NewRef((PyObject *)engine), conn);
     request->file = -1;
     request->websocket = request->body_given = request->complete = request->gone = request->in_trailers = false;
     request->sending_file = request->file_more = false;
@@ -147,17 +152,25 @@ fc_asgi_over(FcAsgi *request, bool whole)
 {
     PyEngine *self = request->answer.engine;
     FcConn *conn = request->answer.conn;
+    bool refused;
 
     if (conn == NULL)
         return;
+    if (self->forked_away) { /* the connection, and its place on the scoreboard, are the parent's */
+        request->answer.conn = NULL;
+        return;
+    }
     request->complete = whole;
+    refused = !whole && conn->bad_body != 0 && !request->answer.head_done && !request->answer.broken;
     conn->gateway = NULL;
-    if (!whole)
+    if (!whole && !refused)
         fc_answer_account(&request->answer, true);
     request->answer.conn = NULL;
     fc_add(&self->engine.line->in_flight, (uint64_t)-1);
     if (whole)
         fc_conn_checkin(&self->engine, conn);
+    else if (refused)
+        fc_conn_refuse(&self->engine, conn, conn->bad_body);
     else
         fc_conn_abort(&self->engine, conn);
     if (request->file >= 0)
@@ -183,6 +196,23 @@ call_watcher(FcAsgi *request)
     Py_DECREF(watcher);
 }
 
+/* Whether somebody still waits: a future of the list that is not done, as one of a cancelled wait is. */
+static bool
+is_awaited(FcModule *module, PyObject *futures)
+{
+    bool found = false;
+
+    for (Py_ssize_t i = 0; futures != NULL && !found && i < PyList_GET_SIZE(futures); i++) {
+        PyObject *done = PyObject_CallMethodNoArgs(PyList_GET_ITEM(futures, i), module->words[FC_W_done]);
+
+        found = done == Py_False;
+        if (done == NULL)
+            PyErr_Clear();
+        Py_XDECREF(done);
+    }
+    return found;
+}
+
 void
 fc_asgi_event(FcAsgi *request, FcWhy why)
 {
@@ -192,6 +222,11 @@ fc_asgi_event(FcAsgi *request, FcWhy why)
     case FC_WHY_ROOM:
         wake(module, &request->waiting_send);
         break;
+    case FC_WHY_LATE: /* a body, and the time counts only while it is waited for */
+        if (!is_awaited(module, request->waiting_receive))
+            break;
+        request->answer.conn->bad_body = 408;
+        /* fall through */
     case FC_WHY_GONE:
         request->gone = true;
         wake(module, &request->waiting_send);
@@ -219,6 +254,7 @@ ended(FcAsgi *request)
         request->next->link = request->link;
     request->link = NULL;
     Py_CLEAR(request->watcher);
+    Py_CLEAR(request->scope);
     Py_CLEAR(request->coro);
     Py_CLEAR(request->task);
     fc_asgi_schedule(self); /* a drain may have waited for this one */
@@ -241,6 +277,7 @@ static void
 conclude(FcAsgi *request)
 {
     bool failed = PyErr_Occurred() != NULL, open = request->answer.conn != NULL;
+    bool begun = request->answer.head_done || request->answer.broken;
 
     /* The client has left, and the application was told so: nothing to report. */
     if (failed && request->gone && PyErr_ExceptionMatches(PyExc_OSError)) {
@@ -253,9 +290,33 @@ conclude(FcAsgi *request)
     }
     if (failed)
         report(request, "in the application");
-    if (open && !request->gone && !request->websocket && !request->answer.head_done && !request->answer.broken)
+    if (open && !request->gone && !request->websocket && !begun)
         fc_asgi_over(request, fc_answer_plain(&request->answer, 500, "500 Internal Server Error"));
     fc_asgi_over(request, false);
+}
+
+/* The application's coroutine is through, with an exception set or without. -1: the exception is the Task's to see: a
+ * Task that was cancelled must end cancelled. */
+static int
+finish(FcAsgi *request)
+{
+    PyObject *type = NULL, *value = NULL, *traceback = NULL;
+    PyEngine *self = request->answer.engine;
+
+    if (PyErr_Occurred() && self->cancelled_error != NULL &&
+        (PyErr_ExceptionMatches(self->cancelled_error) || PyErr_ExceptionMatches(PyExc_GeneratorExit))) {
+        PyErr_Fetch(&type, &value, &traceback);
+        if (!request->websocket && !request->gone)
+            PyErr_Restore(Py_NewRef(type), Py_XNewRef(value), Py_XNewRef(traceback));
+        else
+            request->gone = true;
+    }
+    conclude(request);
+    ended(request);
+    if (type == NULL)
+        return 0;
+    PyErr_Restore(type, value, traceback);
+    return -1;
 }
 
 void
@@ -267,26 +328,59 @@ fc_asgi_failed(FcAsgi *request)
 
 /* -- the driver --------------------------------------------------------------------------------------------------- */
 
+/* The first step, inside the Task: what the application does before it gives its coroutine happens in the Task's own
+ * context. NULL: it has failed. */
+static PyObject *
+begin(FcAsgi *request)
+{
+    PyObject *scope = request->scope;
+
+    request->scope = NULL;
+    request->coro = fc_asgi_call(request, scope);
+    Py_DECREF(scope);
+    return request->coro;
+}
+
+/* The application has forked, and the child came back here: it shares the loop's descriptors with its parent, so any
+ * step further would be taken in the parent's name. */
+static void
+leave_if_forked(FcAsgi *request)
+{
+    static const char words[] = "forkcluster: a forked child has returned into the server; it ends here\n";
+    ssize_t ignored;
+
+    if (!request->answer.engine->forked_away)
+        return;
+    ignored = write(2, words, sizeof words - 1);
+    (void)ignored;
+    _exit(1);
+}
+
 static PySendResult
 driver_send(PyObject *object, PyObject *value, PyObject **result)
 {
     FcAsgi *request = (FcAsgi *)object;
-    PySendResult state;
+    PySendResult state = PYGEN_ERROR;
 
-    if (request->coro == NULL) {
+    *result = NULL;
+    if (request->coro == NULL && request->scope == NULL) {
         *result = Py_NewRef(Py_None);
         return PYGEN_RETURN;
     }
     Py_INCREF(request);
-    state = PyIter_Send(request->coro, value, result);
+    if (request->coro != NULL || begin(request) != NULL)
+        state = PyIter_Send(request->coro, value, result);
+    leave_if_forked(request);
     if (state == PYGEN_NEXT) {
         Py_DECREF(request);
         return state;
     }
     if (state == PYGEN_RETURN)
         Py_CLEAR(*result);
-    conclude(request);
-    ended(request);
+    if (finish(request) < 0) {
+        Py_DECREF(request);
+        return PYGEN_ERROR;
+    }
     Py_DECREF(request);
     *result = Py_NewRef(Py_None);
     return PYGEN_RETURN;
@@ -303,11 +397,12 @@ static PyObject *
 driver_step(PyObject *object, PyObject *value)
 {
     PyObject *result = NULL;
+    PySendResult state = driver_send(object, value, &result);
 
-    if (driver_send(object, value, &result) == PYGEN_NEXT)
+    if (state == PYGEN_NEXT)
         return result;
     Py_XDECREF(result);
-    return stop();
+    return state == PYGEN_ERROR ? NULL : stop();
 }
 
 static PyObject *
@@ -316,54 +411,69 @@ driver_next(PyObject *object)
     return driver_step(object, Py_None);
 }
 
-/* A cancellation, most often. One that the application lets through cuts the answer and cancels the Task. */
+/* Raise in the application; before its first step there is nobody to catch it. */
+static PyObject *
+throw_into(FcAsgi *request, PyObject *args)
+{
+    PyObject *type = NULL, *value = NULL, *traceback = NULL, *method, *result;
+
+    if (request->coro != NULL) {
+        method = PyObject_GetAttr(request->coro, request->answer.engine->module->words[FC_W_throw]);
+        result = method != NULL ? PyObject_Call(method, args, NULL) : NULL;
+        Py_XDECREF(method);
+        return result;
+    }
+    if (!PyArg_UnpackTuple(args, "throw", 1, 3, &type, &value, &traceback))
+        return NULL;
+    if (PyExceptionInstance_Check(type))
+        PyErr_SetObject((PyObject *)Py_TYPE(type), type);
+    else
+        PyErr_SetObject(type, value);
+    return NULL;
+}
+
+/* A cancellation, most often. One that the application lets through ends the answer, and the Task as cancelled. */
 static PyObject *
 driver_throw(PyObject *object, PyObject *args)
 {
     FcAsgi *request = (FcAsgi *)object;
-    PyObject *method, *result, *type, *value, *traceback;
-    bool cancelled;
+    PyObject *result;
+    int outcome;
 
-    if (request->coro == NULL)
+    if (request->coro == NULL && request->scope == NULL)
         return stop();
     Py_INCREF(request);
-    method = PyObject_GetAttr(request->coro, request->answer.engine->module->words[FC_W_throw]);
-    result = method != NULL ? PyObject_Call(method, args, NULL) : NULL;
-    Py_XDECREF(method);
-    if (result != NULL) {
-        Py_DECREF(request);
-        return result;
+    result = throw_into(request, args);
+    leave_if_forked(request);
+    if (result == NULL) {
+        if (PyErr_ExceptionMatches(PyExc_StopIteration))
+            PyErr_Clear();
+        outcome = finish(request);
+        if (outcome == 0)
+            stop();
     }
-    cancelled = !PyErr_ExceptionMatches(PyExc_StopIteration) && !PyErr_ExceptionMatches(PyExc_Exception);
-    if (PyErr_ExceptionMatches(PyExc_StopIteration))
-        PyErr_Clear();
-    if (cancelled) {
-        PyErr_Fetch(&type, &value, &traceback);
-        fc_asgi_over(request, false);
-        ended(request);
-        PyErr_Restore(type, value, traceback);
-        Py_DECREF(request);
-        return NULL;
-    }
-    conclude(request);
-    ended(request);
     Py_DECREF(request);
-    return stop();
+    return result;
 }
 
 static PyObject *
 driver_close(PyObject *object, PyObject *ignored)
 {
     FcAsgi *request = (FcAsgi *)object;
-    PyObject *result = NULL;
+    PyObject *result = Py_None, *type, *value, *traceback;
 
     (void)ignored;
-    if (request->coro == NULL)
+    if (request->coro == NULL && request->scope == NULL)
         Py_RETURN_NONE;
     Py_INCREF(request);
-    result = PyObject_CallMethodNoArgs(request->coro, request->answer.engine->module->words[FC_W_close_]);
+    if (request->coro != NULL)
+        result = PyObject_CallMethodNoArgs(request->coro, request->answer.engine->module->words[FC_W_close_]);
+    else
+        Py_INCREF(result);
+    PyErr_Fetch(&type, &value, &traceback);
     fc_asgi_over(request, false);
     ended(request);
+    PyErr_Restore(type, value, traceback);
     Py_DECREF(request);
     return result;
 }
@@ -438,11 +548,13 @@ raw_write(PyObject *object, PyObject *data)
     vector.iov_len = (size_t)view.len;
     result = fc_conn_send(&request->answer.engine->engine, conn, &vector, 1, NULL, &kept);
     PyBuffer_Release(&view);
-    if (result == FC_BROKEN)
+    if (result == FC_BROKEN) {
         request->gone = true;
-    else if (result == FC_QUEUED && !(conn->wants & FC_WANT_ROOM)) /* whether anybody waits or not, it must go on */
+    } else if (result == FC_QUEUED && !(conn->wants & FC_WANT_ROOM)) { /* whether anybody waits or not, it must go on */
         fc_conn_want(&request->answer.engine->engine, conn, FC_WANT_ROOM,
                      request->answer.engine->engine.config.write_timeout);
+        fc_asgi_schedule(request->answer.engine);
+    }
     return PyBool_FromLong(result != FC_BROKEN);
 }
 
@@ -494,13 +606,21 @@ raw_size(PyObject *object, void *ignored)
     return PyLong_FromUnsignedLongLong(conn != NULL ? conn->out.size : 0);
 }
 
+/* An attribute of the application's own coroutine, so that asyncio's and anyio's questions to this one (its name, its
+ * stack, whether it was started) have the answer a reader expects. Not called yet: the closure says which default. */
 static PyObject *
-get_await(PyObject *object, void *ignored)
+get_of_coro(PyObject *object, void *name)
 {
-    PyObject *coro = ((FcAsgi *)object)->coro;
+    FcAsgi *request = (FcAsgi *)object;
+    const char *text = name;
 
-    (void)ignored;
-    return Py_NewRef(coro != NULL ? coro : Py_None);
+    if (request->coro != NULL)
+        return PyObject_GetAttrString(request->coro, text);
+    if (text[0] == '_')
+        return PyUnicode_FromString("request");
+    if (strcmp(text, "cr_running") == 0 || strcmp(text, "cr_suspended") == 0)
+        Py_RETURN_FALSE;
+    Py_RETURN_NONE;
 }
 
 static void
@@ -539,6 +659,7 @@ request_dealloc(PyObject *object)
     Py_CLEAR(request->trailer);
     if (request->file >= 0)
         close(request->file);
+    Py_CLEAR(request->scope);
     part_from(&request->receive);
     part_from(&request->send);
     if (engine->live && engine->spare_request_count < SPARE_REQUESTS) {
@@ -548,6 +669,7 @@ request_dealloc(PyObject *object)
     } else {
         request_free(request);
     }
+    Py_DECREF((PyObject *)engine); /* the last thing: it may free the spares */
     Py_DECREF(type);
 }
 
@@ -571,7 +693,14 @@ static PyMethodDef request_methods[] = {
 };
 
 static PyGetSetDef request_getset[] = {
-    {"cr_await", get_await, NULL, "The application's coroutine.", NULL},
+    {"__name__", get_of_coro, NULL, "Of the application's coroutine.", "__name__"},
+    {"__qualname__", get_of_coro, NULL, "Of the application's coroutine.", "__qualname__"},
+    {"cr_await", get_of_coro, NULL, "Of the application's coroutine.", "cr_await"},
+    {"cr_code", get_of_coro, NULL, "Of the application's coroutine.", "cr_code"},
+    {"cr_frame", get_of_coro, NULL, "Of the application's coroutine.", "cr_frame"},
+    {"cr_origin", get_of_coro, NULL, "Of the application's coroutine.", "cr_origin"},
+    {"cr_running", get_of_coro, NULL, "Of the application's coroutine.", "cr_running"},
+    {"cr_suspended", get_of_coro, NULL, "Of the application's coroutine.", "cr_suspended"},
     {"queued", raw_size, NULL, "Bytes that wait to be sent.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

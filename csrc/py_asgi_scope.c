@@ -250,7 +250,7 @@ fc_scope_new(PyEngine *self, FcConn *conn, bool websocket)
         if (put(self, scope, FC_W_method, method) < 0)
             goto fail;
     }
-    if (!websocket && request->known & 1ull << FC_FIELD_TE && request->minor == 1 &&
+    if (!websocket && fc_conn_takes_trailers(conn) &&
         PyDict_SetItem(scope, module->words[FC_W_extensions], self->extensions_trailers) < 0)
         goto fail;
     if (request->minor == 0 && PyDict_SetItem(scope, module->words[FC_W_http_version], module->words[FC_W_one_zero]) < 0)

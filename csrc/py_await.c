@@ -2,21 +2,29 @@
  *
  * An await tries its operation at once and returns without a Future when it can; else it sleeps on one and tries again.
  * It is a coroutine in the sense of collections.abc (send, throw, close, __await__), so that a Task can be made of it.
- * Cancelling it has no effect on the request: what it waited for is still there for the next.
+ * Cancelling it has no effect on the request: what it waited for is still there for the next. It ends once: like a
+ * coroutine it cannot be awaited again.
  */
+#include <stddef.h>
+
 #include "py_gateway.h"
+
+#include <structmember.h>
 
 #define SPARE_AWAITS 64
 
 typedef struct FcAwait {
     PyObject_HEAD
-    PyEngine *engine; /* borrowed */
+    PyEngine *engine; /* owned */
     FcAsgi *request;  /* owned; NULL: had ended before */
     PyObject *event; /* owned: argument of send */
     PyObject *inner; /* owned: iterator of the future it sleeps on */
     struct FcAwait *next; /* spare list */
     uint8_t kind;
     bool taken; /* the message of this send is on its way; it waits for room */
+    bool begun; /* somebody has awaited it */
+    bool spent; /* it has given its result, or was closed */
+    bool busy;  /* in await_send */
 } FcAwait;
 
 PyObject *
@@ -33,13 +41,41 @@ fc_await_new(PyEngine *engine, FcAsgi *request, FcAwaitKind kind, PyObject *even
     } else if ((self = PyObject_New(FcAwait, type)) == NULL) {
         return NULL;
     }
-    self->engine = engine;
+    self->engine = (PyEngine *)Py_NewRef((PyObject *)engine);
     self->request = (FcAsgi *)Py_XNewRef((PyObject *)request);
     self->event = Py_XNewRef(event);
     self->inner = NULL;
     self->kind = (uint8_t)kind;
-    self->taken = false;
+    self->taken = self->begun = self->spent = self->busy = false;
     return (PyObject *)self;
+}
+
+static const char *
+name_of(const FcAwait *self)
+{
+    switch ((FcAwaitKind)self->kind) {
+    case FC_AWAIT_RECEIVE:
+        return "receive";
+    case FC_AWAIT_SEND:
+        return "send";
+    case FC_AWAIT_RAW_RECEIVE:
+        return "raw_receive";
+    case FC_AWAIT_RAW_DRAIN:
+        return "raw_drain";
+    }
+    return "?";
+}
+
+/* A forgotten await: the message was not sent. Said as Python says it of its own coroutines. */
+static void
+warn_never_awaited(FcAwait *self)
+{
+    PyObject *type, *value, *traceback;
+
+    PyErr_Fetch(&type, &value, &traceback);
+    if (PyErr_WarnFormat(PyExc_RuntimeWarning, 1, "%s() of an ASGI request was never awaited", name_of(self)) < 0)
+        PyErr_WriteUnraisable(NULL);
+    PyErr_Restore(type, value, traceback);
 }
 
 static void
@@ -49,6 +85,8 @@ await_dealloc(PyObject *object)
     PyTypeObject *type = Py_TYPE(object);
     PyEngine *engine = self->engine;
 
+    if (!self->begun && !self->spent)
+        warn_never_awaited(self);
     Py_CLEAR(self->inner);
     Py_CLEAR(self->event);
     Py_CLEAR(self->request);
@@ -59,6 +97,7 @@ await_dealloc(PyObject *object)
     } else {
         PyObject_Free(object);
     }
+    Py_DECREF((PyObject *)engine); /* the last thing: it may free the spares */
     Py_DECREF(type);
 }
 
@@ -96,7 +135,7 @@ attempt(FcAwait *self, PyObject **result, PyObject **future)
         return fc_asgi_receive(self->request, result, future);
     case FC_AWAIT_SEND:
         return self->taken ? fc_asgi_send_more(self->request, result, future)
-                           : fc_asgi_send(self->request, self->event, result, future);
+                           : fc_asgi_send(self->request, self->event, &self->taken, result, future);
     case FC_AWAIT_RAW_RECEIVE:
         return fc_asgi_raw_receive(self->request, result, future);
     case FC_AWAIT_RAW_DRAIN:
@@ -120,13 +159,11 @@ sleep_on(FcAwait *self, PyObject *value, PyObject **result)
 }
 
 static PySendResult
-await_send(PyObject *object, PyObject *value, PyObject **result)
+run(FcAwait *self, PyObject *value, PyObject **result)
 {
-    FcAwait *self = (FcAwait *)object;
     PyObject *future = NULL;
     PySendResult state;
 
-    *result = NULL;
     for (;;) {
         if (self->inner != NULL) {
             state = sleep_on(self, value, result);
@@ -136,13 +173,31 @@ await_send(PyObject *object, PyObject *value, PyObject **result)
         state = attempt(self, result, &future);
         if (state != PYGEN_NEXT)
             return state;
-        self->taken = true;
         self->inner = PyObject_GetIter(future);
         Py_CLEAR(future);
         if (self->inner == NULL)
             return PYGEN_ERROR;
         value = Py_None;
     }
+}
+
+static PySendResult
+await_send(PyObject *object, PyObject *value, PyObject **result)
+{
+    FcAwait *self = (FcAwait *)object;
+    PySendResult state;
+
+    *result = NULL;
+    if (self->spent || self->busy) {
+        PyErr_Format(PyExc_RuntimeError, self->spent ? "cannot await %s() a second time" : "%s() is being awaited already",
+                     name_of(self));
+        return PYGEN_ERROR;
+    }
+    self->begun = self->busy = true;
+    state = run(self, value, result);
+    self->busy = false;
+    self->spent = state != PYGEN_NEXT;
+    return state;
 }
 
 /* The generator protocol over await_send: NULL with StopIteration(result) at the end. */
@@ -173,6 +228,7 @@ await_throw(PyObject *object, PyObject *const *args, Py_ssize_t nargs)
 {
     FcAwait *self = (FcAwait *)object;
 
+    self->begun = self->spent = true;
     Py_CLEAR(self->inner);
     if (nargs < 1 || nargs > 3)
         return PyErr_Format(PyExc_TypeError, "throw takes one to three arguments");
@@ -187,10 +243,67 @@ await_throw(PyObject *object, PyObject *const *args, Py_ssize_t nargs)
 static PyObject *
 await_close(PyObject *object, PyObject *ignored)
 {
+    FcAwait *self = (FcAwait *)object;
+
     (void)ignored;
-    Py_CLEAR(((FcAwait *)object)->inner);
+    self->begun = self->spent = true;
+    Py_CLEAR(self->inner);
     Py_RETURN_NONE;
 }
+
+/* The states that inspect.getcoroutinestate() tells, as anyio asks for them of a task that it cancels. Before 3.11 that
+ * function knows "suspended" only by a frame, which we have none of: "running" serves the same end there. */
+static PyObject *
+get_running(PyObject *object, void *ignored)
+{
+    FcAwait *self = (FcAwait *)object;
+    bool suspended = self->begun && !self->spent;
+
+    (void)ignored;
+#if PY_VERSION_HEX < 0x030b0000
+    return PyBool_FromLong(suspended);
+#else
+    return PyBool_FromLong(suspended && self->busy);
+#endif
+}
+
+static PyObject *
+get_suspended(PyObject *object, void *ignored)
+{
+    FcAwait *self = (FcAwait *)object;
+
+    (void)ignored;
+    return PyBool_FromLong(self->begun && !self->spent && !self->busy);
+}
+
+static PyObject *
+get_frame(PyObject *object, void *ignored)
+{
+    (void)object;
+    (void)ignored;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+get_name(PyObject *object, void *ignored)
+{
+    (void)ignored;
+    return PyUnicode_FromString(name_of((FcAwait *)object));
+}
+
+static PyGetSetDef await_getset[] = {
+    {"cr_running", get_running, NULL, "Whether it is being resumed.", NULL},
+    {"cr_suspended", get_suspended, NULL, "Whether it waits.", NULL},
+    {"cr_frame", get_frame, NULL, "None: it has no Python frame.", NULL},
+    {"__name__", get_name, NULL, "receive or send.", NULL},
+    {"__qualname__", get_name, NULL, "receive or send.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef await_members[] = {
+    {"cr_await", T_OBJECT, offsetof(FcAwait, inner), READONLY, "What it waits for, or None."},
+    {NULL, 0, 0, 0, NULL},
+};
 
 static PyMethodDef await_methods[] = {
     {"send", step, METH_O, "send(value, /)\n--\n\nResume (PEP 342)."},
@@ -203,6 +316,8 @@ static PyMethodDef await_methods[] = {
 static PyType_Slot await_slots[] = {
     {Py_tp_dealloc, await_dealloc},
     {Py_tp_methods, await_methods},
+    {Py_tp_getset, await_getset},
+    {Py_tp_members, await_members},
     {Py_tp_iter, PyObject_SelfIter},
     {Py_tp_iternext, await_next},
     {Py_am_await, PyObject_SelfIter},

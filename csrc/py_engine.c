@@ -211,6 +211,7 @@ read_trust(PyEngine *self, PyObject *options)
 {
     char error[256] = "";
     const char *list = text_option(options, "forwarded_allow_ips", NULL);
+    const char *fields = text_option(options, "forwarded_fields", NULL);
 
     if (list == NULL)
         return !PyErr_Occurred();
@@ -219,6 +220,9 @@ read_trust(PyEngine *self, PyObject *options)
         PyErr_Format(PyExc_ValueError, "forwarded_allow_ips: %s", error);
         return false;
     }
+    fc_trust_read(self->trust, fields != NULL && strcmp(fields, "forwarded") == 0 ? FC_FORWARDED_STANDARD
+                               : fields != NULL && strcmp(fields, "either") == 0  ? FC_FORWARDED_EITHER
+                                                                                  : FC_FORWARDED_X);
     self->engine.trust = self->trust;
     return true;
 }
@@ -516,7 +520,9 @@ engine_close_inherited(PyObject *object, PyObject *ignored)
         close(self->engine.listeners[i].fd);
     close(self->engine.epoll);
     close(self->engine.wake);
-    self->engine.epoll = self->engine.wake = -1;
+    if (self->engine.alarm >= 0)
+        close(self->engine.alarm);
+    self->engine.epoll = self->engine.wake = self->engine.alarm = -1;
     self->engine.log = NULL; /* its thread stayed in the parent, what it holds is the parent's to write */
     self->monitor = NULL;
     if (self->channel >= 0)

@@ -202,7 +202,7 @@ typedef struct PyEngine {
     struct FcCall *spare_call;
     FcKnownField known_fields[FC_KNOWN_FIELDS];
     /* ASGI; see py_asgi.c */
-    PyObject *loop, *task_type, *task_name, *task_names, *create_future, *call_soon, *turn;
+    PyObject *loop, *task_type, *task_name, *task_names, *create_future, *call_soon, *turn, *cancelled_error;
     PyObject *state, *on_websocket, *on_drained, *on_drain;
     PyObject *asgi_http, *asgi_websocket;        /* "asgi" of a scope */
     PyObject *extensions, *extensions_trailers;  /* "extensions" of an http scope, without and with trailers */
@@ -348,7 +348,8 @@ typedef struct FcAsgi {
     PyObject_HEAD
     FcAnswer answer; /* conn NULL: the response is complete, or the connection is gone */
     struct FcAsgi *next, **link; /* PyEngine.running */
-    PyObject *coro, *task;       /* owned */
+    PyObject *scope;             /* owned, until the application is called */
+    PyObject *coro, *task;       /* owned; coro NULL: not called yet, or ended */
     struct FcPort *receive, *send; /* owned: the two callables; kept for the next request when nobody else has them */
     PyObject *watcher; /* owned: called when a raw connection has something to read, or is gone; NULL: nobody */
     PyObject *waiting_receive, *waiting_send; /* owned: lists of futures that awaits sleep on; NULL: none */
@@ -389,14 +390,16 @@ void fc_asgi_clear_spares(PyEngine *engine);
 void fc_asgi_over(FcAsgi *request, bool whole);
 /* With an exception set, before a Task runs it: end it as the application's own failure. */
 void fc_asgi_failed(FcAsgi *request);
+/* Call the application: its coroutine, or an iterator where it gives another awaitable. New reference. */
+PyObject *fc_asgi_call(FcAsgi *request, PyObject *scope);
 /* An event for a connection that a request keeps. */
 void fc_asgi_event(FcAsgi *request, FcWhy why);
 
 /* py_asgi_events.c: one try of an await. PYGEN_RETURN with *result, PYGEN_ERROR, or PYGEN_NEXT: it must wait, for
  * *future (new reference). event is the argument of send; NULL for receive. */
 PySendResult fc_asgi_receive(FcAsgi *request, PyObject **result, PyObject **future);
-PySendResult fc_asgi_send(FcAsgi *request, PyObject *event, PyObject **result, PyObject **future);
-/* Again, for a message that was taken and waits for room. */
+PySendResult fc_asgi_send(FcAsgi *request, PyObject *event, bool *taken, PyObject **result, PyObject **future);
+/* Again, for a message that was *taken and waits for room. */
 PySendResult fc_asgi_send_more(FcAsgi *request, PyObject **result, PyObject **future);
 PySendResult fc_asgi_raw_receive(FcAsgi *request, PyObject **result, PyObject **future);
 /* What came, without waiting: bytes, b"" at the end, None: nothing yet (the watcher will be called). NULL: error. */

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 
 #include "connection.h"
 
@@ -12,6 +13,30 @@ bool
 fc_conn_body_complete(const FcConn *conn)
 {
     return conn->body.kind != FC_BODY_STREAM && conn->body.kind != FC_BODY_PENDING;
+}
+
+bool
+fc_conn_takes_trailers(const FcConn *conn)
+{
+    const FcRequest *request = fc_conn_request(conn);
+
+    for (unsigned i = 0; request->minor == 1 && request->known & 1ull << FC_FIELD_TE && i < request->n_fields; i++) {
+        const FcField *field = &request->fields[i];
+        const char *at = conn->buf->data + field->value_at, *end = at + field->value_len;
+
+        while (field->id == FC_FIELD_TE && at < end) {
+            const char *comma = memchr(at, ',', (size_t)(end - at)), *stop = comma != NULL ? comma : end, *to = stop;
+
+            while (at < to && (*at == ' ' || *at == '\t'))
+                at++;
+            while (to > at && (to[-1] == ' ' || to[-1] == '\t'))
+                to--;
+            if (to - at == 8 && strncasecmp(at, "trailers", 8) == 0)
+                return true;
+            at = stop + 1;
+        }
+    }
+    return false;
 }
 
 /* Take up to cap of the bytes that are in the buffer. */
@@ -85,14 +110,18 @@ decode(FcEngine *engine, FcConn *conn, char *to, size_t cap, size_t *got, bool *
             most = cap - *got;
         parse = fc_parse_chunked(&conn->chunked, at, most, &used, &data, &len);
         at += used;
-        if (parse == FC_PARSE_ERROR)
+        if (parse == FC_PARSE_ERROR) {
+            conn->bad_body = (uint16_t)fc_http_status(conn->chunked.error);
             return FC_STREAM_GONE;
+        }
         if (parse == FC_PARSE_DATA) {
             memcpy(to + *got, data, len);
             *got += len;
             conn->body.size += len;
-            if (engine->config.body_limit > 0 && conn->body.size > engine->config.body_limit)
+            if (engine->config.body_limit > 0 && conn->body.size > engine->config.body_limit) {
+                conn->bad_body = (uint16_t)fc_http_status(FC_HTTP_BODY_TOO_LARGE);
                 return FC_STREAM_GONE;
+            }
         } else if (parse == FC_PARSE_DONE) {
             *last = true;
             break;

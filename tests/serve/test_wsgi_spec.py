@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 import pytest
 from client import Client, Cut
-from conftest import Starter
 from server import Server, until
+from starter import Starter
 
 CONTINUE = "Expect: 100-continue"
 
@@ -770,7 +770,10 @@ def test_each_call_has_a_fresh_context(client: Client) -> None:
 def mounted(started: Starter) -> Server:
     """Mounted at /shop, behind a proxy on 127.0.0.1."""
     return started(
-        "wsgi_cases:application", "--root-path=/shop", "--forwarded-allow-ips=127.0.0.1,10.0.0.0/8"
+        "wsgi_cases:application",
+        "--root-path=/shop",
+        "--forwarded-allow-ips=127.0.0.1,10.0.0.0/8",
+        "--forwarded-fields=either",
     )
 
 
@@ -819,6 +822,14 @@ def who(server: Server, *lines: str) -> tuple[object, ...]:
 def test_a_trusted_proxy_is_believed(mounted: Server, lines: list[str], client: tuple[str, ...]) -> None:
     """--forwarded-allow-ips: from the right, as far as the hops are trusted."""
     assert client == who(mounted, *lines)
+
+
+def test_a_client_cannot_choose_who_it_is_by_the_kind_its_proxy_passes_on(start: Starter) -> None:
+    """--forwarded-fields: X-Forwarded-* by default; a Forwarded that the proxy did not write says nothing."""
+    server = start("wsgi_cases:application")
+    assert ("1.2.3.4", "http", "test") == who(
+        server, "Forwarded: for=6.6.6.6;proto=https;host=evil", "X-Forwarded-For: 1.2.3.4"
+    )
 
 
 def test_an_untrusted_peer_is_not_believed(start: Starter) -> None:

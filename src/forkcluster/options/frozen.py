@@ -72,6 +72,7 @@ class Options:
     # requests and answers
     root_path: str
     forwarded_allow_ips: str
+    forwarded_fields: str
     header: Pairs
     server_header: bool
     date_header: bool
@@ -91,6 +92,8 @@ class Options:
     access_log_format: str
     # process
     pid: str | None
+    watch: bool
+    watch_path: tuple[str, ...]
     control: str | None  # a path, or "off"; None: in the app's home
 
     def to_json(self) -> str:

@@ -283,7 +283,10 @@ def _requests() -> list[Option]:
         Option(name="forwarded_allow_ips", kind=Kind("addresses and networks", "LIST", checks.trusted),
                group=group,
                default="127.0.0.0/8,::1,unix",
-               help="Proxies whose Forwarded and X-Forwarded-* are believed: addresses, networks, unix, *."),
+               help="Proxies whose word for the client is believed: addresses, networks, unix, *."),
+        Option(name="forwarded_fields", group=group, default="x-forwarded",
+               kind=choice("x-forwarded", "forwarded", "either"),
+               help="What those proxies write: X-Forwarded-* or Forwarded; either only if they remove the other."),
         Option(name="header", group=group,
                kind=PairList("NAME: VALUE texts or a table", "NAME:VALUE", None, ":", checks.header),
                help="Add this header field to every answer; may be repeated."),
@@ -333,6 +336,11 @@ def _process() -> list[Option]:
     group = "Process"
     return [
         Option(name="pid", kind=FILE, group=group, help="Write the master's process id to this file."),
+        Option(name="watch", kind=SWITCH, group=group, default="false", aliases=("reload",),
+               help="Reload when a file of the application changes; needs forkcluster[watch]."),
+        Option(name="watch_path", kind=Texts("a path or a list of paths", "PATH", checks.path, ":"),
+               group=group, implied="the application's directory",
+               help="Watch this directory or file instead; may be repeated."),
         Option(name="control", kind=Kind("a path, or off", "PATH", checks.path), group=group,
                implied="in FORKCLUSTER_HOME",
                help="Put the control socket here, in a directory only this user can write; off: none."),

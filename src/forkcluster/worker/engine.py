@@ -26,6 +26,7 @@ PLAIN = (
     "write_timeout",
     "root_path",
     "forwarded_allow_ips",
+    "forwarded_fields",
     "date_header",
     "access_log_format",
 )

@@ -1,0 +1,78 @@
+"""Each request runs in a Task of its own, in a context of its own; and other things that run applications."""
+
+import os
+
+import pytest
+from harness import until
+
+pytestmark = pytest.mark.usefixtures("both_ways")
+
+
+def test_contexts_are_apart(live, key):
+    """What a request sets in its context no other sees, on the same connection or another."""
+    with live.wire() as wire:
+        for name in ("a", "b", "c"):
+            assert ["nobody", key + name] == wire.ask("context", target=f"/?{key}{name}").json
+
+
+def test_context_of_an_application_that_is_no_coroutine_function(live):
+    """An application is called inside its Task: what it sets before it gives its coroutine does not leak."""
+    with live.wire() as wire:
+        for _ in range(3):
+            assert ["nobody", True] == wire.ask("in_task").json
+
+
+@pytest.mark.parametrize("case", ["custom_awaitable", "a_future"])
+def test_awaitables(live, case):
+    """An application may give any awaitable."""
+    with live.wire() as wire:
+        for _ in range(3):
+            assert b"hello" == wire.ask(case).body
+
+
+def test_current_task(live, key):
+    """asyncio.current_task() is one Task throughout, known to all_tasks(), on the main thread."""
+    assert [True, True, True, True, True, "MainThread"] == live.ask("task", target=f"/?{key}").json
+    assert "Task" in live.wait_for_notes(key)[0]
+
+
+def test_stack_of_a_task(live, key):
+    """Task.get_stack() shows where the application waits."""
+    assert live.ask("print_stack", target=f"/?{key}").json[-1] in {"print_stack", "dispatch", "__call__", "wait"}
+
+
+def test_task_that_cancels_itself(live):
+    """A cancellation that the application catches is its own affair."""
+    with live.wire() as wire:
+        assert "cancelled, and answered" == wire.ask("cancel_self").json
+        assert b"hello" == wire.ask("hello").body
+
+
+def test_sends_of_several_tasks(live):
+    """send() may be called from tasks that the application makes."""
+    assert b"x" * 10_000 == live.ask("gather_sends").body
+
+
+@pytest.mark.parametrize("way", ["exit", "return", "yield"])
+def test_fork_in_a_handler(live, key, way):
+    """A child that the application forks does not answer in its parent's name, even if it returns into the server."""
+    with live.wire() as wire:
+        child = wire.ask("fork", target=f"/{way}?{key}").json
+        assert b"hello" == wire.ask("hello").body
+        assert [0 if way == "exit" else 1] == live.wait_for_notes(key)
+        assert child not in {process.pid for process in live.processes()}
+        assert b"hello" == wire.ask("hello").body
+
+
+def test_fork_keeps_no_connection(live, key):
+    """A child that lives on holds neither the client's connection nor the listener."""
+    with live.wire() as wire:
+        wire.request("fork", target=f"/leave?{key}", headers=[("Connection", "close")])
+        child = wire.answer().json
+        assert wire.ended()
+    until(lambda: not os.path.exists(f"/proc/{child}") or _is_zombie(child), "the child's end")
+
+
+def _is_zombie(pid):
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0] == "Z"
