@@ -468,7 +468,7 @@ fc_conn_idle_until(FcEngine *engine, FcConn *conn, uint64_t deadline)
     conn->buf = NULL;
     fc_conn_watch(engine, conn, false);
     fc_timer_set(&engine->timers, &conn->timer, deadline);
-    if (engine->handover != NULL && (!conn->placed || engine->draining))
+    if (engine->handover != NULL && (conn->looks < FC_LOOKS || engine->draining))
         fc_handover_consider(engine, conn);
 }
 

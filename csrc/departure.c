@@ -271,13 +271,14 @@ fc_departure_settled(FcEngine *engine)
     for (uint32_t i = 0; i < engine->n_blocks * FC_CONNS_A_BLOCK; i++) {
         FcConn *conn = fc_conn_at(engine, i);
 
-        if (conn->placed || !conn->counted_idle)
+        if (conn->looks >= FC_LOOKS || !conn->counted_idle)
             continue;
         if (engine->now < conn->accepted_ns + FC_SETTLED_NS) {
             more = true;
             continue;
         }
-        conn->placed = true;
+        conn->looks++;
+        more = more || conn->looks < FC_LOOKS;
         if (engine->idle >= 2) /* else no difference would matter */
             add_mover(engine, conn);
     }

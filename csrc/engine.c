@@ -80,8 +80,8 @@ conn_new(FcEngine *engine, int fd)
     conn->hops = 0;
     conn->registered = conn->wants_room = conn->queued = conn->readable = conn->hung_up = false;
     conn->wants = 0;
-    conn->keep_alive = conn->head_sent = conn->counted_idle = conn->probe = false;
-    conn->placed = conn->unparsed = false;
+    conn->keep_alive = conn->head_sent = conn->counted_idle = conn->probe = conn->unparsed = false;
+    conn->looks = 0;
     conn->served = 0;
     conn->accepted_ns = engine->now;
     conn->buf = NULL;

@@ -106,7 +106,7 @@ typedef struct FcConn {
     bool keep_alive; /* of the request in hand, until the answer says otherwise */
     bool counted_idle;
     bool probe;      /* the master's own question: neither counted nor logged */
-    bool placed;     /* has found its worker: not moved again for balance */
+    uint8_t looks;   /* for balance: how often it was seen where it is; FC_LOOKS: it has found its worker */
     bool unparsed;   /* came with bytes that no parser of ours has seen */
     bool head_sent;  /* some byte of the answer went out or is queued */
     uint32_t served;

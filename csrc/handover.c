@@ -151,7 +151,7 @@ adopt(FcEngine *engine, const FcPassed *passed)
     conn->hops = passed->hops;
     conn->served = passed->served;
     conn->accepted_ns = passed->accepted_ns;
-    conn->placed = true;
+    conn->looks = 1;
     conn->peer.len = passed->addr_len <= sizeof conn->peer.v6 ? passed->addr_len : 0;
     memcpy(&conn->peer.any, passed->addr, conn->peer.len);
     fc_add(&engine->line->handed_in, 1);

@@ -17,7 +17,8 @@
 #include "peers.h"
 
 #define FC_SETTLED_NS  50000000ull /* a connection that stays so long is worth a look where it should be */
-#define FC_SPARE_LEAST 32          /* free descriptors without which the inbox is not read */
+#define FC_LOOKS       3 /* so often: others decide at the same time, and what they do is seen a moment later */
+#define FC_SPARE_LEAST 32 /* free descriptors without which the inbox is not read */
 
 /* Where a test may have the process stop itself (SIGSTOP), once: FORKCLUSTER_STOP_AT=name, or name@SLOT.EPOCH
  * for one worker only. */
