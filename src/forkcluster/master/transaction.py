@@ -1,7 +1,7 @@
 """The reload as the policy sees it: takes in what comes of each step and moves on, to commit or rollback.
 
-The half of `cluster.Cluster` that knows what a reload is. Replacing workers is the other's business: here only
-the roll (`roll.Roll`) is advanced, which says of which generation each slot shall be. Pure.
+The half of `cluster.Cluster` that knows what a reload is. Replacing workers is the other's business: here
+only the roll (`roll.Roll`) is advanced, which says of which generation each slot shall be. Pure.
 """
 
 from forkcluster.master import actions as do
