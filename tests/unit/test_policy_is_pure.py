@@ -10,7 +10,8 @@ ROOT = Path(forkcluster.__file__).parent
 
 def test_pure_policy_imports_no_edge():
     """Decisions know no clock, no descriptor and no process."""
-    pure = ("cluster", "roll", "seats", "backoff", "facts", "events", "actions")
+    pure = ("cluster", "transaction", "roll", "seats", "backoff", "hangs", "recycle")
+    pure += ("facts", "events", "actions")
     edge = {"os", "time", "socket", "select", "selectors", "signal", "subprocess", "threading"}
     imported = set()
     for name in pure:

@@ -15,41 +15,30 @@ from forkcluster.errors import EXIT_APPLICATION, EXIT_OK
 from forkcluster.master import actions as do
 from forkcluster.master import events as on
 from forkcluster.master.facts import Generation, Limits, Mold, Slot, Worker
-from forkcluster.master.roll import Phase, Roll
+from forkcluster.master.roll import Phase
 from forkcluster.master.seats import Ref, SeatTable
+from forkcluster.master.transaction import Transaction, names
 
-MOST_DRAINING_GENERATIONS = 2
 MOLD_EXIT_TIMEOUT = 2.0
 QUIT_TIMEOUT = 1.0
 HUNG_TIMEOUT = 5.0  # for the other requests of a worker that hangs
 ORPHAN_TIMEOUT = 2.0
 
 
-class Cluster:
+class Cluster(Transaction):
     """The state of one app's processes and the decisions about them."""
 
     def __init__(self, workers: int, limits: Limits, seats: int = 1024) -> None:
-        self.target = workers
-        self.limits = limits
+        super().__init__(workers, limits)
         self.seats = SeatTable(seats)
         self.most_workers = seats // 3
-        self.workers: dict[Ref, Worker] = {}
         self.molds: dict[int, Mold] = {}
         self.slots: dict[int, Slot] = {}
-        self.generations: dict[int, Generation] = {}
-        self.current = 1
-        self.roll: Roll | None = None
-        self._configured_workers = workers
-        self._newest_generation = 1
         self._newest_mold = 0
-        self._reload_again = False
-        self._booted = False
         self._announced = False
-        self._stopping = False
         self._retire_at: float | None = None  # stopping: when workers are told
         self._finished = False
         self._exit_code = EXIT_OK
-        self._actions: list[do.Action] = []
 
     # -- the outside -----------------------------------------------------------------------------------------
 
@@ -64,15 +53,6 @@ class Cluster:
     def deadline(self, now: float) -> float | None:
         """Give the time of the next Tick that would change something, None when nothing is waited for."""
         return min((time for time in self._times() if time > now), default=None)
-
-    def ready(self) -> list[Worker]:
-        """Give the workers that are part of the capacity."""
-        return [worker for worker in self.workers.values() if worker.serving]
-
-    @property
-    def newest_generation(self) -> int:
-        """The highest generation number given so far."""
-        return self._newest_generation
 
     @property
     def announced(self) -> bool:
@@ -186,13 +166,13 @@ class Cluster:
             self._canary_ready(worker, now)
             return
         self._booted = True
-        self._say("info", "worker ready", **_names(worker))
+        self._say("info", "worker ready", **names(worker))
 
     def _worker_leaves(self, who: Ref, reason: str, now: float) -> None:
         worker = self.workers.get(who)
         if worker is None or worker.ending or worker.leaving:
             return
-        self._say("info", "worker asks to be retired", reason=reason, **_names(worker))
+        self._say("info", "worker asks to be retired", reason=reason, **names(worker))
         worker.leaving = True
         if worker.booting:
             self._quit(worker, now)
@@ -201,7 +181,7 @@ class Cluster:
         worker = self.workers.get(who)
         if worker is None or worker.ending:
             return
-        self._say("error", "worker hangs; it is replaced", request=text, **_names(worker))
+        self._say("error", "worker hangs; it is replaced", request=text, **names(worker))
         self._retire(worker, now)
         worker.deadline = now + min(HUNG_TIMEOUT, self.limits.drain_timeout)
 
@@ -218,7 +198,7 @@ class Cluster:
         self.seats.free(who)
         if worker.ending:
             level = "warning" if worker.killed else "info"
-            self._say(level, "worker ended", how=how, **_names(worker))
+            self._say(level, "worker ended", how=how, **names(worker))
             return
         died_ready = worker.ready_at is not None
         said = "worker died" if died_ready else "worker failed to boot"
@@ -228,140 +208,18 @@ class Cluster:
         if not self._booted:
             self._give_up(reason)
         elif self.roll and worker.generation == self.roll.generation:
-            self._say("error", said, how=how, **_names(worker))
+            self._say("error", said, how=how, **names(worker))
             what = "a new worker died" if died_ready else "a new worker failed to boot"
             self._roll_back(what, reason, now)
         elif worker.leaving or worker.generation != self.current:
-            self._say("warning", "worker ended before it was retired", how=how, **_names(worker))
+            self._say("warning", "worker ended before it was retired", how=how, **names(worker))
         else:
             uptime = None if worker.ready_at is None else now - worker.ready_at
             slot = self.slots.setdefault(worker.slot, Slot())
             wait = slot.backoff.after_death(uptime, self.limits.min_uptime)
             slot.start_at = now + wait
             text = f"{said}\n{worker.failure}" if worker.failure else said
-            self._say("error", text, how=how, next_in=round(wait, 3), **_names(worker))
-
-    # -- reload ----------------------------------------------------------------------------------------------
-
-    def _reload_asked(self, now: float) -> None:
-        if self._stopping:
-            return
-        if self.roll is not None or not self._booted:
-            self._say(
-                "info",
-                "a reload will follow the one in progress" if self.roll else "a reload will follow the boot",
-            )
-            self._reload_again = True
-            return
-        self._newest_generation += 1
-        self.roll = Roll(self._newest_generation, now)
-        self._say("info", "reload started", generation=self.roll.generation)
-        self._actions.append(do.ReadConfiguration(self.roll.generation))
-
-    def _configured(self, event: on.Configured, now: float) -> None:
-        roll = self.roll
-        if roll is None or roll.generation != event.generation or roll.phase is not Phase.READING:
-            return
-        roll.configured = event
-        roll.enter(Phase.WAITING, now)
-        if self._must_wait_for_drain():
-            text = "reload waits: two older generations are still draining"
-            self._say("warning", text, generation=roll.generation)
-
-    def _must_wait_for_drain(self) -> bool:
-        older = {worker.generation for worker in self.workers.values()} - {self.current}
-        return len(older) >= MOST_DRAINING_GENERATIONS
-
-    def _advance_roll(self, now: float) -> None:
-        roll = self.roll
-        if roll is None or roll.configured is None or self._stopping:
-            return
-        if roll.phase is Phase.WAITING and not self._must_wait_for_drain():
-            self.generations[roll.generation] = Generation(roll.generation, roll.configured.bare)
-            roll.enter(Phase.LOADING, now)
-        if roll.phase is Phase.LOADING and self._ready_mold(roll.generation) is not None:
-            roll.enter(Phase.CANARY, now)
-        if roll.phase is Phase.PROBING:
-            self._watch_probe(roll, now)
-        if roll.phase in (Phase.CANARY, Phase.ROLLING, Phase.OBSERVING):
-            self._widen_roll(roll, now)
-
-    def _canary_ready(self, worker: Worker, now: float) -> None:
-        roll = self.roll
-        if roll is None or roll.generation != worker.generation or roll.configured is None:
-            return
-        if roll.configured.probe_timeout is None:
-            self._canary_passed(roll, worker, now)
-            return
-        roll.enter(Phase.PROBING, now)
-        roll.canary = worker.who
-        roll.probe_until = now + roll.configured.probe_timeout
-        self._actions.append(do.Probe(worker.who, roll.generation))
-
-    def _watch_probe(self, roll: Roll, now: float) -> None:
-        canary = self.workers.get(roll.canary) if roll.canary else None
-        if canary is None or canary.ending:
-            roll.enter(Phase.CANARY, now)
-        elif roll.probe_until is not None and now >= roll.probe_until and roll.configured is not None:
-            seconds = roll.configured.probe_timeout
-            self._roll_back("the probe was not answered", f"the new worker was asked {seconds:g} s ago", now)
-
-    def _probed(self, who: Ref, fault: str, now: float) -> None:
-        roll = self.roll
-        if roll is None or roll.phase is not Phase.PROBING or roll.canary != who:
-            return
-        if fault:
-            self._roll_back("the probe was not answered as it should be", fault, now)
-        elif who in self.workers:
-            self._canary_passed(roll, self.workers[who], now)
-
-    def _canary_passed(self, roll: Roll, worker: Worker, now: float) -> None:
-        worker.hold = False
-        self._actions.append(do.Listen(worker.who))
-        self._say("info", "worker ready", **_names(worker))
-        roll.enter(Phase.ROLLING, now)
-
-    def _widen_roll(self, roll: Roll, now: float) -> None:
-        renewed = {worker.slot for worker in self.ready() if worker.generation == roll.generation}
-        if not roll.widen(self.target, renewed, self.limits.max_surge):
-            return
-        if roll.observe_until is None:
-            roll.enter(Phase.OBSERVING, now)
-            roll.observe_until = now + self.limits.observe
-        if now >= roll.observe_until and not roll.counting:
-            roll.counting = True
-            self._actions.append(do.CountAnswers(roll.generation))
-
-    def _answered(self, event: on.Answered, now: float) -> None:
-        roll = self.roll
-        if roll is None or roll.generation != event.generation or not roll.counting:
-            return
-        if event.answers and event.answers == event.failed:
-            text = f"of {event.answers} answers, all were 5xx"
-            self._roll_back("the new workers answer only 5xx", text, now)
-        else:
-            self._commit(roll, now)
-
-    def _commit(self, roll: Roll, now: float) -> None:
-        configured = roll.configured
-        if configured is not None:
-            self.limits = configured.limits
-            if configured.workers != self._configured_workers:
-                self._configured_workers = self.target = configured.workers
-        del self.generations[self.current]
-        self.current = roll.generation
-        self.roll = None
-        self._actions.append(do.Commit(self.current))
-        self._actions.append(do.Conclude(roll.conclude(now, self.current)))
-
-    def _roll_back(self, what: str, reason: str, now: float) -> None:
-        roll = self.roll
-        if roll is None:
-            return
-        self.generations.pop(roll.generation, None)
-        self.roll = None
-        self._actions.append(do.Abandon(roll.generation))
-        self._actions.append(do.Conclude(roll.conclude(now, self.current, what, reason)))
+            self._say("error", text, how=how, next_in=round(wait, 3), **names(worker))
 
     # -- scale, stop -----------------------------------------------------------------------------------------
 
@@ -553,9 +411,6 @@ class Cluster:
             mold.killed = True
             self._actions.append(do.KillMold(mold.number))
 
-    def _say(self, level: str, text: str, **fields: str | int | float) -> None:
-        self._actions.append(do.Say(level, text, fields))
-
     # -- looking ---------------------------------------------------------------------------------------------
 
     def _present_mold(self, generation: int) -> Mold | None:
@@ -583,12 +438,3 @@ class Cluster:
             yield generation.start_at
         if self.roll is not None:
             yield from (t for t in (self.roll.probe_until, self.roll.observe_until) if t is not None)
-
-
-def _names(worker: Worker) -> dict[str, str | int | float]:
-    return {
-        "slot": worker.slot,
-        "generation": worker.generation,
-        "seat": worker.who.seat,
-        "pid": worker.pid or 0,
-    }
