@@ -9,6 +9,7 @@
 #include <Python.h>
 
 #include "engine.h"
+#include "handover.h"
 #include "monitor.h"
 
 /* -- strings (py_strings.c) --------------------------------------------------------------------------------------- */
@@ -188,6 +189,7 @@ typedef struct PyEngine {
     FcBoard board;
     FcTrust *trust;
     FcMonitor *monitor;
+    FcHandover *handover;
     int channel;
     FcStrings strings;
     PyObject *app, *on_error;

@@ -292,6 +292,7 @@ fc_wire_constants(PyObject *self, PyObject *unused)
         FC_NAMED(KIND_LOAD),
         FC_NAMED(KIND_FORK),
         FC_NAMED(KIND_EXIT),
+        FC_NAMED(KIND_HOOK),
         FC_NAMED(KIND_MOLD_HELLO),
         FC_NAMED(KIND_LOADED),
         FC_NAMED(KIND_FAILED),

@@ -1,15 +1,14 @@
-"""Twenty thousand requests of many kinds leave a worker as it was: memory, descriptors, Python objects, tasks."""
+"""Twenty thousand requests of many kinds leave a worker as it was: memory, descriptors, objects, tasks."""
 
 import contextlib
 
 import pytest
 from harness import until
-from wire import BARE, Cut, chunked, head
+from wire import BARE, CutError, chunked, head
 
 REQUESTS = 20_000
 CHUNKED = [("Transfer-Encoding", "chunked")]
 TE = [("TE", "trailers")]
-
 
 
 def request(*arguments, data=b"", **settings):
@@ -87,7 +86,7 @@ def one_round(server):
             for _ in range(30):
                 wire.answer()
     for request in make(CUT):
-        with server.wire() as wire, contextlib.suppress(Cut):
+        with server.wire() as wire, contextlib.suppress(CutError):
             wire.send(request)
             wire.answer()
     for request in make(LEFT):

@@ -1,7 +1,9 @@
 """The steps of a reload that look at the new workers before and after they serve."""
 
+from dataclasses import replace
+
 import pytest
-from world import World
+from world import LIMITS, World
 
 from forkcluster.master import actions as do
 from forkcluster.master import events as on
@@ -130,3 +132,16 @@ def test_stop_during_a_reload_concludes_it():
     until_canary(world)
     world.tell(on.StopAsked())
     assert [("the app is being stopped", False)] == [(each.what, each.done) for each in world.outcomes]
+
+
+def test_stop_waits_for_drain_delay_before_workers_are_retired():
+    """A second request to stop changes nothing."""
+    world = World(workers=2, limits=replace(LIMITS, drain_delay=5.0)).boot()
+    world.tell(on.StopAsked())
+    world.pass_time(3)
+    world.tell(on.StopAsked())
+    assert 2 == len(world.serving())
+    world.pass_time(3)
+    assert [] == world.serving()
+    world.settle()
+    assert 0 == world.finished

@@ -46,6 +46,7 @@ class Cluster:
         self._booted = False
         self._announced = False
         self._stopping = False
+        self._retire_at: float | None = None  # stopping: when workers are told
         self._finished = False
         self._exit_code = EXIT_OK
         self._actions: list[do.Action] = []
@@ -386,11 +387,11 @@ class Cluster:
         self._stopping = True
         if self.roll is not None:
             self._roll_back("the app is being stopped", "", now)
+        if self._retire_at is None or at_once:
+            self._retire_at = now if at_once else now + self.limits.drain_delay
         for worker in self.workers.values():
-            if at_once or worker.ready_at is None:
+            if at_once or worker.booting:
                 self._quit(worker, now)
-            else:
-                self._retire(worker, now)
         for mold in self.molds.values():
             if at_once or mold.ready_at is None:
                 self._kill_mold(mold)
@@ -507,6 +508,9 @@ class Cluster:
             self._actions.append(do.Announce())
 
     def _wind_up(self, now: float) -> None:
+        if self._retire_at is not None and now >= self._retire_at:
+            for worker in self.workers.values():
+                self._retire(worker, now)
         if self.workers:
             return
         for mold in self.molds.values():
@@ -529,7 +533,7 @@ class Cluster:
             return
         worker.ending = True
         worker.deadline = now + self.limits.drain_timeout
-        self._actions.append(do.Retire(worker.who, worker.deadline))
+        self._actions.append(do.Retire(worker.who, worker.deadline, self._stopping))
 
     def _quit(self, worker: Worker, now: float) -> None:
         if worker.killed:
@@ -565,6 +569,8 @@ class Cluster:
         return mold if mold is not None and mold.ready_at is not None and not mold.killed else None
 
     def _times(self) -> Iterator[float]:
+        if self._retire_at is not None:
+            yield self._retire_at
         for worker in self.workers.values():
             if worker.deadline is not None:
                 yield worker.deadline

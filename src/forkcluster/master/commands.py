@@ -95,6 +95,7 @@ class Commands:
                 "app": self._options.name,
                 "target": self._options.target,
                 "pid": os.getpid(),
+                "ready": cluster.announced and not cluster.stopping,
                 "generation": cluster.current,
                 "reloading": cluster.roll.phase.value if cluster.roll else None,
                 "wanted": cluster.target,

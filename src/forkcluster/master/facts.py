@@ -15,6 +15,7 @@ class Limits:
     min_uptime: float = 1.0
     observe: float = 1.0
     max_surge: int = 1
+    drain_delay: float = 0.0
 
 
 @dataclass(slots=True)

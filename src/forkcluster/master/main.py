@@ -39,6 +39,7 @@ from forkcluster.master.sockets import Sockets
 from forkcluster.master.watching import Watching
 from forkcluster.options import cpus
 from forkcluster.options.frozen import Launch, Options
+from forkcluster.wire.identity import acting_as, resolve
 from forkcluster.wire.messages import Kind, Message
 from forkcluster.wire.orders import LoadReport
 from forkcluster.wire.title import set_title, title_of
@@ -131,7 +132,7 @@ class Master:
 
     def _wake_at(self) -> float | None:
         times = [self._cluster.deadline(self._loop.now()), self._reader.overdue_at()]
-        times += [self._crew.stacks.deadline(), self._rounds.deadline()]
+        times += [self._crew.stacks.deadline(), self._crew.inboxes.look_at(), self._rounds.deadline()]
         times.append(self._notifier.deadline())
         times += [each.deadline() for each in (self._control, self._watching) if each is not None]
         return min((time for time in times if time is not None), default=None)
@@ -139,6 +140,7 @@ class Master:
     def _expire(self, now: float) -> None:
         self._reader.expire(now)
         self._crew.stacks.expire(now)
+        self._crew.inboxes.look(now)
         self._rounds.look(now)
         self._notifier.expire(now)
         for each in (self._control, self._watching):
@@ -165,8 +167,8 @@ class Master:
                 self._events.append(on.Answered(generation, *self._crew.answers(generation)))
             case do.Conclude(outcome):
                 self._conclude(outcome)
-            case do.Retire(who, deadline):
-                self._crew.tell(who, Message(Kind.RETIRE, "", *who, deadline_ns=int(deadline * 1e9)))
+            case do.Retire(who, deadline, final):
+                self._crew.retire(who, deadline, final=final)
             case do.Quit(who):
                 self._crew.tell(who, Message(Kind.QUIT, "", *who))
             case do.Kill(who):
@@ -253,7 +255,8 @@ class Master:
         if path is None or path == "-":
             return
         try:
-            descriptor = log.open_append(os.path.join(self._launch.request.directory, path))
+            with acting_as(resolve(self._launch.options.user, self._launch.options.group)):
+                descriptor = log.open_append(path)
         except OSError as error:
             log.error("cannot reopen the access log; keeping the old one", path=path, error=str(error))
             return
@@ -269,6 +272,8 @@ class Master:
         show(screen(options, report, urls, workers, self._loop.now() - self._started))
         if self._watching is not None:
             self._watching.start()
+        if options.when_ready:
+            self._crew.run_hook(self._cluster.current, "when_ready")
 
 
 def show(text: str) -> None:
@@ -292,6 +297,7 @@ def limits_of(options: Options) -> Limits:
         min_uptime=options.min_uptime,
         observe=options.observe,
         max_surge=options.max_surge,
+        drain_delay=options.drain_delay,
     )
 
 
@@ -341,6 +347,7 @@ def serve(launch: Launch) -> int:
     _process.set_child_subreaper()
     for note in launch.notes:
         log.info(note)
+    resolve(options.user, options.group)
     spec = BindSpec(directory, options.backlog, options.socket_mode, options.socket_owner, options.reuse)
     sockets = Sockets(open_all(options.bind, spec, os.environ), spec)
     pidfile = PidFile(os.path.join(directory, options.pid)) if options.pid else None

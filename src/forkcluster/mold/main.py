@@ -11,11 +11,14 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from forkcluster import _process, _scoreboard
+from forkcluster import _process, _scoreboard, log
+from forkcluster.errors import ConfigurationError
 from forkcluster.mold.collector import Collector
 from forkcluster.mold.load import Loaded, describe_failure, load, prepare
 from forkcluster.mold.verdict import judge, open_descriptors, wants_loop
 from forkcluster.wire.channel import Channel, close_all
+from forkcluster.wire.hooks import Occasion, run
+from forkcluster.wire.identity import become, resolve
 from forkcluster.wire.messages import Kind, Message
 from forkcluster.wire.orders import LoadOrder, LoadReport
 from forkcluster.wire.title import set_title, title_of
@@ -41,6 +44,8 @@ def main(argv: list[str]) -> int:
     try:
         order = LoadOrder.from_file(*heard[1])
         set_title(title_of("mold", order.options.name, f"g{order.generation}"))
+        log.configure("mold", order.options.log_level, order.options.log_format)
+        _take_identity(order)
         mold.load(order)
     except BaseException as error:  # the boundary of the app's import: SystemExit and KeyboardInterrupt too
         channel.send(Message(Kind.FAILED, describe_failure(error)))
@@ -59,6 +64,8 @@ class Mold:
     def load(self, order: LoadOrder) -> None:
         """Load the app unless the mold is to stay bare, and report. Raise what the import raises."""
         prepare(order)
+        if order.hook:
+            run(order.options, Occasion(order.hook, order.options.name, order.generation))
         if order.bare:
             self._report(LoadReport())
             return
@@ -83,6 +90,8 @@ class Mold:
             if heard is None or heard[0].kind is Kind.EXIT:
                 _leave(0)
             message, descriptors = heard
+            if message.kind is Kind.HOOK:
+                _run_late(order, message.text)
             if message.kind is not Kind.FORK:
                 close_all(descriptors)
                 continue
@@ -130,6 +139,31 @@ class Mold:
 
     def _report(self, report: LoadReport) -> None:
         self._channel.send(Message(Kind.LOADED, report.to_json()))
+
+
+def _run_late(order: LoadOrder, hook: str) -> None:
+    """Run a hook when the app is up; what it raises is told and changes nothing."""
+    try:
+        run(order.options, Occasion(hook, order.options.name, order.generation))
+    except Exception as error:
+        log.error(f"error in the hook {hook}\n{describe_failure(error)}")
+
+
+def _take_identity(order: LoadOrder) -> None:
+    """Become the user and group asked for, before any line of the app has run. Raise ForkclusterError."""
+    if order.options.umask is not None:
+        os.umask(order.options.umask)
+    identity = resolve(order.options.user, order.options.group)
+    if identity is None:
+        return
+    try:
+        become(identity)
+    except OSError as error:
+        text = f"becoming user {identity.uid}, group {identity.gid}: {error.strerror}"
+        raise ConfigurationError(
+            text, "a container may forbid it: it needs CAP_SETUID and CAP_SETGID"
+        ) from error
+    _process.set_parent_death_signal(signal.SIGKILL)  # a change of user has cleared it
 
 
 def _load(order: LoadOrder) -> tuple[Callable[..., object], str]:

@@ -36,6 +36,19 @@ def owner(text: str) -> None:
         raise ValueError("expected user, user:group or :group")
 
 
+def hook(text: str) -> None:
+    """module:function; the function may be dotted."""
+    module, _, name = text.partition(":")
+    if not name or not all(part.isidentifier() for part in (*module.split("."), *name.split("."))):
+        raise ValueError("expected module:function")
+
+
+def account(text: str) -> None:
+    """A user or group, by name or number; whether it is there is the master's to find out."""
+    if not re.fullmatch(r"[^:\s\0-][^:\s\0]*", text):
+        raise ValueError("expected a name or a number")
+
+
 def root_path(text: str) -> None:
     """Empty, or a path with a leading and no trailing slash."""
     if text and not re.fullmatch(r"(/[^/?#\x00-\x20\x7f]+)+", text):

@@ -38,6 +38,7 @@ class Options:
     min_uptime: float
     boot_timeout: float
     drain_timeout: float
+    drain_delay: float
     max_surge: int
     observe: float
     request_warn: float
@@ -50,6 +51,13 @@ class Options:
     probe_host: str
     probe_header: Pairs
     probe_timeout: float
+    balance: str
+    on_starting: str | None
+    when_ready: str | None
+    on_reload: str | None
+    post_fork: str | None
+    worker_exit: str | None
+    hook_timeout: float
     # listeners
     bind: tuple[str, ...]  # empty: take systemd's sockets, else address.DEFAULT
     backlog: int
@@ -92,6 +100,9 @@ class Options:
     access_log_format: str
     # process
     pid: str | None
+    user: str | None
+    group: str | None
+    umask: int | None
     watch: bool
     watch_path: tuple[str, ...]
     control: str | None  # a path, or "off"; None: in the app's home

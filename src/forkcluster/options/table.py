@@ -85,6 +85,7 @@ class Option:
 PATH: Final = Kind("a path", "PATH", checks.path)
 FILE: Final = Kind("a path", "FILE", checks.path)
 SWITCH: Final = Switch()
+HOOK: Final = Kind("module:function", "HOOK", checks.hook)
 SIZE: Final = Size()
 POSITIVE: Final = Duration(low=0.001)
 DURATION: Final = Duration()
@@ -160,6 +161,10 @@ def _workers() -> list[Option]:
             help="How long a leaving worker may take to finish what it is doing before it is killed.",
         ),
         Option(
+            name="drain_delay", kind=DURATION, group=group, default="0", unit="s",
+            help="How long a stop waits, not ready any more but serving, before workers drain.",
+        ),
+        Option(
             name="max_surge", kind=Count(low=1, high=64), group=group, default="1",
             help="How many workers above the wanted number a roll may have at once.",
         ),
@@ -209,6 +214,25 @@ def _workers() -> list[Option]:
         Option(
             name="probe_timeout", kind=POSITIVE, group=group, default="5", unit="s",
             help="How long the answer to that question may take.",
+        ),
+        Option(
+            name="balance", kind=choice("least", "kernel"), group=group, default="least",
+            help="least: connections are handed to the worker that has least to do; kernel: they stay where "
+            "the kernel puts them.",
+        ),
+        *(
+            Option(name=name, kind=HOOK, group=group, help=f"Call this function {when}.")
+            for name, when in (
+                ("on_starting", "in the first mold, before the application is loaded"),
+                ("when_ready", "in the mold, when all workers serve for the first time"),
+                ("on_reload", "in the new mold of a reload, before the application is loaded"),
+                ("post_fork", "in every worker, before it serves"),
+                ("worker_exit", "in every worker that has drained, before it ends"),
+            )
+        ),
+        Option(
+            name="hook_timeout", kind=POSITIVE, group=group, default="10", unit="s",
+            help="How long a hook may take.",
         ),
     ]
 
@@ -286,7 +310,7 @@ def _requests() -> list[Option]:
                help="Proxies whose word for the client is believed: addresses, networks, unix, *."),
         Option(name="forwarded_fields", group=group, default="x-forwarded",
                kind=choice("x-forwarded", "forwarded", "either"),
-               help="What those proxies write: X-Forwarded-* or Forwarded; either only if they remove the other."),
+               help="What those proxies write; either: only if they remove the other kind."),
         Option(name="header", group=group,
                kind=PairList("NAME: VALUE texts or a table", "NAME:VALUE", None, ":", checks.header),
                help="Add this header field to every answer; may be repeated."),
@@ -336,6 +360,13 @@ def _process() -> list[Option]:
     group = "Process"
     return [
         Option(name="pid", kind=FILE, group=group, help="Write the master's process id to this file."),
+        Option(name="user", kind=Kind("a user, by name or number", "USER", checks.account), group=group,
+               implied="this process's",
+               help="Molds and workers become this user before the application is loaded."),
+        Option(name="group", kind=Kind("a group, by name or number", "GROUP", checks.account), group=group,
+               implied="the user's", help="Molds and workers become this group."),
+        Option(name="umask", kind=Count("an octal mask", "MASK", low=0, high=0o777, base=8), group=group,
+               implied="this process's", help="The umask of molds and workers, octal, such as 027."),
         Option(name="watch", kind=SWITCH, group=group, default="false", aliases=("reload",),
                help="Reload when a file of the application changes; needs forkcluster[watch]."),
         Option(name="watch_path", kind=Texts("a path or a list of paths", "PATH", checks.path, ":"),

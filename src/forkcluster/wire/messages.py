@@ -23,6 +23,7 @@ class Kind(IntEnum):
     LOAD = 1
     FORK = 2
     EXIT = 3
+    HOOK = 4
     MOLD_HELLO = 16
     LOADED = 17
     FAILED = 18

@@ -21,6 +21,7 @@ class LoadOrder:
     options: Options
     access_log: str | None = None
     interface: str = ""
+    hook: str = ""  # to be run before the app is loaded
 
     def to_json(self) -> str:
         """The order as one JSON object."""
@@ -54,6 +55,7 @@ class LoadOrder:
                 options,
                 access_log,
                 str(values["interface"]),
+                str(values["hook"]),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise InternalError(f"the mold cannot read its order: {error!r}") from error

@@ -10,6 +10,7 @@ import os
 from forkcluster import _process, log
 from forkcluster._engine import Engine
 from forkcluster.wire.channel import Channel
+from forkcluster.wire.hooks import Occasion, run
 from forkcluster.wire.title import set_title, title_of
 from forkcluster.worker.engine import make_engine
 from forkcluster.worker.inherit import guard_forks
@@ -30,12 +31,19 @@ def work(spec: WorkerSpec) -> int:
     line.hello(reader)
     os.close(reader)
     try:
-        return _serve(spec, line, writer)
+        run(spec.options, _occasion("post_fork", spec))
+        code = _serve(spec, line, writer)
+        run(spec.options, _occasion("worker_exit", spec))
+        return code
     except BaseException as error:  # the boundary of the app's import: SystemExit and KeyboardInterrupt too
         if line.booted:
             raise
         line.failed(spec.describe_failure(error))
         return 1
+
+
+def _occasion(hook: str, spec: WorkerSpec) -> Occasion:
+    return Occasion(hook, spec.options.name, spec.generation, spec.slot)
 
 
 def _serve(spec: WorkerSpec, line: Line, stacks: int) -> int:

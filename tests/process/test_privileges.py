@@ -1,0 +1,161 @@
+"""Dropping root, and being PID 1."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from harness import until
+
+from forkcluster.errors import EXIT_APPLICATION, EXIT_CONFIGURATION
+
+NOBODY = 65534
+APP = """
+import json, os
+IMPORTED_AS = os.getresuid()
+def attempt(call):
+    try:
+        call()
+    except OSError as error:
+        return type(error).__name__
+    return "regained"
+def application(environ, start_response):
+    start_response("200 OK", [])
+    facts = {
+        "imported": IMPORTED_AS, "uids": os.getresuid(), "gids": os.getresgid(), "groups": os.getgroups(),
+        "umask": os.umask(0o77), "user": os.environ.get("USER"),
+        "regain": [attempt(lambda: os.setuid(0)), attempt(lambda: os.setgroups([0]))],
+    }
+    return [json.dumps(facts).encode()]
+"""
+
+
+def nobody_can_read(path):
+    code = f"import os; os.setgid({NOBODY}); os.setuid({NOBODY}); open({str(path)!r}).close()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True)
+    return done.returncode == 0
+
+
+needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+
+
+@pytest.fixture
+def nobody(server, tmp_path):
+    """Make servers in a directory that nobody may read."""
+    if not nobody_can_read(os.__file__) or not nobody_can_read(Path(__file__).parents[2] / "pyproject.toml"):
+        pytest.skip("this interpreter is in a place that the user nobody may not read")
+    path = tmp_path
+    while path != path.parent and path != Path("/tmp"):
+        path.chmod(path.stat().st_mode | 0o055)
+        path = path.parent
+
+    def make(*arguments, source=APP, **settings):
+        each = server(arguments=("--user", "nobody", *arguments), **settings)
+        (each.directory / "app.py").write_text(source)
+        return each
+
+    return make
+
+
+@needs_root
+def test_molds_and_workers_are_nobody_before_the_app_is_imported(nobody):
+    """Row 60: groups first, and no way back."""
+    each = nobody("--umask", "027").boot()
+    facts = json.loads(each.get()[1])
+    assert [NOBODY] * 3 == facts["imported"] == facts["uids"] == facts["gids"]
+    assert set(facts["groups"]) <= {NOBODY}
+    assert ["PermissionError", "PermissionError"] == facts["regain"]
+    assert (0o027, "nobody") == (facts["umask"], facts["user"])
+    for process in each.processes("mold") + each.processes("worker"):
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        assert ["65534"] * 4 == re.search(r"Uid:\t(.*)", status)[1].split()
+
+
+@needs_root
+def test_bare_mold_of_nobody_reloads_and_its_workers_can_be_killed(nobody):
+    """The master keeps its rights over them."""
+    each = nobody("--preload", "never", "--observe", "0").boot()
+    each.reload()
+    (worker,) = until(lambda: len(each.worker_pids()) == 1 and each.worker_pids(), "one worker")
+    each.send(signal.SIGTERM, worker)
+    until(lambda: each.worker_pids() and worker not in each.worker_pids(), "a replacement")
+    assert 0 == each.stop()
+
+
+@needs_root
+def test_molds_of_nobody_die_with_their_master(nobody):
+    """A change of user clears the parent-death signal: it is set again."""
+    each = nobody().boot()
+    each.send(signal.SIGKILL)
+    each.process.wait(5)
+    until(lambda: each.processes() == [], "an empty session")
+
+
+@needs_root
+def test_access_log_of_nobody_is_reopened_as_nobody(nobody):
+    """A rotated log stays usable for workers that come later."""
+    each = nobody("--access-log", "logs/access.log")
+    logs = each.directory / "logs"
+    logs.mkdir()
+    os.chown(logs, NOBODY, NOBODY)
+    each.boot().get()
+    until(lambda: "GET" in (logs / "access.log").read_text(), "a line")
+    (logs / "access.log").rename(logs / "access.log.1")
+    each.send(signal.SIGUSR1)
+    until((logs / "access.log").exists, "a new log")
+    assert NOBODY == (logs / "access.log").stat().st_uid
+    assert os.geteuid() == 0
+    each.reload()
+    each.get()
+    until(lambda: "GET" in (logs / "access.log").read_text(), "a line")
+
+
+@needs_root
+def test_directory_that_nobody_may_not_enter_fails_the_boot(nobody, tmp_path):
+    """Row 60: fatal before any code of the app."""
+    (tmp_path / "closed").mkdir(mode=0o700)
+    each = nobody("--chdir", "closed")
+    assert EXIT_APPLICATION == each.start().wait()
+    assert "cannot enter" in each.output
+
+
+@pytest.mark.parametrize("option", ["--user", "--group"])
+def test_unknown_user_or_group_is_fatal_at_once(server, option):
+    """Row 60: named, before anything is started."""
+    each = server(arguments=(option, "no-such-one"))
+    assert EXIT_CONFIGURATION == each.start().wait()
+    assert f"{option} no-such-one: there is no such" in each.output
+    assert [] == each.processes()
+
+
+def unshare_works():
+    command = ["unshare", "--pid", "--fork", "--mount-proc", "true"]
+    return shutil.which("unshare") and subprocess.run(command, capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(not unshare_works(), reason="new PID namespaces are not permitted here")
+def test_pid_one_reaps_strays_and_stops_gracefully(server):
+    """In a container the master is PID 1: orphans are its own, and TERM must not be ignored."""
+    each = server(arguments=("--pid", "run.pid"))
+    (each.directory / "app.py").write_text(
+        "import os, subprocess\n"
+        "def application(environ, start_response):\n"
+        "    subprocess.run(['sh', '-c', 'sleep 0.1 & exit'])\n"
+        "    start_response('200 OK', [])\n"
+        "    return [' '.join(f'{p}:' + open(f'/proc/{p}/stat').read().split()[2]\n"
+        "        for p in os.listdir('/proc') if p.isdigit()).encode()]\n"
+    )
+    each.wrapper = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+    each.boot()
+    assert "1\n" == (each.directory / "run.pid").read_text()
+    for _ in range(3):
+        assert 200 == each.get()[0]
+    until(lambda: b"Z" not in each.get()[1], "no zombies but those just made", patience=5)
+    (master,) = [int(p) for p in Path(f"/proc/{each.pid}/task/{each.pid}/children").read_text().split()]
+    os.kill(master, signal.SIGTERM)
+    assert 0 == each.wait()
