@@ -80,8 +80,7 @@ compose(void)
     fclose(out);
 }
 
-static void
-open_conn(Conn *conn);
+static void open_conn(Conn *conn);
 
 static void
 give_up(Conn *conn)

@@ -1,4 +1,5 @@
-/* What goes out on a connection: answers, refusals, and how a connection ends. See engine.h and connection.h. */
+/* What goes out on a connection: answers, refusals, and how a connection ends. See engine.h and connection.h.
+ */
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -10,7 +11,8 @@
 
 #include "connection.h"
 
-/* -- sending ------------------------------------------------------------------------------------------------------ */
+/* -- sending
+ * ------------------------------------------------------------------------------------------------------ */
 
 void
 fc_conn_land(FcEngine *engine, FcConn *conn)
@@ -94,8 +96,8 @@ await_room(FcEngine *engine, FcConn *conn)
     fc_timer_set(&engine->timers, &conn->timer, engine->now + engine->config.write_timeout);
 }
 
-/* The kernel reports room only when a third of its buffer, which may be megabytes, is free: a slow client can read all
- * the time without an event. So look at what it still holds before a client is given up. */
+/* The kernel reports room only when a third of its buffer, which may be megabytes, is free: a slow client can
+ * read all the time without an event. So look at what it still holds before a client is given up. */
 bool
 fc_conn_takes(FcEngine *engine, FcConn *conn)
 {
@@ -159,11 +161,12 @@ fc_conn_flush_blocking(FcEngine *engine, FcConn *conn)
     }
 }
 
-/* -- accounts ----------------------------------------------------------------------------------------------------- */
+/* -- accounts
+ * ----------------------------------------------------------------------------------------------------- */
 
 static void
-log_answer(FcEngine *engine, FcConn *conn, int status, const char *fields, size_t fields_len, uint64_t body_len,
-           uint64_t all_len)
+log_answer(FcEngine *engine, FcConn *conn, int status, const char *fields, size_t fields_len,
+           uint64_t body_len, uint64_t all_len)
 {
     static const FcRequest nothing = {.content_length = -1};
     const FcForwarded *forwarded = fc_conn_forwarded(engine, conn);
@@ -192,8 +195,8 @@ log_answer(FcEngine *engine, FcConn *conn, int status, const char *fields, size_
 }
 
 void
-fc_conn_account(FcEngine *engine, FcConn *conn, int status, const char *fields, size_t fields_len, uint64_t body_len,
-                uint64_t all_len)
+fc_conn_account(FcEngine *engine, FcConn *conn, int status, const char *fields, size_t fields_len,
+                uint64_t body_len, uint64_t all_len)
 {
     FcLine *line = engine->line;
     unsigned class = status >= 100 && status < 600 ? (unsigned)status / 100 : FC_CLASS_ABORTED;
@@ -208,10 +211,11 @@ fc_conn_account(FcEngine *engine, FcConn *conn, int status, const char *fields, 
         log_answer(engine, conn, status, fields, fields_len, body_len, all_len);
 }
 
-/* -- how it ends -------------------------------------------------------------------------------------------------- */
+/* -- how it ends
+ * -------------------------------------------------------------------------------------------------- */
 
-/* Our side is done, the client may still be sending: a plain close would answer its bytes with a reset, which can
- * destroy our answer before it is read. */
+/* Our side is done, the client may still be sending: a plain close would answer its bytes with a reset, which
+ * can destroy our answer before it is read. */
 static void
 linger(FcEngine *engine, FcConn *conn)
 {
@@ -252,7 +256,8 @@ void
 fc_conn_finish(FcEngine *engine, FcConn *conn)
 {
     FcBuf *buf = conn->buf;
-    bool unread = !fc_conn_body_complete(conn) || conn->readable || (buf != NULL && buf->len > conn->request_end);
+    bool unread =
+        !fc_conn_body_complete(conn) || conn->readable || (buf != NULL && buf->len > conn->request_end);
     uint32_t rest = buf != NULL ? buf->len - conn->request_end : 0;
 
     conn->wants = 0;
@@ -410,11 +415,12 @@ fc_conn_refuse(FcEngine *engine, FcConn *conn, int status)
     size_t date_len = 0;
     const char *date = engine->config.date ? fc_engine_date(engine, &date_len) : "";
     int body_len = snprintf(body, sizeof body, "%d %s\n", status, words);
-    int len = snprintf(answer, sizeof answer,
-                       "HTTP/1.1 %d %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n"
-                       "%s%s%s%.*s",
-                       status, words, body_len, server[0] != '\0' ? "Server: " : "", server,
-                       server[0] != '\0' ? "\r\n" : "", (int)date_len, date);
+    int len =
+        snprintf(answer, sizeof answer,
+                 "HTTP/1.1 %d %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n"
+                 "%s%s%s%.*s",
+                 status, words, body_len, server[0] != '\0' ? "Server: " : "", server,
+                 server[0] != '\0' ? "\r\n" : "", (int)date_len, date);
     struct iovec vectors[] = {
         {.iov_base = answer, .iov_len = (size_t)len},
         {.iov_base = (void *)(uintptr_t)engine->config.extra, .iov_len = engine->config.extra_len},

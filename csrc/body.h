@@ -1,5 +1,5 @@
-/* The body of one request, received whole before the application reads it: in the read buffer, in memory, or in an
- * unlinked temporary file. Owns its memory and its descriptor. Knows no socket and no Python.
+/* The body of one request, received whole before the application reads it: in the read buffer, in memory, or
+ * in an unlinked temporary file. Owns its memory and its descriptor. Knows no socket and no Python.
  */
 #ifndef FC_BODY_H
 #define FC_BODY_H
@@ -10,7 +10,7 @@
 
 typedef enum FcBodyKind {
     FC_BODY_NONE,
-    FC_BODY_SPAN,    /* in the connection's read buffer */
+    FC_BODY_SPAN, /* in the connection's read buffer */
     FC_BODY_MEMORY,
     FC_BODY_FILE,
     FC_BODY_PENDING, /* the client waits for "100 Continue": fetched on the first read */
@@ -39,13 +39,13 @@ fc_body_init(FcBody *body)
 /* Free what it owns; it is empty again. Idempotent. */
 void fc_body_clear(FcBody *body);
 
-/* Room for at least want more bytes in memory: where to write them (then call fc_body_grew). NULL: out of memory. The
- * body must be NONE or MEMORY. */
+/* Room for at least want more bytes in memory: where to write them (then call fc_body_grew). NULL: out of
+ * memory. The body must be NONE or MEMORY. */
 char *fc_body_room(FcBody *body, size_t want);
 void fc_body_grew(FcBody *body, size_t by);
 
-/* Append bytes, in memory while the whole is at most memory_most, else in a temporary file (made in TMPDIR). 0 or
- * -errno. bytes are borrowed. */
+/* Append bytes, in memory while the whole is at most memory_most, else in a temporary file (made in TMPDIR).
+ * 0 or -errno. bytes are borrowed. */
 int fc_body_append(FcBody *body, const char *bytes, size_t len, uint64_t memory_most);
 
 #endif

@@ -11,7 +11,8 @@
 
 #define CHUNK_ROOM 4096 /* least room behind the head for a chunked body in transit */
 
-/* -- read buffers ------------------------------------------------------------------------------------------------- */
+/* -- read buffers
+ * ------------------------------------------------------------------------------------------------- */
 
 static FcBuf *
 buf_new(uint32_t cap)
@@ -75,9 +76,11 @@ buf_grow(FcConn *conn, uint32_t most)
     return true;
 }
 
-/* -- the body ----------------------------------------------------------------------------------------------------- */
+/* -- the body
+ * ----------------------------------------------------------------------------------------------------- */
 
-/* When a body is given up that made its last progress now: it may not stall, and not come too slowly as a whole. */
+/* When a body is given up that made its last progress now: it may not stall, and not come too slowly as a
+ * whole. */
 static uint64_t
 body_deadline(const FcEngine *engine, const FcConn *conn, uint64_t now)
 {
@@ -96,7 +99,8 @@ await_body(FcEngine *engine, FcConn *conn)
     fc_timer_set(&engine->timers, &conn->timer, body_deadline(engine, conn, engine->now));
 }
 
-/* Decode chunked bytes in place: [conn->body_at, buf->len). FC_PARSE_DONE leaves pipelined bytes at request_end. */
+/* Decode chunked bytes in place: [conn->body_at, buf->len). FC_PARSE_DONE leaves pipelined bytes at
+ * request_end. */
 static FcParse
 decode_chunks(FcEngine *engine, FcConn *conn, FcHttpError *error)
 {
@@ -144,7 +148,8 @@ store_body(FcEngine *engine, FcConn *conn, const char *bytes, size_t len)
 
 /* One recv of body bytes. FC_PARSE_MORE with *received 0: nothing there. */
 static FcParse
-receive_body(FcEngine *engine, FcConn *conn, char *scratch, size_t scratch_size, size_t *received, FcHttpError *error)
+receive_body(FcEngine *engine, FcConn *conn, char *scratch, size_t scratch_size, size_t *received,
+             FcHttpError *error)
 {
     FcBuf *buf = conn->buf;
     bool chunked = buf->request.chunked;
@@ -253,7 +258,8 @@ frame_body(FcEngine *engine, FcConn *conn, FcHttpError *error)
         return FC_PARSE_DONE;
     }
     if (engine->config.stream_body) {
-        if (request->chunked && buf->cap - conn->body_at < CHUNK_ROOM && !buf_grow(conn, buf->cap + CHUNK_ROOM)) {
+        if (request->chunked && buf->cap - conn->body_at < CHUNK_ROOM &&
+            !buf_grow(conn, buf->cap + CHUNK_ROOM)) {
             *error = FC_HTTP_STORAGE;
             return FC_PARSE_ERROR;
         }
@@ -315,7 +321,8 @@ fail:
     return error;
 }
 
-/* -- the head ----------------------------------------------------------------------------------------------------- */
+/* -- the head
+ * ----------------------------------------------------------------------------------------------------- */
 
 static FcLook
 refuse(FcEngine *engine, FcConn *conn, FcHttpError error)
@@ -345,14 +352,15 @@ give_out(FcEngine *engine, FcConn *conn)
     conn->why = FC_WHY_REQUEST;
     conn->begun_ns = engine->now;
     conn->answered = conn->answered_body = 0;
-    /* A client that has sent its end may have sent further requests before it: their turn comes, then the end's. */
+    /* A client that has sent its end may have sent further requests before it: their turn comes, then the
+     * end's. */
     conn->keep_alive = request->keep_alive && engine->config.keep_alive > 0 && fc_engine_keeps(engine) &&
                        (most == 0 || conn->served + 1 < most);
     fc_timer_clear(&conn->timer);
     if (!conn->probe)
-        conn->flight = fc_flight_begin(&engine->flights, engine->now, conn->buf->data + request->method_name.at,
-                                       request->method_name.len, conn->buf->data + request->target.at,
-                                       request->target.len);
+        conn->flight = fc_flight_begin(&engine->flights, engine->now,
+                                       conn->buf->data + request->method_name.at, request->method_name.len,
+                                       conn->buf->data + request->target.at, request->target.len);
     return FC_LOOK_OUT;
 }
 
@@ -499,7 +507,8 @@ fc_conn_refill(FcEngine *engine, FcConn *conn, const char *bytes, size_t len, ui
     fc_conn_queue(engine, conn);
 }
 
-/* -- who is there ------------------------------------------------------------------------------------------------- */
+/* -- who is there
+ * ------------------------------------------------------------------------------------------------- */
 
 const FcForwarded *
 fc_conn_forwarded(FcEngine *engine, FcConn *conn)

@@ -21,12 +21,13 @@ fc_conn_at(const FcEngine *engine, uint32_t index)
 }
 
 void fc_engine_look_away(FcEngine *engine, bool away); /* from the listeners, while peers accept */
-FcConn *fc_conn_adopt(FcEngine *engine, int fd); /* a connection for fd (stolen); NULL: out of memory, fd is closed */
+FcConn *fc_conn_adopt(FcEngine *engine,
+                      int fd); /* a connection for fd (stolen); NULL: out of memory, fd is closed */
 void fc_conn_close(FcEngine *engine, FcConn *conn);
-void fc_conn_land(FcEngine *engine, FcConn *conn);              /* its request has got its answer; idempotent */
-void fc_conn_queue(FcEngine *engine, FcConn *conn);             /* look at it again this turn */
-void fc_conn_watch(FcEngine *engine, FcConn *conn, bool room);  /* have its events reported */
-void fc_conn_unwatch(FcEngine *engine, FcConn *conn);           /* before it is handed over */
+void fc_conn_land(FcEngine *engine, FcConn *conn);  /* its request has got its answer; idempotent */
+void fc_conn_queue(FcEngine *engine, FcConn *conn); /* look at it again this turn */
+void fc_conn_watch(FcEngine *engine, FcConn *conn, bool room); /* have its events reported */
+void fc_conn_unwatch(FcEngine *engine, FcConn *conn);          /* before it is handed over */
 void fc_conn_count_idle(FcEngine *engine, FcConn *conn, bool idle);
 
 /* connection.c: what comes in */
@@ -37,12 +38,12 @@ void fc_conn_idle(FcEngine *engine, FcConn *conn);      /* nothing is in hand: w
 void fc_conn_idle_until(FcEngine *engine, FcConn *conn, uint64_t deadline);
 /* go on with bytes (at most FC_BUF_SIZE) that its last worker has received; look at them this turn */
 void fc_conn_refill(FcEngine *engine, FcConn *conn, const char *bytes, size_t len, uint64_t deadline);
-void fc_buf_return(FcEngine *engine, FcBuf *buf);       /* NULL is fine */
+void fc_buf_return(FcEngine *engine, FcBuf *buf); /* NULL is fine */
 
 /* answer.c: what goes out */
-FcLook fc_conn_flush(FcEngine *engine, FcConn *conn);    /* go on sending what is queued */
-FcLook fc_conn_discard(FcEngine *engine, FcConn *conn);  /* lingering: read and forget */
-bool fc_conn_takes(FcEngine *engine, FcConn *conn);      /* at the write deadline: does the client read? */
-void fc_conn_finish(FcEngine *engine, FcConn *conn);     /* the answer is in the kernel whole */
+FcLook fc_conn_flush(FcEngine *engine, FcConn *conn);   /* go on sending what is queued */
+FcLook fc_conn_discard(FcEngine *engine, FcConn *conn); /* lingering: read and forget */
+bool fc_conn_takes(FcEngine *engine, FcConn *conn);     /* at the write deadline: does the client read? */
+void fc_conn_finish(FcEngine *engine, FcConn *conn);    /* the answer is in the kernel whole */
 
 #endif

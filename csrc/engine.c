@@ -14,16 +14,16 @@
 #include "connection.h"
 #include "handover.h"
 
-#define DATA_LISTENER 0xffff0000u /* + index, in the low half of epoll data; the high half is 0 */
-#define DATA_WAKE     0xfffffffeu
-#define DATA_ALARM    0xfffffffdu
+#define DATA_LISTENER   0xffff0000u /* + index, in the low half of epoll data; the high half is 0 */
+#define DATA_WAKE       0xfffffffeu
+#define DATA_ALARM      0xfffffffdu
 
 #define ACCEPT_PAUSE_NS 100000000ull /* after EMFILE and the like */
 #define DRAIN_IDLE_NS   1000000000ull
 #define ACCEPT_LEAVING  64   /* connections taken from each accept queue when this worker leaves */
 #define ACCEPT_FINAL    4096 /* ... and when the app stops */
-#define SHED            16  /* idle connections closed for want of descriptors, at a time */
-#define TIMERS_A_TURN   256 /* looked at between two looks at events */
+#define SHED            16   /* idle connections closed for want of descriptors, at a time */
+#define TIMERS_A_TURN   256  /* looked at between two looks at events */
 
 uint64_t
 fc_now(void)
@@ -34,7 +34,8 @@ fc_now(void)
     return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
 }
 
-/* -- the table ---------------------------------------------------------------------------------------------------- */
+/* -- the table
+ * ---------------------------------------------------------------------------------------------------- */
 
 static bool
 add_block(FcEngine *engine)
@@ -185,7 +186,8 @@ fc_conn_unwatch(FcEngine *engine, FcConn *conn)
     conn->registered = conn->wants_room = false;
 }
 
-/* -- listeners ---------------------------------------------------------------------------------------------------- */
+/* -- listeners
+ * ---------------------------------------------------------------------------------------------------- */
 
 int
 fc_engine_add_listener(FcEngine *engine, int fd)
@@ -233,12 +235,14 @@ fc_engine_listen(FcEngine *engine)
             return error;
     }
     engine->listening = true;
-    fc_store(&engine->line->state, engine->handover != NULL && engine->handover->full ? FC_STATE_FULL : FC_STATE_READY);
+    fc_store(&engine->line->state,
+             engine->handover != NULL && engine->handover->full ? FC_STATE_FULL : FC_STATE_READY);
     return engine->handover != NULL ? fc_handover_listen(engine) : 0;
 }
 
-/* Go to the end of the queue of those who wait for connections, so that the workers take turns: the kernel wakes the
- * first who waits, which under light load is always the same one. Adding looks at the queue at once: nothing is missed. */
+/* Go to the end of the queue of those who wait for connections, so that the workers take turns: the kernel
+ * wakes the first who waits, which under light load is always the same one. Adding looks at the queue at
+ * once: nothing is missed. */
 static void
 rotate(FcEngine *engine, unsigned index)
 {
@@ -339,7 +343,9 @@ accept_one(FcEngine *engine, unsigned index)
     return conn;
 }
 
-/* -- life --------------------------------------------------------------------------------------------------------- */
+/* -- life
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 /* What an engine needs whose set is watched by another loop. */
 static int
@@ -435,8 +441,8 @@ fc_engine_command(FcEngine *engine, uint32_t commands)
     (void)ignored;
 }
 
-/* Take what waits in the accept queues: a wake-up that was given to us was given to nobody else, and when the whole app
- * stops nobody comes after us. */
+/* Take what waits in the accept queues: a wake-up that was given to us was given to nobody else, and when the
+ * whole app stops nobody comes after us. */
 static void
 accept_rest(FcEngine *engine)
 {
@@ -550,7 +556,8 @@ fc_engine_spent(FcEngine *engine)
     return spent;
 }
 
-/* -- the turn ----------------------------------------------------------------------------------------------------- */
+/* -- the turn
+ * ----------------------------------------------------------------------------------------------------- */
 
 /* A deadline has passed. */
 static FcLook
@@ -675,8 +682,8 @@ take_event(FcEngine *engine, const struct epoll_event *event)
         conn->hung_up = true;
     if (event->events & EPOLLIN)
         conn->readable = true;
-    if (event->events & EPOLLOUT || conn->state < FC_CONN_OUT || conn->state == FC_CONN_LINGER || conn->hung_up ||
-        conn->wants & FC_WANT_BODY)
+    if (event->events & EPOLLOUT || conn->state < FC_CONN_OUT || conn->state == FC_CONN_LINGER ||
+        conn->hung_up || conn->wants & FC_WANT_BODY)
         return conn;
     return NULL;
 }
@@ -776,7 +783,8 @@ housekeeping(FcEngine *engine)
     if (engine->handover != NULL)
         fc_handover_turn(engine);
     if (engine->draining && engine->drain_idle_until == 0 && engine->idle > 0)
-        engine->drain_idle_until = engine->now + DRAIN_IDLE_NS; /* who was to move may find that nobody is left */
+        engine->drain_idle_until =
+            engine->now + DRAIN_IDLE_NS; /* who was to move may find that nobody is left */
     if (engine->drain_idle_until == 0 || engine->now < engine->drain_idle_until)
         return;
     engine->drain_idle_until = 0;
@@ -855,7 +863,8 @@ fc_engine_rest(FcEngine *engine)
 int
 fc_engine_poll(FcEngine *engine, int timeout_ms)
 {
-    int n = epoll_wait(engine->epoll, engine->events, FC_EVENTS, timeout_ms == 0 ? 0 : sleep_ms(engine, timeout_ms));
+    int n = epoll_wait(engine->epoll, engine->events, FC_EVENTS,
+                       timeout_ms == 0 ? 0 : sleep_ms(engine, timeout_ms));
     int error = n < 0 ? errno : 0;
 
     engine->now = fc_now();

@@ -1,13 +1,14 @@
 /* The HTTP/1.1 engine: connections from accept to close, without Python.
  *
- * All state (connection table, ready events, timers, unsent answers) is one FcEngine, owned by whoever holds the engine
- * token. A gateway (WSGI, ASGI) pulls: fc_engine_next() gives it a connection that is *checked out* (a whole request,
- * or room to send again), the gateway answers with the fc_answer_* calls, which touch that connection only, and gives
- * it back with fc_conn_checkin(). While a connection is checked out the engine only notes its events. Nothing the
- * engine needs stays on a C stack: events that were fetched wait in the engine.
+ * All state (connection table, ready events, timers, unsent answers) is one FcEngine, owned by whoever holds
+ * the engine token. A gateway (WSGI, ASGI) pulls: fc_engine_next() gives it a connection that is *checked
+ * out* (a whole request, or room to send again), the gateway answers with the fc_answer_* calls, which touch
+ * that connection only, and gives it back with fc_conn_checkin(). While a connection is checked out the
+ * engine only notes its events. Nothing the engine needs stays on a C stack: events that were fetched wait in
+ * the engine.
  *
- * Knows: sockets, epoll, HTTP framing, deadlines, the scoreboard line, the access log. Must not know: Python, the
- * interface of the application, who its peers are.
+ * Knows: sockets, epoll, HTTP framing, deadlines, the scoreboard line, the access log. Must not know: Python,
+ * the interface of the application, who its peers are.
  */
 #ifndef FC_ENGINE_H
 #define FC_ENGINE_H
@@ -48,7 +49,7 @@ typedef struct FcBuf {
     uint32_t cap, len;  /* bytes there is room for, bytes received */
     bool resolved;      /* forwarded is filled in for the request in hand */
     FcForwarded forwarded;
-    FcRequest request;  /* spans lead into data */
+    FcRequest request; /* spans lead into data */
     char data[];
 } FcBuf;
 
@@ -96,35 +97,35 @@ typedef struct FcConn {
     uint8_t why;                /* FcWhy, while checked out */
     uint8_t listener;
     uint8_t hops;
-    bool registered; /* in the epoll set */
-    bool wants_room; /* registered for EPOLLOUT, too */
-    bool queued;     /* in the ready queue */
-    bool readable;   /* an edge came that has not been read to its end */
-    bool hung_up;    /* RDHUP, HUP or ERR seen */
-    uint8_t wants;   /* FC_WANT_*, while checked out */
+    bool registered;   /* in the epoll set */
+    bool wants_room;   /* registered for EPOLLOUT, too */
+    bool queued;       /* in the ready queue */
+    bool readable;     /* an edge came that has not been read to its end */
+    bool hung_up;      /* RDHUP, HUP or ERR seen */
+    uint8_t wants;     /* FC_WANT_*, while checked out */
     uint16_t bad_body; /* status that a streamed body deserves: malformed, too large, too slow; else 0 */
-    bool keep_alive; /* of the request in hand, until the answer says otherwise */
+    bool keep_alive;   /* of the request in hand, until the answer says otherwise */
     bool counted_idle;
-    bool probe;      /* the master's own question: neither counted nor logged */
-    uint8_t looks;   /* for balance: how often it was seen where it is; FC_LOOKS: it has found its worker */
-    bool unparsed;   /* came with bytes that no parser of ours has seen */
-    bool head_sent;  /* some byte of the answer went out or is queued */
+    bool probe;     /* the master's own question: neither counted nor logged */
+    uint8_t looks;  /* for balance: how often it was seen where it is; FC_LOOKS: it has found its worker */
+    bool unparsed;  /* came with bytes that no parser of ours has seen */
+    bool head_sent; /* some byte of the answer went out or is queued */
     uint32_t served;
-    uint32_t body_at;       /* where the body begins in the buffer */
-    uint32_t request_end;   /* where the request in hand ends in the buffer; after it: pipelined bytes */
+    uint32_t body_at;     /* where the body begins in the buffer */
+    uint32_t request_end; /* where the request in hand ends in the buffer; after it: pipelined bytes */
     uint64_t accepted_ns;
-    uint64_t begun_ns;      /* when the request in hand was complete and given out */
+    uint64_t begun_ns; /* when the request in hand was complete and given out */
     uint64_t body_begun_ns;
-    uint64_t answered;      /* bytes of the present answer so far, sent or queued */
+    uint64_t answered; /* bytes of the present answer so far, sent or queued */
     uint64_t answered_body;
-    int in_kernel; /* bytes the client had not taken when the write deadline was set */
-    struct FcConn *next;    /* ready queue, free list */
-    FcBuf *buf;             /* leased; NULL when idle */
+    int in_kernel;       /* bytes the client had not taken when the write deadline was set */
+    struct FcConn *next; /* ready queue, free list */
+    FcBuf *buf;          /* leased; NULL when idle */
     FcBody body;
     FcChunked chunked;
     FcOutput out;
     FcFlight *flight; /* while its request is without an answer */
-    void *gateway; /* what the gateway keeps while the connection is parked; NULL otherwise */
+    void *gateway;    /* what the gateway keeps while the connection is parked; NULL otherwise */
     FcPeer peer;
 } FcConn;
 
@@ -135,8 +136,8 @@ typedef struct FcAccepted {
     FcPeer peer;
 } FcAccepted;
 
-/* Bounded single-producer single-consumer queue. head is the consumer's, tail the producer's: each is written by one
- * side with release and read by the other with acquire, so that an entry is seen whole. */
+/* Bounded single-producer single-consumer queue. head is the consumer's, tail the producer's: each is written
+ * by one side with release and read by the other with acquire, so that an entry is seen whole. */
 typedef struct FcRing {
     _Atomic uint32_t head, tail;
     _Atomic bool asleep; /* the consumer wants a wake-up for the next entry */
@@ -156,16 +157,16 @@ typedef struct FcConfig {
     uint64_t body_limit;  /* 0: none */
     uint64_t body_buffer; /* kept in memory up to this, then in a temporary file */
     uint64_t header_timeout, body_timeout, keep_alive, write_timeout;
-    uint64_t body_min_rate; /* bytes a second beyond body_timeout */
+    uint64_t body_min_rate;       /* bytes a second beyond body_timeout */
     uint32_t keep_alive_requests; /* 0: no limit */
     uint32_t slot, generation;
     uint8_t accept_burst;
     bool balance;     /* move connections to workers that have less to do, and take turns in accepting */
     bool stream_body; /* give a request out with its head; its body is received on demand */
     bool hold;        /* fc_engine_listen() does nothing before FC_COMMAND_LISTEN */
-    bool nested;      /* the epoll set is watched by another loop: accept by a thread, deadlines by a timerfd */
-    char server[64]; /* value of the Server field; empty: none */
-    bool date;       /* send the Date field */
+    bool nested; /* the epoll set is watched by another loop: accept by a thread, deadlines by a timerfd */
+    char server[64];   /* value of the Server field; empty: none */
+    bool date;         /* send the Date field */
     const char *extra; /* borrowed: field lines with their CRLFs for every answer; NULL: none */
     size_t extra_len;
 } FcConfig;
@@ -174,11 +175,11 @@ typedef struct FcEngine {
     _Atomic uint32_t token; /* 0: free; else who holds it */
     FcConfig config;
     int epoll, wake;
-    int alarm;             /* timerfd of a nested engine, else -1 */
-    uint64_t alarm_at;     /* when it is set to ring; 0: not set */
-    FcRing *ring;          /* of a nested engine */
-    uint64_t now; /* CLOCK_MONOTONIC of the present turn */
-    FcLine *line; /* borrowed: this worker's seat */
+    int alarm;         /* timerfd of a nested engine, else -1 */
+    uint64_t alarm_at; /* when it is set to ring; 0: not set */
+    FcRing *ring;      /* of a nested engine */
+    uint64_t now;      /* CLOCK_MONOTONIC of the present turn */
+    FcLine *line;      /* borrowed: this worker's seat */
     FcTimers timers;
     FcFlights flights;
     FcListener listeners[FC_LISTENERS];
@@ -193,11 +194,11 @@ typedef struct FcEngine {
     FcConn *free;
     FcBuf *pool;
     unsigned pooled;
-    char *scratch;   /* FC_SCRATCH_SIZE, for bodies that go to a file and for lingering */
-    FcSegment *spent;/* sent segments whose owners the gateway must release */
-    FcAccessLog *log;/* borrowed; NULL: off */
-    const FcTrust *trust; /* borrowed */
-    unsigned open, idle; /* connections */
+    char *scratch;               /* FC_SCRATCH_SIZE, for bodies that go to a file and for lingering */
+    FcSegment *spent;            /* sent segments whose owners the gateway must release */
+    FcAccessLog *log;            /* borrowed; NULL: off */
+    const FcTrust *trust;        /* borrowed */
+    unsigned open, idle;         /* connections */
     uint64_t accept_pause_until; /* after EMFILE and the like */
     uint64_t drain_idle_until;   /* draining: idle connections are closed then */
     _Atomic uint32_t commands;   /* FC_COMMAND_*, set by the monitor */
@@ -211,9 +212,9 @@ typedef struct FcEngine {
 } FcEngine;
 
 enum {
-    FC_COMMAND_DRAIN = 1, /* finish, take no more */
-    FC_COMMAND_NUDGE = 2, /* accept without waiting for an event */
-    FC_COMMAND_SHED = 4,  /* close some idle connections for want of descriptors */
+    FC_COMMAND_DRAIN = 1,  /* finish, take no more */
+    FC_COMMAND_NUDGE = 2,  /* accept without waiting for an event */
+    FC_COMMAND_SHED = 4,   /* close some idle connections for want of descriptors */
     FC_COMMAND_LISTEN = 8, /* the hold is over: begin to accept */
     FC_COMMAND_PROBE = 16, /* serve the connection in FcEngine.probe */
     FC_COMMAND_FINAL = 32, /* the whole app stops: hand nothing over */
@@ -223,7 +224,8 @@ enum {
 int fc_engine_init(FcEngine *engine, const FcConfig *config, FcLine *line);
 void fc_engine_free(FcEngine *engine); /* closes every connection; idempotent */
 int fc_engine_add_listener(FcEngine *engine, int fd);
-/* Begin to accept: puts the listeners into the epoll set; not before FC_COMMAND_LISTEN when on hold. 0 or -errno. */
+/* Begin to accept: puts the listeners into the epoll set; not before FC_COMMAND_LISTEN when on hold. 0 or
+ * -errno. */
 int fc_engine_listen(FcEngine *engine);
 /* Set commands and wake the engine; any thread, async-signal-safe. */
 void fc_engine_command(FcEngine *engine, uint32_t commands);
@@ -247,8 +249,8 @@ fc_engine_release(FcEngine *engine)
 
 /* The next connection for the gateway, checked out; NULL: nothing is ready, wait. Does not block. */
 FcConn *fc_engine_next(FcEngine *engine);
-/* Fetch events, for at most timeout_ms (0: only what is there; -1: until something comes or a deadline is due).
- * The number of events, or -errno. Only when fc_engine_next() has returned NULL. */
+/* Fetch events, for at most timeout_ms (0: only what is there; -1: until something comes or a deadline is
+ * due). The number of events, or -errno. Only when fc_engine_next() has returned NULL. */
 int fc_engine_poll(FcEngine *engine, int timeout_ms);
 /* Whether a drain is complete: nothing open that must be finished. */
 bool fc_engine_drained(const FcEngine *engine);
@@ -267,14 +269,16 @@ fc_engine_has_room(const FcEngine *engine)
     return atomic_load(&engine->ring->tail) - atomic_load(&engine->ring->head) < FC_RING;
 }
 
-/* For the acceptor thread: requests that this worker has to do. Connections on their way to the engine count once it has
- * not turned for FC_STUCK_NS: before that they are as good as served. */
+/* For the acceptor thread: requests that this worker has to do. Connections on their way to the engine count
+ * once it has not turned for FC_STUCK_NS: before that they are as good as served. */
 uint64_t fc_engine_load(const FcEngine *engine);
 
-/* From the acceptor thread: hand in an accepted connection. False: no room, the descriptor stays the caller's. */
+/* From the acceptor thread: hand in an accepted connection. False: no room, the descriptor stays the
+ * caller's. */
 bool fc_engine_push(FcEngine *engine, const FcAccepted *accepted);
 
-/* -- one connection, checked out ------------------------------------------------------------------------------ */
+/* -- one connection, checked out
+ * ------------------------------------------------------------------------------ */
 
 /* The request in hand. */
 static inline const FcRequest *
@@ -283,8 +287,9 @@ fc_conn_request(const FcConn *conn)
     return &conn->buf->request;
 }
 
-/* Receive the rest of a body that waits behind "100 Continue", blocking this thread with the configured deadlines.
- * FC_HTTP_OK, or why it failed (the connection must then be closed). Sends the interim answer first. */
+/* Receive the rest of a body that waits behind "100 Continue", blocking this thread with the configured
+ * deadlines. FC_HTTP_OK, or why it failed (the connection must then be closed). Sends the interim answer
+ * first. */
 FcHttpError fc_conn_fetch_body(FcEngine *engine, FcConn *conn);
 
 typedef enum FcStream {
@@ -293,35 +298,38 @@ typedef enum FcStream {
     FC_STREAM_GONE, /* the client left inside its body, or sent a malformed one */
 } FcStream;
 
-/* Receive bytes of a streamed body into to (cap bytes, at least 1), without blocking; sends "100 Continue" first where
- * the client waits for it. */
+/* Receive bytes of a streamed body into to (cap bytes, at least 1), without blocking; sends "100 Continue"
+ * first where the client waits for it. */
 FcStream fc_conn_stream(FcEngine *engine, FcConn *conn, char *to, size_t cap, size_t *got, bool *last);
 /* Whether the whole body was received (or there is none). */
 bool fc_conn_body_complete(const FcConn *conn);
-/* Whether the client takes trailer fields: TE: trailers (RFC 9110 section 10.1.4) in a request of HTTP/1.1. */
+/* Whether the client takes trailer fields: TE: trailers (RFC 9110 section 10.1.4) in a request of HTTP/1.1.
+ */
 bool fc_conn_takes_trailers(const FcConn *conn);
 /* Receive whatever comes, for a connection that no longer speaks HTTP. As fc_conn_stream without an end. */
 FcStream fc_conn_raw(FcEngine *engine, FcConn *conn, char *to, size_t cap, size_t *got);
-/* The gateway keeps the connection and waits: for FC_WANT_* in addition to what it wants already, for at most timeout_ns
- * (0: no limit; then FC_WHY_GONE, or FC_WHY_LATE when it is only for the body). */
+/* The gateway keeps the connection and waits: for FC_WANT_* in addition to what it wants already, for at most
+ * timeout_ns (0: no limit; then FC_WHY_GONE, or FC_WHY_LATE when it is only for the body). */
 void fc_conn_want(FcEngine *engine, FcConn *conn, uint8_t wants, uint64_t timeout_ns);
 
 typedef enum FcSend {
-    FC_SENT,    /* all of it is in the kernel */
-    FC_QUEUED,  /* some of it waits in the connection */
-    FC_BROKEN,  /* the client is gone */
+    FC_SENT,   /* all of it is in the kernel */
+    FC_QUEUED, /* some of it waits in the connection */
+    FC_BROKEN, /* the client is gone */
 } FcSend;
 
-/* Send what the vectors say, after what is queued already. The last vector may belong to owner (an opaque reference
- * that is returned through fc_engine_spent once it is sent or dropped); *kept says whether it was taken. Other vectors
- * are copied when they cannot be sent at once. last: these bytes end the answer. */
-FcSend fc_conn_send(FcEngine *engine, FcConn *conn, struct iovec *vectors, int count, void *owner, bool *kept);
+/* Send what the vectors say, after what is queued already. The last vector may belong to owner (an opaque
+ * reference that is returned through fc_engine_spent once it is sent or dropped); *kept says whether it was
+ * taken. Other vectors are copied when they cannot be sent at once. last: these bytes end the answer. */
+FcSend fc_conn_send(FcEngine *engine, FcConn *conn, struct iovec *vectors, int count, void *owner,
+                    bool *kept);
 /* Send length bytes of a file from offset. fd is borrowed and must stay open until the answer is finished. */
 FcSend fc_conn_send_file(FcEngine *engine, FcConn *conn, int fd, off_t offset, uint64_t length);
 /* Block until everything queued is sent, with the write deadline. False: the client is gone or too slow. */
 bool fc_conn_flush_blocking(FcEngine *engine, FcConn *conn);
 
-/* Count the answer and write its log line; before the last send, at engine->now. status 0: no whole answer. fields may be NULL. */
+/* Count the answer and write its log line; before the last send, at engine->now. status 0: no whole answer.
+ * fields may be NULL. */
 void fc_conn_account(FcEngine *engine, FcConn *conn, int status, const char *fields, size_t fields_len,
                      uint64_t body_len, uint64_t all_len);
 
@@ -332,11 +340,12 @@ void fc_conn_refuse(FcEngine *engine, FcConn *conn, int status);
 void fc_conn_checkin(FcEngine *engine, FcConn *conn);
 /* Give it back without a whole answer: cut, so that truncation is visible (RST where bytes went out). */
 void fc_conn_abort(FcEngine *engine, FcConn *conn);
-/* The gateway waits for room to send: comes back with FC_WHY_ROOM or FC_WHY_GONE. conn->gateway must be set. */
+/* The gateway waits for room to send: comes back with FC_WHY_ROOM or FC_WHY_GONE. conn->gateway must be set.
+ */
 void fc_conn_park(FcEngine *engine, FcConn *conn);
 
-/* Who the client is: what trusted proxies say, else the peer. Text into out (at least 64 bytes); its length, 0 for a
- * peer without an address. */
+/* Who the client is: what trusted proxies say, else the peer. Text into out (at least 64 bytes); its length,
+ * 0 for a peer without an address. */
 size_t fc_conn_client(FcEngine *engine, FcConn *conn, char *out);
 /* What trusted proxies say of the request in hand, resolved once; NULL: nothing. */
 const FcForwarded *fc_conn_forwarded(FcEngine *engine, FcConn *conn);

@@ -83,8 +83,8 @@ fc_flight_begin(FcFlights *flights, uint64_t now, const char *method, size_t met
         flight->older->newer = flight;
         return flight;
     }
-    /* Sequentially consistent, as is the load of watched: either we see that the monitor has gone to sleep, or it sees
-     * this one before it does. */
+    /* Sequentially consistent, as is the load of watched: either we see that the monitor has gone to sleep,
+     * or it sees this one before it does. */
     atomic_store(&flights->oldest, flight);
     if (!atomic_load(&flights->watched))
         wake(flights);
@@ -102,8 +102,8 @@ fc_flight_end(FcFlights *flights, FcFlight *flight)
         flight->older->newer = flight->newer;
     else
         atomic_store(&flights->oldest, flight->newer);
-    /* The monitor said that it looks before it took the pointer, and both are sequentially consistent: once it is seen
-     * not to look, it does not look at this record. It copies some hundred bytes. */
+    /* The monitor said that it looks before it took the pointer, and both are sequentially consistent: once
+     * it is seen not to look, it does not look at this record. It copies some hundred bytes. */
     while (atomic_load(&flights->looking))
         continue;
     flight->newer = flights->free;

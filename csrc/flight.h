@@ -1,8 +1,9 @@
 /* Which request has been without an answer for longest: for the monitor, which looks while the engine works.
  *
- * A flight begins when a request is given out and ends with the first byte of its answer (or of its connection's end).
- * One thread begins and ends flights (whoever holds the engine); one other looks at the oldest. A record is recycled,
- * never freed before the engine is, so that looking is always at memory that is there.
+ * A flight begins when a request is given out and ends with the first byte of its answer (or of its
+ * connection's end). One thread begins and ends flights (whoever holds the engine); one other looks at the
+ * oldest. A record is recycled, never freed before the engine is, so that looking is always at memory that is
+ * there.
  */
 #ifndef FC_FLIGHT_H
 #define FC_FLIGHT_H
@@ -38,12 +39,13 @@ void fc_flights_init(FcFlights *flights);
 void fc_flights_free(FcFlights *flights);
 
 /* A request begins. NULL: out of memory, it is not watched. The texts are copied. */
-FcFlight *fc_flight_begin(FcFlights *flights, uint64_t now, const char *method, size_t method_len, const char *path,
-                          size_t path_len);
+FcFlight *fc_flight_begin(FcFlights *flights, uint64_t now, const char *method, size_t method_len,
+                          const char *path, size_t path_len);
 /* It has got its answer. */
 void fc_flight_end(FcFlights *flights, FcFlight *flight);
 
-/* From the monitor: publish the oldest that is old enough, or that there is none. Whether anything is in the air. */
+/* From the monitor: publish the oldest that is old enough, or that there is none. Whether anything is in the
+ * air. */
 bool fc_flights_publish(FcFlights *flights, FcLine *line, uint64_t now);
 /* From the monitor: it will not look again unless woken. False: something is in the air, go on looking. */
 bool fc_flights_unwatch(FcFlights *flights);

@@ -13,12 +13,12 @@
 #include "handover.h"
 #include "wire.h"
 
-#define DESCRIPTORS 16
-#define LOG_FLUSH_MS 200
-#define ACCEPT_BURST 4           /* connections taken at one wake-up: the others are for our peers */
+#define DESCRIPTORS     16
+#define LOG_FLUSH_MS    200
+#define ACCEPT_BURST    4            /* connections taken at one wake-up: the others are for our peers */
 #define LOOK_NS         100000000ull /* between two looks at what is in flight */
 #define LOOKS_IDLE      10           /* looks in vain before it waits to be woken */
-#define ACCEPT_RETRY_NS 20000000 /* after a full ring or a lack of descriptors */
+#define ACCEPT_RETRY_NS 20000000     /* after a full ring or a lack of descriptors */
 
 enum { DATA_WAKE = -1, DATA_CHANNEL = -2 }; /* epoll data; else the index of a listener */
 
@@ -32,7 +32,7 @@ struct FcMonitor {
     unsigned listeners; /* how many there are */
     uint64_t accept_at; /* paused until then; 0: not paused */
     uint32_t seat, epoch;
-    uint64_t look_at;   /* at what is in flight; 0: when woken */
+    uint64_t look_at; /* at what is in flight; 0: when woken */
     unsigned looks_idle;
     uint64_t exit_at; /* CLOCK_MONOTONIC ns; 0: no deadline */
     bool orphan;
@@ -60,7 +60,8 @@ command(FcMonitor *monitor, uint32_t commands)
     pthread_mutex_unlock(&monitor->lock);
 }
 
-/* -- accepting for a nested engine -------------------------------------------------------------------------------- */
+/* -- accepting for a nested engine
+ * -------------------------------------------------------------------------------- */
 
 static void
 poll_listeners(FcMonitor *monitor, bool poll)
@@ -69,13 +70,13 @@ poll_listeners(FcMonitor *monitor, bool poll)
     for (unsigned i = 0; monitor->engine != NULL && i < monitor->engine->n_listeners; i++) {
         struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.u64 = i};
 
-        epoll_ctl(monitor->epoll, poll ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, monitor->engine->listeners[i].fd, &event);
+        epoll_ctl(monitor->epoll, poll ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, monitor->engine->listeners[i].fd,
+                  &event);
         monitor->listeners = i + 1;
     }
     monitor->accepting = poll;
     pthread_mutex_unlock(&monitor->lock);
 }
-
 
 static void
 pause_accepting(FcMonitor *monitor)
@@ -93,7 +94,8 @@ accept_one(FcEngine *engine, uint8_t index, bool *pause)
     FcAccepted accepted = {.listener = index};
 
     do {
-        accepted.fd = accept4(engine->listeners[index].fd, (struct sockaddr *)&addr, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        accepted.fd = accept4(engine->listeners[index].fd, (struct sockaddr *)&addr, &len,
+                              SOCK_NONBLOCK | SOCK_CLOEXEC);
     } while (accepted.fd < 0 && (errno == EINTR || errno == ECONNABORTED));
     if (accepted.fd < 0) {
         *pause = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
@@ -181,7 +183,8 @@ reopen_log(FcMonitor *monitor, int *fd)
 static void
 accept_if_wanted(FcMonitor *monitor)
 {
-    if (atomic_load(&monitor->accept_wanted) && !monitor->hold && !monitor->accepting && monitor->accept_at == 0)
+    if (atomic_load(&monitor->accept_wanted) && !monitor->hold && !monitor->accepting &&
+        monitor->accept_at == 0)
         poll_listeners(monitor, true);
 }
 
@@ -267,7 +270,8 @@ receive(FcMonitor *monitor)
     } control;
     FcHead head;
     struct iovec vector = {.iov_base = &head, .iov_len = sizeof head};
-    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    struct msghdr message = {
+        .msg_iov = &vector, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
     int fds[DESCRIPTORS], n_fds = 0;
     ssize_t n = recvmsg(monitor->channel, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 

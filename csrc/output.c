@@ -104,7 +104,8 @@ send_bytes(FcOutput *output, int socket)
     struct iovec vectors[VECTORS];
     struct msghdr message = {.msg_iov = vectors};
 
-    for (FcSegment *s = output->first; s != NULL && s->data != NULL && message.msg_iovlen < VECTORS; s = s->next) {
+    for (FcSegment *s = output->first; s != NULL && s->data != NULL && message.msg_iovlen < VECTORS;
+         s = s->next) {
         vectors[message.msg_iovlen].iov_base = (void *)(uintptr_t)s->data;
         vectors[message.msg_iovlen++].iov_len = s->left;
     }

@@ -1,7 +1,8 @@
-/* Bytes of an answer that the kernel has not taken yet, in order. Empty, and without memory, in the common case.
+/* Bytes of an answer that the kernel has not taken yet, in order. Empty, and without memory, in the common
+ * case.
  *
- * A segment is copied bytes, a reference to bytes of an owner (an opaque pointer that the gateway releases later), or a
- * piece of a file. Knows sockets, no engine, no Python.
+ * A segment is copied bytes, a reference to bytes of an owner (an opaque pointer that the gateway releases
+ * later), or a piece of a file. Knows sockets, no engine, no Python.
  */
 #ifndef FC_OUTPUT_H
 #define FC_OUTPUT_H
@@ -42,8 +43,8 @@ fc_output_empty(const FcOutput *output)
 bool fc_output_bytes(FcOutput *output, const char *data, size_t len, void *owner);
 bool fc_output_file(FcOutput *output, int fd, off_t offset, uint64_t length);
 
-/* Send until nothing is left or the socket is full. *sent is raised by the bytes that went. Segments with an owner that
- * are finished go onto *spent. */
+/* Send until nothing is left or the socket is full. *sent is raised by the bytes that went. Segments with an
+ * owner that are finished go onto *spent. */
 FcFlush fc_output_flush(FcOutput *output, int socket, uint64_t *sent, FcSegment **spent);
 
 /* Drop everything; owners go onto *spent. */

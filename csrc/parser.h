@@ -2,8 +2,8 @@
  *
  * Owns nothing, allocates nothing, knows no socket and no Python. A head is parsed in place in a buffer that
  * belongs to the caller; results are offsets into that buffer, so the caller may move the bytes between two
- * calls (a growing buffer, a hand-over to another process). Incremental: each line is looked at once, whatever
- * the sizes in which the bytes arrive, and the verdict never depends on those sizes.
+ * calls (a growing buffer, a hand-over to another process). Incremental: each line is looked at once,
+ * whatever the sizes in which the bytes arrive, and the verdict never depends on those sizes.
  *
  * Governing: RFC 9112 (syntax, framing), RFC 9110 (fields, targets). Strict: what is ambiguous is refused.
  */
@@ -26,40 +26,44 @@ typedef enum FcParse {
 /* Why a request is refused. fc_http_status() gives the status, fc_http_reason() a sentence for the log. */
 typedef enum FcHttpError {
     FC_HTTP_OK,
-    FC_HTTP_BARE_LF,            /* 400 */
-    FC_HTTP_BAD_METHOD,         /* 400 not a token */
-    FC_HTTP_BAD_REQUEST_LINE,   /* 400 wrong spaces, empty parts, leading white space */
-    FC_HTTP_BAD_TARGET,         /* 400 control or raw non-ASCII byte, fragment, form not allowed for the method */
-    FC_HTTP_BAD_VERSION,        /* 400 not HTTP/d.d */
-    FC_HTTP_VERSION_UNSUPPORTED,/* 505 well formed, but not 1.0 or 1.1 */
-    FC_HTTP_LINE_TOO_LONG,      /* 414 */
-    FC_HTTP_FIELD_TOO_LONG,     /* 431 */
-    FC_HTTP_TOO_MANY_FIELDS,    /* 431 */
-    FC_HTTP_HEAD_TOO_LONG,      /* 431 */
-    FC_HTTP_BAD_FIELD_NAME,     /* 400 empty, not a token, white space before the colon, no colon */
-    FC_HTTP_BAD_FIELD_VALUE,    /* 400 control byte in a value */
-    FC_HTTP_OBS_FOLD,           /* 400 line folding */
-    FC_HTTP_MISSING_HOST,       /* 400 HTTP/1.1 without Host */
-    FC_HTTP_BAD_HOST,           /* 400 duplicate or malformed Host */
-    FC_HTTP_DUPLICATE_FIELD,    /* 400 a singleton (Content-Type, Content-Length, ...) given twice */
-    FC_HTTP_BAD_LENGTH,         /* 400 not 1*DIGIT, or over 2^63 - 1 */
-    FC_HTTP_LENGTH_AND_CODING,  /* 400 Content-Length together with Transfer-Encoding */
-    FC_HTTP_BAD_CODING,         /* 400 Transfer-Encoding empty, malformed, or chunked not last or not once, or in 1.0 */
+    FC_HTTP_BARE_LF,          /* 400 */
+    FC_HTTP_BAD_METHOD,       /* 400 not a token */
+    FC_HTTP_BAD_REQUEST_LINE, /* 400 wrong spaces, empty parts, leading white space */
+    FC_HTTP_BAD_TARGET,  /* 400 control or raw non-ASCII byte, fragment, form not allowed for the method */
+    FC_HTTP_BAD_VERSION, /* 400 not HTTP/d.d */
+    FC_HTTP_VERSION_UNSUPPORTED, /* 505 well formed, but not 1.0 or 1.1 */
+    FC_HTTP_LINE_TOO_LONG,       /* 414 */
+    FC_HTTP_FIELD_TOO_LONG,      /* 431 */
+    FC_HTTP_TOO_MANY_FIELDS,     /* 431 */
+    FC_HTTP_HEAD_TOO_LONG,       /* 431 */
+    FC_HTTP_BAD_FIELD_NAME,      /* 400 empty, not a token, white space before the colon, no colon */
+    FC_HTTP_BAD_FIELD_VALUE,     /* 400 control byte in a value */
+    FC_HTTP_OBS_FOLD,            /* 400 line folding */
+    FC_HTTP_MISSING_HOST,        /* 400 HTTP/1.1 without Host */
+    FC_HTTP_BAD_HOST,            /* 400 duplicate or malformed Host */
+    FC_HTTP_DUPLICATE_FIELD,     /* 400 a singleton (Content-Type, Content-Length, ...) given twice */
+    FC_HTTP_BAD_LENGTH,          /* 400 not 1*DIGIT, or over 2^63 - 1 */
+    FC_HTTP_LENGTH_AND_CODING,   /* 400 Content-Length together with Transfer-Encoding */
+    FC_HTTP_BAD_CODING, /* 400 Transfer-Encoding empty, malformed, or chunked not last or not once, or in 1.0
+                         */
     FC_HTTP_CODING_UNSUPPORTED, /* 501 a transfer coding other than chunked */
     FC_HTTP_METHOD_UNSUPPORTED, /* 501 CONNECT */
     FC_HTTP_BAD_CHUNK,          /* 400 chunk size, extension or CRLF malformed; size over 2^63 - 1 */
     FC_HTTP_BAD_TRAILER,        /* 400 malformed or forbidden trailer field */
-    FC_HTTP_BODY_TOO_LARGE,     /* 413 (raised by the connection, listed here so that all refusals are in one place) */
+    FC_HTTP_BODY_TOO_LARGE,     /* 413 (raised by the connection, listed here so that all refusals are in one
+                                   place) */
     FC_HTTP_TIMEOUT,            /* 408 (likewise) */
     FC_HTTP_EXPECT_UNSUPPORTED, /* 417 Expect with anything but 100-continue */
     FC_HTTP_STORAGE,            /* 503 no memory or disk for the body (raised by the connection) */
-    FC_HTTP_CUT_SHORT,          /* 400 the client left inside its request (likewise; usually nobody is there to read it) */
+    FC_HTTP_CUT_SHORT, /* 400 the client left inside its request (likewise; usually nobody is there to read
+                          it) */
 } FcHttpError;
 
 int fc_http_status(FcHttpError error);
 const char *fc_http_reason(FcHttpError error);
 
-/* Field names that the gateways keep interned. The order is the id; 0 is "unknown". Lower case, as in ASGI. */
+/* Field names that the gateways keep interned. The order is the id; 0 is "unknown". Lower case, as in ASGI.
+ */
 #define FC_FIELD_LIST(X)                                                                                     \
     X(HOST, "host")                                                                                          \
     X(CONNECTION, "connection")                                                                              \
@@ -137,8 +141,7 @@ FcFieldId fc_field_id(const char *name, size_t len);
 /* The lower-case name of an id. */
 const char *fc_field_name(FcFieldId id);
 
-#define FC_METHOD_LIST(X)                                                                                    \
-    X(GET) X(HEAD) X(POST) X(PUT) X(DELETE) X(OPTIONS) X(PATCH) X(TRACE) X(CONNECT)
+#define FC_METHOD_LIST(X) X(GET) X(HEAD) X(POST) X(PUT) X(DELETE) X(OPTIONS) X(PATCH) X(TRACE) X(CONNECT)
 
 typedef enum FcMethod {
     FC_METHOD_OTHER,
@@ -174,35 +177,35 @@ typedef struct FcRequest {
     uint8_t stage;
     uint16_t n_dropped; /* fields dropped so far for an underscore in their name */
     /* results, valid after FC_PARSE_DONE (error: after FC_PARSE_ERROR) */
-    uint8_t error;           /* FcHttpError */
-    uint8_t method;          /* FcMethod */
-    uint8_t minor;           /* HTTP/1.minor */
-    uint8_t form;            /* FcTargetForm */
-    bool https;              /* absolute-form with the https scheme */
-    bool chunked;            /* body framing: chunked ... */
-    bool keep_alive;         /* what the client asks for, by version and Connection */
-    bool expect_continue;    /* Expect: 100-continue, in 1.1 */
-    bool upgrade;            /* Connection names upgrade and Upgrade is there */
-    bool has_query;          /* a '?' was there, the query may be empty */
-    bool repeated;           /* some field name occurs more than once */
-    int64_t content_length;  /* ... or bytes; -1 if not given */
+    uint8_t error;          /* FcHttpError */
+    uint8_t method;         /* FcMethod */
+    uint8_t minor;          /* HTTP/1.minor */
+    uint8_t form;           /* FcTargetForm */
+    bool https;             /* absolute-form with the https scheme */
+    bool chunked;           /* body framing: chunked ... */
+    bool keep_alive;        /* what the client asks for, by version and Connection */
+    bool expect_continue;   /* Expect: 100-continue, in 1.1 */
+    bool upgrade;           /* Connection names upgrade and Upgrade is there */
+    bool has_query;         /* a '?' was there, the query may be empty */
+    bool repeated;          /* some field name occurs more than once */
+    int64_t content_length; /* ... or bytes; -1 if not given */
     FcSpan method_name;
-    FcSpan target;           /* as sent */
-    FcSpan path;             /* still percent-encoded; "/" for an absolute-form without one: then len is 0 */
-    FcSpan query;            /* without '?' */
-    FcSpan authority;        /* of an absolute-form; it replaces Host (RFC 9112 section 3.2.2) */
-    uint64_t known;          /* bit n: the field with id n is there; bit 0: some field with an unknown name */
-    uint32_t head_len;       /* bytes of the whole head */
-    uint16_t n_fields;       /* names with an underscore are dropped, but counted against the limit */
+    FcSpan target;     /* as sent */
+    FcSpan path;       /* still percent-encoded; "/" for an absolute-form without one: then len is 0 */
+    FcSpan query;      /* without '?' */
+    FcSpan authority;  /* of an absolute-form; it replaces Host (RFC 9112 section 3.2.2) */
+    uint64_t known;    /* bit n: the field with id n is there; bit 0: some field with an unknown name */
+    uint32_t head_len; /* bytes of the whole head */
+    uint16_t n_fields; /* names with an underscore are dropped, but counted against the limit */
     FcField fields[FC_FIELDS_MAX];
 } FcRequest;
 
 /* Make *request ready for a new head (cheap: the fields are not touched). */
 void fc_request_init(FcRequest *request);
 
-/* Parse the head at the start of buf; len bytes are there so far, all those of earlier calls among them, at the
- * same offsets. A request may be preceded by one empty line (RFC 9112 section 2.2). buf is borrowed for the call.
- * FC_PARSE_MORE, FC_PARSE_DONE or FC_PARSE_ERROR. */
+/* Parse the head at the start of buf; len bytes are there so far, all those of earlier calls among them, at
+ * the same offsets. A request may be preceded by one empty line (RFC 9112 section 2.2). buf is borrowed for
+ * the call. FC_PARSE_MORE, FC_PARSE_DONE or FC_PARSE_ERROR. */
 FcParse fc_parse_head(FcRequest *request, const char *buf, size_t len, const FcLimits *limits);
 
 /* A chunked body being decoded (RFC 9112 section 7.1). All zero is the initial state. */
@@ -210,7 +213,7 @@ typedef struct FcChunked {
     uint64_t left;     /* bytes of the present chunk still to come */
     uint32_t line_len; /* bytes of the present size or trailer line so far */
     uint32_t trailer_len;
-    uint32_t excess;   /* bytes of extensions beyond what the data excuses, over the whole body */
+    uint32_t excess; /* bytes of extensions beyond what the data excuses, over the whole body */
     uint8_t state;
     uint8_t error; /* FcHttpError */
     uint8_t digits;
@@ -218,10 +221,11 @@ typedef struct FcChunked {
     char name[32];    /* enough to recognise the forbidden names */
 } FcChunked;
 
-/* Decode from in. *used says how many bytes were consumed; with FC_PARSE_DATA *data and *data_len are a run of body
- * bytes inside in. Call again with the rest until FC_PARSE_MORE (all consumed), FC_PARSE_DONE (the bytes after *used
- * belong to the next request) or FC_PARSE_ERROR. Size lines and the trailer section are limited to 4096 bytes, and the
- * extensions of a body to 16 KiB beyond twice its data. Trailer fields are checked and dropped. */
+/* Decode from in. *used says how many bytes were consumed; with FC_PARSE_DATA *data and *data_len are a run
+ * of body bytes inside in. Call again with the rest until FC_PARSE_MORE (all consumed), FC_PARSE_DONE (the
+ * bytes after *used belong to the next request) or FC_PARSE_ERROR. Size lines and the trailer section are
+ * limited to 4096 bytes, and the extensions of a body to 16 KiB beyond twice its data. Trailer fields are
+ * checked and dropped. */
 FcParse fc_parse_chunked(FcChunked *chunked, const char *in, size_t len, size_t *used, const char **data,
                          size_t *data_len);
 

@@ -33,26 +33,20 @@ typedef struct FcPeers {
     FcLoad loads[FC_SEATS]; /* of the present candidates */
 } FcPeers;
 
-void
-fc_peers_init(FcPeers *peers, const FcBoard *board);
-void
-fc_peers_free(FcPeers *peers); /* closes all ends; nobody else uses the table any more */
+void fc_peers_init(FcPeers *peers, const FcBoard *board);
+void fc_peers_free(FcPeers *peers); /* closes all ends; nobody else uses the table any more */
 /* In a child that was forked in the middle of whatever: close all ends, without the lock. */
-void
-fc_peers_close_inherited(FcPeers *peers);
+void fc_peers_close_inherited(FcPeers *peers);
 
 /* Learn of a peer. fd is stolen. */
-void
-fc_peers_add(FcPeers *peers, uint32_t seat, uint32_t epoch, int fd);
+void fc_peers_add(FcPeers *peers, uint32_t seat, uint32_t epoch, int fd);
 
 /* Copy what the candidates have to do into peers->loads; starting: those that start, too. Their number. The
  * lock is held. */
-unsigned
-fc_peers_look(FcPeers *peers, bool starting);
+unsigned fc_peers_look(FcPeers *peers, bool starting);
 
 /* Send connections to the peer in that seat, which a look has just shown; sent is raised before. All or none.
  * The lock is held. */
-FcPassResult
-fc_peers_send(FcPeers *peers, uint32_t seat, const FcPassed *connections, unsigned count);
+FcPassResult fc_peers_send(FcPeers *peers, uint32_t seat, const FcPassed *connections, unsigned count);
 
 #endif

@@ -23,8 +23,7 @@ typedef struct FcLoad {
 } FcLoad;
 
 /* A copy of a peer's line. */
-FcLoad
-fc_load_of(const FcLine *line, uint32_t seat);
+FcLoad fc_load_of(const FcLine *line, uint32_t seat);
 
 /* What an owner of a sending end may do with it. */
 typedef enum FcPeerState {
@@ -35,24 +34,20 @@ typedef enum FcPeerState {
 } FcPeerState;
 
 /* What the line says of the owner with that epoch. */
-FcPeerState
-fc_peer_state(const FcLine *line, uint32_t epoch);
+FcPeerState fc_peer_state(const FcLine *line, uint32_t epoch);
 
 /* Each gives the index of the chosen peer, or -1: keep the connection. */
 
 /* A new connection for a worker with that many requests in flight. Passed on for a difference that matters: 2
  * and an eighth of ours, so that workers that are all loaded do not play ball. */
-int
-fc_place_new(const FcLoad *peers, unsigned count, uint64_t in_flight);
+int fc_place_new(const FcLoad *peers, unsigned count, uint64_t in_flight);
 
 /* An idle connection of a worker that has that many, this one among them: to the peer with the fewest, for a
  * difference of 2 (then both have the same afterwards). */
-int
-fc_place_idle(const FcLoad *peers, unsigned count, uint64_t idle);
+int fc_place_idle(const FcLoad *peers, unsigned count, uint64_t idle);
 
 /* A connection of a worker that leaves, of that generation: to the peer with the fewest, one that serves
  * before one that starts, one of a newer generation before those that may leave next. */
-int
-fc_place_leaving(const FcLoad *peers, unsigned count, uint64_t generation);
+int fc_place_leaving(const FcLoad *peers, unsigned count, uint64_t generation);
 
 #endif

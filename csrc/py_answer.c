@@ -1,4 +1,5 @@
-/* An answer: sent with its body in as few system calls as can be. See py_gateway.h; the head is made in py_head.c.
+/* An answer: sent with its body in as few system calls as can be. See py_gateway.h; the head is made in
+ * py_head.c.
  *
  * Governing: RFC 9112 sections 6 and 7 (framing).
  */
@@ -7,7 +8,8 @@
 #include "py_gateway.h"
 
 #define SMALL_BODY (16 * 1024) /* copied behind the head: one buffer, one send */
-#define REFERENCE  (64 * 1024) /* a body at least this long is kept by reference while it waits, not copied */
+#define REFERENCE  (64 * 1024) /* a body at least this long is kept by reference while it waits, not copied  \
+                                */
 
 static size_t
 hexadecimal(char *out, uint64_t number)
@@ -33,7 +35,8 @@ fc_answer_account(FcAnswer *answer, bool cut)
     answer->accounted = true;
     if (!answer->fresh)
         answer->engine->engine.now = fc_now();
-    fc_conn_account(&answer->engine->engine, answer->conn, cut ? 0 : answer->status, answer->head + answer->fields_at,
+    fc_conn_account(&answer->engine->engine, answer->conn, cut ? 0 : answer->status,
+                    answer->head + answer->fields_at,
                     answer->head_done ? answer->head_len - answer->fields_at : 0, answer->body_sent,
                     answer->head_len + answer->body_sent);
 }
@@ -117,7 +120,8 @@ contain(FcAnswer *answer, uint64_t len)
     if (len <= left)
         return len;
     if (!answer->warned)
-        fc_complain(answer->engine, answer->conn, "the application sent more than its Content-Length; the rest was cut");
+        fc_complain(answer->engine, answer->conn,
+                    "the application sent more than its Content-Length; the rest was cut");
     answer->warned = true;
     return left;
 }
@@ -135,7 +139,8 @@ fc_answer_send(FcAnswer *answer, const char *data, size_t len, PyObject *owner, 
     len = contain(answer, len);
     if (!head && len == 0) {
         if (last)
-            engine->now = fc_now(); /* the last bytes may have gone long ago: what follows is timed from here */
+            engine->now =
+                fc_now(); /* the last bytes may have gone long ago: what follows is timed from here */
         return true;
     }
     answer->head_done = true;
@@ -176,7 +181,8 @@ fc_answer_send_file(FcAnswer *answer, int fd, off_t offset, uint64_t length, boo
         memcpy(size + size_len, "\r\n", 2);
         answer->broken = !send_text(answer, size, size_len + 2);
     }
-    answer->broken = answer->broken || fc_conn_send_file(engine, answer->conn, fd, offset, length) == FC_BROKEN;
+    answer->broken =
+        answer->broken || fc_conn_send_file(engine, answer->conn, fd, offset, length) == FC_BROKEN;
     if (answer->chunked && !answer->broken)
         answer->broken = !send_text(answer, "\r\n", 2);
     return !answer->broken;
@@ -198,7 +204,8 @@ fc_answer_end(FcAnswer *answer, const char *trailer, size_t trailer_len)
     if (!answer->chunked)
         return true;
     answer->broken = !send_text(answer, "0\r\n", 3) ||
-                     (trailer_len > 0 && !send_text(answer, trailer, trailer_len)) || !send_text(answer, "\r\n", 2);
+                     (trailer_len > 0 && !send_text(answer, trailer, trailer_len)) ||
+                     !send_text(answer, "\r\n", 2);
     return !answer->broken;
 }
 

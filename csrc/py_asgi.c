@@ -1,8 +1,8 @@
-/* The loop's side of ASGI: the engine's epoll set is a reader of the asyncio loop, and its callback a turn of the
- * engine. See py_gateway.h.
+/* The loop's side of ASGI: the engine's epoll set is a reader of the asyncio loop, and its callback a turn of
+ * the engine. See py_gateway.h.
  *
- * A turn handles at most 64 connections or 1 ms and asks for another with call_soon when more is waiting inside; nothing
- * but this callback and the awaits touches the engine, all on the loop's thread.
+ * A turn handles at most 64 connections or 1 ms and asks for another with call_soon when more is waiting
+ * inside; nothing but this callback and the awaits touches the engine, all on the loop's thread.
  */
 #include <string.h>
 #include <strings.h>
@@ -27,7 +27,8 @@ ask_for_turn(PyEngine *self)
     Py_XDECREF(handle);
 }
 
-/* -- lag: how late the loop runs a callback, four times a second while there are turns, never when there are none */
+/* -- lag: how late the loop runs a callback, four times a second while there are turns, never when there are
+ * none */
 
 static void
 arm_beat(PyEngine *self)
@@ -62,7 +63,8 @@ fc_asgi_beat(PyObject *object, PyObject *ignored)
     Py_RETURN_NONE;
 }
 
-/* Outside of a turn something was done: ask for one if there is what no event would report, and set the alarm. */
+/* Outside of a turn something was done: ask for one if there is what no event would report, and set the
+ * alarm. */
 void
 fc_asgi_schedule(PyEngine *self)
 {
@@ -76,25 +78,28 @@ is_websocket(PyEngine *self, const FcConn *conn)
 {
     const FcRequest *request = fc_conn_request(conn);
 
-    if (self->on_websocket == Py_None || !request->upgrade || request->method != FC_METHOD_GET || request->minor == 0)
+    if (self->on_websocket == Py_None || !request->upgrade || request->method != FC_METHOD_GET ||
+        request->minor == 0)
         return false;
     for (unsigned i = 0; i < request->n_fields; i++) {
         const FcField *field = &request->fields[i];
 
         if (field->id == FC_FIELD_UPGRADE)
-            return field->value_len == 9 && strncasecmp(conn->buf->data + field->value_at, "websocket", 9) == 0;
+            return field->value_len == 9 &&
+                   strncasecmp(conn->buf->data + field->value_at, "websocket", 9) == 0;
     }
     return false;
 }
 
-/* asyncio.Task(request, loop=loop, name=..., eager_start=True): the constructor, since uvloop's create_task knows no
- * eager start. */
+/* asyncio.Task(request, loop=loop, name=..., eager_start=True): the constructor, since uvloop's create_task
+ * knows no eager start. */
 static PyObject *
 make_task(PyEngine *self, FcAsgi *request)
 {
     PyObject *args[5] = {NULL, (PyObject *)request, self->loop, self->task_name, Py_True};
 
-    return PyObject_Vectorcall(self->task_type, args + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, self->task_names);
+    return PyObject_Vectorcall(self->task_type, args + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET,
+                               self->task_names);
 }
 
 /* The application's coroutine, or what on_websocket makes of it. */
@@ -122,7 +127,8 @@ as_iterator(PyObject *coro /* stolen */)
     if (methods != NULL && methods->am_await != NULL)
         iterator = methods->am_await(coro);
     else
-        PyErr_Format(PyExc_TypeError, "the application must return a coroutine, not %.100s", Py_TYPE(coro)->tp_name);
+        PyErr_Format(PyExc_TypeError, "the application must return a coroutine, not %.100s",
+                     Py_TYPE(coro)->tp_name);
     Py_DECREF(coro);
     return iterator;
 }
@@ -240,13 +246,13 @@ fc_asgi_turn(PyObject *object, PyObject *ignored)
 PyObject *
 fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"app", "loop", "task_type", "eager", "state", "on_websocket", "on_drained",
-                            "on_drain", NULL};
+    static char *names[] = {"app",          "loop",       "task_type", "eager", "state",
+                            "on_websocket", "on_drained", "on_drain",  NULL};
     PyObject *app, *loop, *task_type, *state, *on_websocket, *on_drained, *on_drain = Py_None, *asyncio;
     int eager, error;
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOpOOO|O:attach", names, &app, &loop, &task_type, &eager, &state,
-                                     &on_websocket, &on_drained, &on_drain))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOpOOO|O:attach", names, &app, &loop, &task_type, &eager,
+                                     &state, &on_websocket, &on_drained, &on_drain))
         return NULL;
     if (!self->live || !self->engine.config.nested || self->loop != NULL)
         return PyErr_Format(PyExc_RuntimeError, "attach needs an Engine made with nested=True, once");
@@ -258,7 +264,8 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
     self->on_drained = Py_NewRef(on_drained);
     self->on_drain = on_drain != Py_None ? Py_NewRef(on_drain) : NULL;
     self->task_name = PyUnicode_InternFromString("request");
-    self->task_names = eager ? Py_BuildValue("(sss)", "loop", "name", "eager_start") : Py_BuildValue("(ss)", "loop", "name");
+    self->task_names =
+        eager ? Py_BuildValue("(sss)", "loop", "name", "eager_start") : Py_BuildValue("(ss)", "loop", "name");
     self->create_future = PyObject_GetAttrString(loop, "create_future");
     self->call_soon = PyObject_GetAttrString(loop, "call_soon");
     self->call_later = PyObject_GetAttrString(loop, "call_later");
@@ -269,8 +276,8 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
     Py_XDECREF(asyncio);
     self->engine.config.stream_body = true;
     if (self->cancelled_error == NULL || self->task_name == NULL || self->task_names == NULL ||
-        self->create_future == NULL || self->call_soon == NULL || self->call_later == NULL || self->turn == NULL ||
-        self->beat == NULL)
+        self->create_future == NULL || self->call_soon == NULL || self->call_later == NULL ||
+        self->turn == NULL || self->beat == NULL)
         return NULL;
     error = fc_engine_listen(&self->engine);
     if (error < 0) {
@@ -282,10 +289,11 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
 }
 
 #define OWNED(X)                                                                                             \
-    X(loop) X(task_type) X(task_names) X(task_name) X(create_future) X(call_soon) X(turn) X(state)           \
-    X(beat) X(call_later) X(on_drain) X(cancelled_error)                                                      \
-    X(on_websocket) X(on_drained) X(asgi_http) X(asgi_websocket) X(extensions) X(extensions_trailers)        \
-    X(extensions_websocket) X(seen_start) X(seen_body)
+    X(loop)                                                                                                  \
+    X(task_type) X(task_names) X(task_name) X(create_future) X(call_soon) X(turn) X(state) X(beat)           \
+        X(call_later) X(on_drain) X(cancelled_error) X(on_websocket) X(on_drained) X(asgi_http)              \
+            X(asgi_websocket) X(extensions) X(extensions_trailers) X(extensions_websocket) X(seen_start)     \
+                X(seen_body)
 
 void
 fc_asgi_forget(PyEngine *self)

@@ -1,8 +1,8 @@
 /* What receive() and send() of an ASGI request do: one try each. See py_gateway.h.
  *
- * Governing: ASGI 3, HTTP & WebSocket specification 2.5 with the extensions http.response.trailers, .pathsend,
- * .zerocopysend and .early_hint. A try never blocks; where it must wait it leaves a future that the engine's next event
- * for this connection resolves.
+ * Governing: ASGI 3, HTTP & WebSocket specification 2.5 with the extensions http.response.trailers,
+ * .pathsend, .zerocopysend and .early_hint. A try never blocks; where it must wait it leaves a future that
+ * the engine's next event for this connection resolves.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +15,8 @@
 
 #define BODY_STEP (64 * 1024) /* most bytes of one http.request event */
 
-/* -- waiting ------------------------------------------------------------------------------------------------------ */
+/* -- waiting
+ * ------------------------------------------------------------------------------------------------------ */
 
 /* Forget futures whose waits were cancelled: an application may ask again and again with a time limit. */
 static void
@@ -30,8 +31,8 @@ forget_done(FcModule *module, PyObject *futures)
     }
 }
 
-/* A new future in the list at *slot; the engine's next event for this connection resolves them all. PYGEN_NEXT or
- * PYGEN_ERROR. Each waiter has its own, so that cancelling one leaves the others. */
+/* A new future in the list at *slot; the engine's next event for this connection resolves them all.
+ * PYGEN_NEXT or PYGEN_ERROR. Each waiter has its own, so that cancelling one leaves the others. */
 static PySendResult
 wait_for(FcAsgi *request, PyObject **slot, PyObject **future)
 {
@@ -46,7 +47,8 @@ wait_for(FcAsgi *request, PyObject **slot, PyObject **future)
     return PYGEN_NEXT;
 }
 
-/* -- receive ------------------------------------------------------------------------------------------------------ */
+/* -- receive
+ * ------------------------------------------------------------------------------------------------------ */
 
 static PySendResult
 give(PyObject *event, PyObject **result)
@@ -68,9 +70,10 @@ give_body(FcAsgi *request, PyObject *body, bool more, PyObject **result)
     FcModule *module = request->answer.engine->module;
     PyObject *event = body != NULL ? PyDict_New() : NULL;
 
-    if (event != NULL && (PyDict_SetItem(event, module->words[FC_W_type], module->words[FC_W_http_request]) < 0 ||
-                          PyDict_SetItem(event, module->words[FC_W_body], body) < 0 ||
-                          PyDict_SetItem(event, module->words[FC_W_more_body], more ? Py_True : Py_False) < 0))
+    if (event != NULL &&
+        (PyDict_SetItem(event, module->words[FC_W_type], module->words[FC_W_http_request]) < 0 ||
+         PyDict_SetItem(event, module->words[FC_W_body], body) < 0 ||
+         PyDict_SetItem(event, module->words[FC_W_more_body], more ? Py_True : Py_False) < 0))
         Py_CLEAR(event);
     Py_XDECREF(body);
     request->body_given = request->body_given || !more;
@@ -100,7 +103,8 @@ receive_stream(FcAsgi *request, PyObject **result, PyObject **future)
         request->gone = true;
         return give_disconnect(request, result);
     }
-    /* The application may take its time between two receives: the clock runs while we wait for the client only. */
+    /* The application may take its time between two receives: the clock runs while we wait for the client
+     * only. */
     fc_conn_want(&self->engine, conn, FC_WANT_BODY, self->engine.config.body_timeout);
     fc_asgi_schedule(self);
     return wait_for(request, &request->waiting_receive, future);
@@ -130,7 +134,9 @@ fc_asgi_receive(FcAsgi *request, PyObject **result, PyObject **future)
     return wait_for(request, &request->waiting_receive, future);
 }
 
-/* -- send --------------------------------------------------------------------------------------------------------- */
+/* -- send
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static PySendResult
 sent(PyObject **result)
@@ -236,9 +242,11 @@ add_header(FcAnswer *answer, PyObject *pair)
     value = name != NULL ? bytes_of(PySequence_Fast_GET_ITEM(fast, 1), "a header value", &value_len) : NULL;
     if (value == NULL)
         goto done;
-    fixed = PyBytes_CheckExact(PySequence_Fast_GET_ITEM(fast, 0)) && PyBytes_CheckExact(PySequence_Fast_GET_ITEM(fast, 1));
+    fixed = PyBytes_CheckExact(PySequence_Fast_GET_ITEM(fast, 0)) &&
+            PyBytes_CheckExact(PySequence_Fast_GET_ITEM(fast, 1));
     result = fc_answer_field(answer, fixed ? PySequence_Fast_GET_ITEM(fast, 0) : NULL,
-                                 fixed ? PySequence_Fast_GET_ITEM(fast, 1) : NULL, name, (size_t)name_len, value, (size_t)value_len);
+                             fixed ? PySequence_Fast_GET_ITEM(fast, 1) : NULL, name, (size_t)name_len, value,
+                             (size_t)value_len);
 done:
     Py_DECREF(fast);
     return result;
@@ -425,8 +433,9 @@ go_on_with_file(FcAsgi *request, PyObject **result, PyObject **future)
     return request->file_more ? sent(result) : finish_body(request, result);
 }
 
-/* request->file from offset, length bytes of it, with the head before it. The await lasts until it is sent; the
- * descriptor is our own, so that a wait that is cancelled cannot make us send from another file of the same number. */
+/* request->file from offset, length bytes of it, with the head before it. The await lasts until it is sent;
+ * the descriptor is our own, so that a wait that is cancelled cannot make us send from another file of the
+ * same number. */
 static PySendResult
 send_file(FcAsgi *request, off_t offset, uint64_t length, bool more, PyObject **result, PyObject **future)
 {
@@ -459,7 +468,8 @@ send_path(FcAsgi *request, PyObject *event, PyObject **result, PyObject **future
             PyErr_SetString(PyExc_ValueError, "http.response.pathsend: no path");
         return PYGEN_ERROR;
     }
-    fd = open(PyBytes_AS_STRING(encoded), O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a fifo must not stop the loop */
+    fd = open(PyBytes_AS_STRING(encoded),
+              O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a fifo must not stop the loop */
     Py_DECREF(encoded);
     if (fd < 0 || fstat(fd, &status) < 0 || !S_ISREG(status.st_mode)) {
         if (fd >= 0) {
@@ -484,7 +494,8 @@ number(FcAsgi *request, PyObject *event, FcWordId key)
         return PyErr_Occurred() ? -2 : -1;
     number = PyLong_AsLongLong(value);
     if (number < 0 && !PyErr_Occurred())
-        PyErr_SetString(PyExc_ValueError, "http.response.zerocopysend: offset and count must not be negative");
+        PyErr_SetString(PyExc_ValueError,
+                        "http.response.zerocopysend: offset and count must not be negative");
     return number < 0 ? -2 : number;
 }
 
@@ -552,11 +563,12 @@ send_zerocopy(FcAsgi *request, PyObject *event, PyObject **result, PyObject **fu
         PyErr_SetFromErrno(PyExc_OSError);
         return PYGEN_ERROR;
     }
-    return send_file(request, offset, (uint64_t)count, is_true(get(request, event, FC_W_more_body)), result, future);
+    return send_file(request, offset, (uint64_t)count, is_true(get(request, event, FC_W_more_body)), result,
+                     future);
 }
 
-/* A 103 with the links, at once (RFC 8297), before the head of the answer or not at all. Clients of 1.0 do not know
- * interim answers. */
+/* A 103 with the links, at once (RFC 8297), before the head of the answer or not at all. Clients of 1.0 do
+ * not know interim answers. */
 static PySendResult
 send_early_hint(FcAsgi *request, PyObject *event, PyObject **result)
 {
@@ -565,7 +577,8 @@ send_early_hint(FcAsgi *request, PyObject *event, PyObject **result)
     bool kept, ok = true, begun = conn->head_sent;
     struct iovec vector;
 
-    fast = PySequence_Fast(links != NULL ? links : Py_None, "http.response.early_hint: links must be an iterable of bytes");
+    fast = PySequence_Fast(links != NULL ? links : Py_None,
+                           "http.response.early_hint: links must be an iterable of bytes");
     if (fast == NULL)
         return PYGEN_ERROR;
     text = PyBytes_FromString("HTTP/1.1 103 Early Hints\r\n");
@@ -624,13 +637,15 @@ send_trailers(FcAsgi *request, PyObject *event, PyObject **result)
     return sent(result);
 }
 
-/* RFC 9110 section 6.5.1: what frames a message, routes it or says how to read its body comes before the body. */
+/* RFC 9110 section 6.5.1: what frames a message, routes it or says how to read its body comes before the
+ * body. */
 static bool
 is_forbidden_trailer(const char *name, size_t len)
 {
     static const char *const names[] = {
-        "transfer-encoding", "content-length", "host", "trailer", "te", "connection", "content-encoding",
-        "content-type", "content-range", "authorization", "set-cookie", "cache-control", "expect", "max-forwards",
+        "transfer-encoding", "content-length",   "host",         "trailer",       "te",
+        "connection",        "content-encoding", "content-type", "content-range", "authorization",
+        "set-cookie",        "cache-control",    "expect",       "max-forwards",
     };
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -663,7 +678,8 @@ fc_asgi_trailer(FcAsgi *request, PyObject *pair)
     if (value != NULL && sound && is_forbidden_trailer((const char *)name, (size_t)name_len))
         PyErr_Format(PyExc_ValueError, "%R may not be a trailer (RFC 9110 section 6.5.1)", first);
     if (value != NULL && !PyErr_Occurred())
-        PyBytes_ConcatAndDel(&request->trailer, PyBytes_FromFormat("%s: %s\r\n", (const char *)name, (const char *)value));
+        PyBytes_ConcatAndDel(&request->trailer,
+                             PyBytes_FromFormat("%s: %s\r\n", (const char *)name, (const char *)value));
     Py_XDECREF(first);
     Py_XDECREF(second);
     return PyErr_Occurred() ? -1 : 0;
@@ -692,8 +708,8 @@ is_common_type(FcAsgi *request, PyObject *type, FcWordId word, PyObject **seen)
 static PySendResult
 unexpected(FcAsgi *request, PyObject *type)
 {
-    const char *when = request->complete        ? "after the response was completed"
-                       : request->in_trailers   ? "while trailers are due"
+    const char *when = request->complete         ? "after the response was completed"
+                       : request->in_trailers    ? "while trailers are due"
                        : request->answer.started ? "after the response was started"
                                                  : "before http.response.start";
 
@@ -708,7 +724,8 @@ fc_asgi_send(FcAsgi *request, PyObject *event, bool *taken, PyObject **result, P
     PyEngine *self = request->answer.engine;
     Message message;
 
-    if (!request->complete && (request->gone || request->answer.conn == NULL || request->answer.engine->forked_away))
+    if (!request->complete &&
+        (request->gone || request->answer.conn == NULL || request->answer.engine->forked_away))
         return broken(request);
     if (!PyDict_Check(event)) {
         PyErr_Format(PyExc_TypeError, "an ASGI message must be a dict, not %.100s", Py_TYPE(event)->tp_name);
@@ -747,7 +764,8 @@ fc_asgi_send(FcAsgi *request, PyObject *event, bool *taken, PyObject **result, P
     return unexpected(request, message.type);
 }
 
-/* -- a connection that speaks no HTTP any more --------------------------------------------------------------------- */
+/* -- a connection that speaks no HTTP any more
+ * --------------------------------------------------------------------- */
 
 PySendResult
 fc_asgi_raw_receive(FcAsgi *request, PyObject **result, PyObject **future)

@@ -1,8 +1,9 @@
 /* One ASGI request: the coroutine its Task runs, its receive and send, and its end. See py_gateway.h.
  *
- * The driver stands between Task and application so that the end of the application's coroutine is seen without a
- * callback: an exception is reported, an answer that was not completed is cut. The response and the coroutine end
- * independently: after the last body event the connection serves its next request while background work goes on.
+ * The driver stands between Task and application so that the end of the application's coroutine is seen
+ * without a callback: an exception is reported, an answer that was not completed is cut. The response and the
+ * coroutine end independently: after the last body event the connection serves its next request while
+ * background work goes on.
  */
 #include <stddef.h>
 #include <string.h>
@@ -16,8 +17,7 @@
 
 /* receive or send of one request. */
 typedef struct FcPort {
-    PyObject_HEAD
-    vectorcallfunc vectorcall;
+    PyObject_HEAD vectorcallfunc vectorcall;
     PyEngine *engine; /* borrowed while there is a request, then owned */
     FcAsgi *request;  /* borrowed; NULL: it has ended and is gone */
 } FcPort;
@@ -80,7 +80,9 @@ part_from(FcPort **port)
     Py_CLEAR(*port);
 }
 
-/* -- life --------------------------------------------------------------------------------------------------------- */
+/* -- life
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static FcAsgi *
 spare_request(PyEngine *engine)
@@ -106,7 +108,8 @@ fc_asgi_new(PyEngine *engine, FcConn *conn)
         return NULL;
     fc_answer_begin(&request->answer, (PyEngine *)Py_NewRef((PyObject *)engine), conn);
     request->file = -1;
-    request->websocket = request->body_given = request->complete = request->gone = request->in_trailers = false;
+    request->websocket = request->body_given = request->complete = request->gone = request->in_trailers =
+        false;
     request->sending_file = request->file_more = false;
     if (request->receive == NULL)
         request->receive = port_new(request, receive_vectorcall);
@@ -295,8 +298,8 @@ conclude(FcAsgi *request)
     fc_asgi_over(request, false);
 }
 
-/* The application's coroutine is through, with an exception set or without. -1: the exception is the Task's to see: a
- * Task that was cancelled must end cancelled. */
+/* The application's coroutine is through, with an exception set or without. -1: the exception is the Task's
+ * to see: a Task that was cancelled must end cancelled. */
 static int
 finish(FcAsgi *request)
 {
@@ -326,10 +329,11 @@ fc_asgi_failed(FcAsgi *request)
     ended(request);
 }
 
-/* -- the driver --------------------------------------------------------------------------------------------------- */
+/* -- the driver
+ * --------------------------------------------------------------------------------------------------- */
 
-/* The first step, inside the Task: what the application does before it gives its coroutine happens in the Task's own
- * context. NULL: it has failed. */
+/* The first step, inside the Task: what the application does before it gives its coroutine happens in the
+ * Task's own context. NULL: it has failed. */
 static PyObject *
 begin(FcAsgi *request)
 {
@@ -341,8 +345,8 @@ begin(FcAsgi *request)
     return request->coro;
 }
 
-/* The application has forked, and the child came back here: it shares the loop's descriptors with its parent, so any
- * step further would be taken in the parent's name. */
+/* The application has forked, and the child came back here: it shares the loop's descriptors with its parent,
+ * so any step further would be taken in the parent's name. */
 static void
 leave_if_forked(FcAsgi *request)
 {
@@ -432,7 +436,8 @@ throw_into(FcAsgi *request, PyObject *args)
     return NULL;
 }
 
-/* A cancellation, most often. One that the application lets through ends the answer, and the Task as cancelled. */
+/* A cancellation, most often. One that the application lets through ends the answer, and the Task as
+ * cancelled. */
 static PyObject *
 driver_throw(PyObject *object, PyObject *args)
 {
@@ -478,7 +483,8 @@ driver_close(PyObject *object, PyObject *ignored)
     return result;
 }
 
-/* -- raw: for WebSockets ------------------------------------------------------------------------------------------ */
+/* -- raw: for WebSockets
+ * ------------------------------------------------------------------------------------------ */
 
 static PyObject *
 raw_receive(PyObject *object, PyObject *ignored)
@@ -550,7 +556,8 @@ raw_write(PyObject *object, PyObject *data)
     PyBuffer_Release(&view);
     if (result == FC_BROKEN) {
         request->gone = true;
-    } else if (result == FC_QUEUED && !(conn->wants & FC_WANT_ROOM)) { /* whether anybody waits or not, it must go on */
+    } else if (result == FC_QUEUED &&
+               !(conn->wants & FC_WANT_ROOM)) { /* whether anybody waits or not, it must go on */
         fc_conn_want(&request->answer.engine->engine, conn, FC_WANT_ROOM,
                      request->answer.engine->engine.config.write_timeout);
         fc_asgi_schedule(request->answer.engine);
@@ -606,8 +613,9 @@ raw_size(PyObject *object, void *ignored)
     return PyLong_FromUnsignedLongLong(conn != NULL ? conn->out.size : 0);
 }
 
-/* An attribute of the application's own coroutine, so that asyncio's and anyio's questions to this one (its name, its
- * stack, whether it was started) have the answer a reader expects. Not called yet: the closure says which default. */
+/* An attribute of the application's own coroutine, so that asyncio's and anyio's questions to this one (its
+ * name, its stack, whether it was started) have the answer a reader expects. Not called yet: the closure says
+ * which default. */
 static PyObject *
 get_of_coro(PyObject *object, void *name)
 {
@@ -675,20 +683,26 @@ request_dealloc(PyObject *object)
 
 static PyMethodDef request_methods[] = {
     {"send", driver_step, METH_O, "send(value, /)\n--\n\nResume the application (PEP 342)."},
-    {"throw", driver_throw, METH_VARARGS, "throw(type, value=None, traceback=None, /)\n--\n\nRaise in the application."},
-    {"close", driver_close, METH_NOARGS, "close()\n--\n\nEnd the application's coroutine and cut the answer."},
+    {"throw", driver_throw, METH_VARARGS,
+     "throw(type, value=None, traceback=None, /)\n--\n\nRaise in the application."},
+    {"close", driver_close, METH_NOARGS,
+     "close()\n--\n\nEnd the application's coroutine and cut the answer."},
     {"raw_receive", raw_receive, METH_NOARGS,
      "raw_receive()\n--\n\nAwait bytes of a connection that speaks no HTTP any more; b'' at its end."},
     {"raw_read", raw_read, METH_NOARGS,
-     "raw_read()\n--\n\nBytes that are there; b'' at the end; None: nothing yet, the watcher will be called."},
-    {"raw_watch", raw_watch, METH_O, "raw_watch(callback, /)\n--\n\nCall it when raw_read will find something."},
+     "raw_read()\n--\n\nBytes that are there; b'' at the end; None: nothing yet, the watcher will be "
+     "called."},
+    {"raw_watch", raw_watch, METH_O,
+     "raw_watch(callback, /)\n--\n\nCall it when raw_read will find something."},
     {"raw_answer", raw_answer, METH_NOARGS,
      "raw_answer()\n--\n\nDecline the upgrade: the send callable of a plain response."},
-    {"raw_write", raw_write, METH_O, "raw_write(data, /)\n--\n\nSend or queue bytes; False: the client is gone."},
+    {"raw_write", raw_write, METH_O,
+     "raw_write(data, /)\n--\n\nSend or queue bytes; False: the client is gone."},
     {"raw_drain", raw_drain, METH_NOARGS, "raw_drain()\n--\n\nAwait that little is queued. Raises OSError."},
     {"raw_close", raw_close, METH_NOARGS, "raw_close()\n--\n\nEnd the connection after what is queued."},
     {"raw_abort", raw_abort, METH_NOARGS, "raw_abort()\n--\n\nCut the connection."},
-    {"raw_account", raw_account, METH_O, "raw_account(status, /)\n--\n\nCount and log the answer to the upgrade."},
+    {"raw_account", raw_account, METH_O,
+     "raw_account(status, /)\n--\n\nCount and log the answer to the upgrade."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -706,9 +720,14 @@ static PyGetSetDef request_getset[] = {
 };
 
 static PyType_Slot request_slots[] = {
-    {Py_tp_dealloc, request_dealloc},  {Py_tp_methods, request_methods}, {Py_tp_getset, request_getset},
-    {Py_tp_iter, PyObject_SelfIter},   {Py_tp_iternext, driver_next},    {Py_am_await, PyObject_SelfIter},
-    {Py_am_send, driver_send},         {Py_tp_doc, (void *)"One ASGI request; the coroutine that its Task runs."},
+    {Py_tp_dealloc, request_dealloc},
+    {Py_tp_methods, request_methods},
+    {Py_tp_getset, request_getset},
+    {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, driver_next},
+    {Py_am_await, PyObject_SelfIter},
+    {Py_am_send, driver_send},
+    {Py_tp_doc, (void *)"One ASGI request; the coroutine that its Task runs."},
     {0, NULL},
 };
 

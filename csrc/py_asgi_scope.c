@@ -39,7 +39,8 @@ path_of(PyEngine *self, const char *raw, size_t len)
         raw = "/";
         len = 1;
     }
-    if (root > 0 && len >= root && memcmp(raw, self->root_path, root) == 0 && (len == root || raw[root] == '/'))
+    if (root > 0 && len >= root && memcmp(raw, self->root_path, root) == 0 &&
+        (len == root || raw[root] == '/'))
         root = 0; /* the proxy has left it in */
     if (root + len > sizeof small && (out = big = PyMem_Malloc(root + len)) == NULL)
         return PyErr_NoMemory();
@@ -78,8 +79,8 @@ headers_of(PyEngine *self, const FcConn *conn)
             value = data + request->authority.at;
             len = request->authority.len;
         }
-        pair = fc_pair(&self->strings, self->module->field_names[field->id], data + field->name_at, field->name_len,
-                       value, len);
+        pair = fc_pair(&self->strings, self->module->field_names[field->id], data + field->name_at,
+                       field->name_len, value, len);
         if (pair == NULL)
             Py_CLEAR(headers);
         else
@@ -113,7 +114,8 @@ subprotocols_of(const FcConn *conn)
         if (field->id != FC_FIELD_SEC_WEBSOCKET_PROTOCOL)
             continue;
         while (at < end) {
-            const char *comma = memchr(at, ',', (size_t)(end - at)), *stop = comma != NULL ? comma : end, *to = stop;
+            const char *comma = memchr(at, ',', (size_t)(end - at)), *stop = comma != NULL ? comma : end,
+                       *to = stop;
             PyObject *name;
 
             while (at < to && (*at == ' ' || *at == '\t'))
@@ -139,7 +141,8 @@ put_address(PyEngine *self, PyObject *scope, FcConn *conn, bool websocket)
     bool secure = forwarded != NULL && forwarded->https == 1;
     FcWordId scheme = websocket ? (secure ? FC_W_wss : FC_W_ws) : (secure ? FC_W_https : FC_W_http);
 
-    if ((websocket || secure) && PyDict_SetItem(scope, self->module->words[FC_W_scheme], self->module->words[scheme]) < 0)
+    if ((websocket || secure) &&
+        PyDict_SetItem(scope, self->module->words[FC_W_scheme], self->module->words[scheme]) < 0)
         return -1;
     return put(self, scope, FC_W_client, client_of(self, conn, forwarded));
 }
@@ -184,7 +187,8 @@ fc_scope_constants(PyEngine *self)
     if (self->extensions_trailers != NULL) {
         PyObject *empty = PyDict_New();
 
-        if (empty == NULL || PyDict_SetItemString(self->extensions_trailers, "http.response.trailers", empty) < 0)
+        if (empty == NULL ||
+            PyDict_SetItemString(self->extensions_trailers, "http.response.trailers", empty) < 0)
             Py_CLEAR(self->extensions_trailers);
         Py_XDECREF(empty);
     }
@@ -243,9 +247,10 @@ fc_scope_new(PyEngine *self, FcConn *conn, bool websocket)
             put(self, scope, FC_W_subprotocols, subprotocols_of(conn)) < 0)
             goto fail;
     } else if (request->method != FC_METHOD_GET) { /* the template says GET */
-        PyObject *method = request->method != FC_METHOD_OTHER
-                               ? Py_NewRef(module->methods[request->method])
-                               : fc_str(&self->strings, data + request->method_name.at, request->method_name.len);
+        PyObject *method =
+            request->method != FC_METHOD_OTHER
+                ? Py_NewRef(module->methods[request->method])
+                : fc_str(&self->strings, data + request->method_name.at, request->method_name.len);
 
         if (put(self, scope, FC_W_method, method) < 0)
             goto fail;
@@ -253,14 +258,17 @@ fc_scope_new(PyEngine *self, FcConn *conn, bool websocket)
     if (!websocket && fc_conn_takes_trailers(conn) &&
         PyDict_SetItem(scope, module->words[FC_W_extensions], self->extensions_trailers) < 0)
         goto fail;
-    if (request->minor == 0 && PyDict_SetItem(scope, module->words[FC_W_http_version], module->words[FC_W_one_zero]) < 0)
+    if (request->minor == 0 &&
+        PyDict_SetItem(scope, module->words[FC_W_http_version], module->words[FC_W_one_zero]) < 0)
         goto fail;
     headers = headers_of(self, conn);
     if (headers == NULL || replace_host(self, headers, conn) < 0 ||
-        PyDict_SetItem(scope, module->words[FC_W_headers], headers) < 0 || put_address(self, scope, conn, websocket) < 0 ||
+        PyDict_SetItem(scope, module->words[FC_W_headers], headers) < 0 ||
+        put_address(self, scope, conn, websocket) < 0 ||
         put(self, scope, FC_W_path, path_of(self, data + request->path.at, request->path.len)) < 0 ||
         put(self, scope, FC_W_raw_path,
-            PyBytes_FromStringAndSize(request->path.len > 0 ? data + request->path.at : "/", (Py_ssize_t)raw_len)) < 0)
+            PyBytes_FromStringAndSize(request->path.len > 0 ? data + request->path.at : "/",
+                                      (Py_ssize_t)raw_len)) < 0)
         goto fail;
     if (request->query.len > 0 &&
         put(self, scope, FC_W_query_string,

@@ -1,9 +1,9 @@
 /* The awaitables that receive() and send() return. See py_gateway.h.
  *
- * An await tries its operation at once and returns without a Future when it can; else it sleeps on one and tries again.
- * It is a coroutine in the sense of collections.abc (send, throw, close, __await__), so that a Task can be made of it.
- * Cancelling it has no effect on the request: what it waited for is still there for the next. It ends once: like a
- * coroutine it cannot be awaited again.
+ * An await tries its operation at once and returns without a Future when it can; else it sleeps on one and
+ * tries again. It is a coroutine in the sense of collections.abc (send, throw, close, __await__), so that a
+ * Task can be made of it. Cancelling it has no effect on the request: what it waited for is still there for
+ * the next. It ends once: like a coroutine it cannot be awaited again.
  */
 #include <stddef.h>
 
@@ -14,12 +14,11 @@
 #define SPARE_AWAITS 64
 
 typedef struct FcAwait {
-    PyObject_HEAD
-    PyEngine *engine; /* owned */
-    FcAsgi *request;  /* owned; NULL: had ended before */
-    PyObject *event; /* owned: argument of send */
-    PyObject *inner; /* owned: iterator of the future it sleeps on */
-    struct FcAwait *next; /* spare list */
+    PyObject_HEAD PyEngine *engine; /* owned */
+    FcAsgi *request;                /* owned; NULL: had ended before */
+    PyObject *event;                /* owned: argument of send */
+    PyObject *inner;                /* owned: iterator of the future it sleeps on */
+    struct FcAwait *next;           /* spare list */
     uint8_t kind;
     bool taken; /* the message of this send is on its way; it waits for room */
     bool begun; /* somebody has awaited it */
@@ -73,7 +72,8 @@ warn_never_awaited(FcAwait *self)
     PyObject *type, *value, *traceback;
 
     PyErr_Fetch(&type, &value, &traceback);
-    if (PyErr_WarnFormat(PyExc_RuntimeWarning, 1, "%s() of an ASGI request was never awaited", name_of(self)) < 0)
+    if (PyErr_WarnFormat(PyExc_RuntimeWarning, 1, "%s() of an ASGI request was never awaited",
+                         name_of(self)) < 0)
         PyErr_WriteUnraisable(NULL);
     PyErr_Restore(type, value, traceback);
 }
@@ -189,7 +189,8 @@ await_send(PyObject *object, PyObject *value, PyObject **result)
 
     *result = NULL;
     if (self->spent || self->busy) {
-        PyErr_Format(PyExc_RuntimeError, self->spent ? "cannot await %s() a second time" : "%s() is being awaited already",
+        PyErr_Format(PyExc_RuntimeError,
+                     self->spent ? "cannot await %s() a second time" : "%s() is being awaited already",
                      name_of(self));
         return PYGEN_ERROR;
     }
@@ -251,8 +252,9 @@ await_close(PyObject *object, PyObject *ignored)
     Py_RETURN_NONE;
 }
 
-/* The states that inspect.getcoroutinestate() tells, as anyio asks for them of a task that it cancels. Before 3.11 that
- * function knows "suspended" only by a frame, which we have none of: "running" serves the same end there. */
+/* The states that inspect.getcoroutinestate() tells, as anyio asks for them of a task that it cancels.
+ * Before 3.11 that function knows "suspended" only by a frame, which we have none of: "running" serves the
+ * same end there. */
 static PyObject *
 get_running(PyObject *object, void *ignored)
 {

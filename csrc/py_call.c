@@ -6,8 +6,7 @@
 #include <structmember.h>
 
 typedef struct FcWrite {
-    PyObject_HEAD
-    vectorcallfunc vectorcall;
+    PyObject_HEAD vectorcallfunc vectorcall;
     FcCall *call; /* borrowed; NULL: the call is over */
 } FcWrite;
 
@@ -23,7 +22,8 @@ static void
 raise_again(PyObject *info)
 {
     if (!PyTuple_Check(info) || PyTuple_GET_SIZE(info) != 3) {
-        PyErr_Format(PyExc_TypeError, "start_response: exc_info must be a tuple as of sys.exc_info(), not %R", info);
+        PyErr_Format(PyExc_TypeError, "start_response: exc_info must be a tuple as of sys.exc_info(), not %R",
+                     info);
         return;
     }
     PyErr_Restore(Py_NewRef(PyTuple_GET_ITEM(info, 0)), Py_NewRef(PyTuple_GET_ITEM(info, 1)),
@@ -37,14 +37,16 @@ call_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *
     Py_ssize_t nargs = PyVectorcall_NARGS(nargsf), n_names = names != NULL ? PyTuple_GET_SIZE(names) : 0;
     PyObject *info = nargs == 3 ? args[2] : Py_None;
 
-    if (n_names == 1 && nargs == 2 && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "exc_info") == 0)
+    if (n_names == 1 && nargs == 2 &&
+        PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "exc_info") == 0)
         info = args[2];
     else if (n_names != 0 || nargs < 2 || nargs > 3)
         return PyErr_Format(PyExc_TypeError, "start_response takes (status, headers, exc_info=None)");
     if (call->answer.conn == NULL)
         return over(), NULL;
     if (info == Py_None && call->answer.started) {
-        PyErr_SetString(PyExc_AssertionError, "start_response was called a second time without exc_info (PEP 3333)");
+        PyErr_SetString(PyExc_AssertionError,
+                        "start_response was called a second time without exc_info (PEP 3333)");
         return NULL;
     }
     if (info != Py_None && call->answer.head_done) {
@@ -68,21 +70,21 @@ write_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject 
     if (call == NULL || call->answer.conn == NULL)
         return over(), NULL;
     if (!PyBytes_Check(args[0]))
-        return PyErr_Format(PyExc_TypeError, "write: the data must be bytes, not %.100s", Py_TYPE(args[0])->tp_name);
+        return PyErr_Format(PyExc_TypeError, "write: the data must be bytes, not %.100s",
+                            Py_TYPE(args[0])->tp_name);
     if (!call->answer.started) {
         PyErr_SetString(PyExc_AssertionError, "write() before start_response() (PEP 3333)");
         return NULL;
     }
     if (PyBytes_GET_SIZE(args[0]) > 0)
-        sent = fc_answer_send(&call->answer, PyBytes_AS_STRING(args[0]), (size_t)PyBytes_GET_SIZE(args[0]), args[0], false);
+        sent = fc_answer_send(&call->answer, PyBytes_AS_STRING(args[0]), (size_t)PyBytes_GET_SIZE(args[0]),
+                              args[0], false);
     if (sent && call->answer.conn->out.size > FC_HIGH_WATER) {
         FcEngine *engine = &call->answer.engine->engine;
         FcConn *conn = call->answer.conn;
 
-        Py_BEGIN_ALLOW_THREADS
-        sent = fc_conn_flush_blocking(engine, conn);
-        Py_END_ALLOW_THREADS
-        call->answer.broken = call->answer.broken || !sent;
+        Py_BEGIN_ALLOW_THREADS sent = fc_conn_flush_blocking(engine, conn);
+        Py_END_ALLOW_THREADS call->answer.broken = call->answer.broken || !sent;
     }
     fc_release_spent(call->answer.engine);
     if (!sent) {

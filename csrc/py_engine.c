@@ -8,10 +8,12 @@
 
 #include "py_gateway.h"
 
-/* -- reports ------------------------------------------------------------------------------------------------------ */
+/* -- reports
+ * ------------------------------------------------------------------------------------------------------ */
 
 void
-fc_report(PyEngine *self, const char *where, const char *method, size_t method_len, const char *path, size_t path_len)
+fc_report(PyEngine *self, const char *where, const char *method, size_t method_len, const char *path,
+          size_t path_len)
 {
     PyObject *type = NULL, *value = NULL, *traceback = NULL, *result = NULL;
 
@@ -61,10 +63,11 @@ fc_release_spent(PyEngine *self)
     }
 }
 
-/* -- options ------------------------------------------------------------------------------------------------------ */
+/* -- options
+ * ------------------------------------------------------------------------------------------------------ */
 
-/* Options come as one dict so that the engine and the option table share their names. Each getter removes nothing and
- * raises KeyError-free defaults: a missing key keeps the value it was given. */
+/* Options come as one dict so that the engine and the option table share their names. Each getter removes
+ * nothing and raises KeyError-free defaults: a missing key keeps the value it was given. */
 static bool
 number_option(PyObject *options, const char *name, double scale, uint64_t *out)
 {
@@ -304,13 +307,14 @@ add_listeners(PyEngine *self, PyObject *listeners, bool multiprocess)
     return !PyErr_Occurred();
 }
 
-/* -- the object --------------------------------------------------------------------------------------------------- */
+/* -- the object
+ * --------------------------------------------------------------------------------------------------- */
 
 static int
 engine_init(PyObject *object, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"listeners", "scoreboard", "seat", "epoch", "channel", "options", "on_error", "multiprocess",
-                            NULL};
+    static char *names[] = {"listeners", "scoreboard", "seat",         "epoch", "channel",
+                            "options",   "on_error",   "multiprocess", NULL};
     PyEngine *self = (PyEngine *)object;
     PyObject *listeners, *options, *on_error, *flag;
     unsigned seat, epoch;
@@ -321,8 +325,9 @@ engine_init(PyObject *object, PyObject *args, PyObject *kwargs)
         PyErr_SetString(PyExc_RuntimeError, "an Engine is initialised once");
         return -1;
     }
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OiIIiO!O|p:Engine", names, &listeners, &board_fd, &seat, &epoch,
-                                     &self->channel, &PyDict_Type, &options, &on_error, &multiprocess))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OiIIiO!O|p:Engine", names, &listeners, &board_fd, &seat,
+                                     &epoch, &self->channel, &PyDict_Type, &options, &on_error,
+                                     &multiprocess))
         return -1;
     self->module = fc_module_of(Py_TYPE(object));
     if (self->module == NULL || !read_config(options, &config))
@@ -342,8 +347,9 @@ engine_init(PyObject *object, PyObject *args, PyObject *kwargs)
     fc_store(&self->engine.line->pid, (uint64_t)getpid());
     flag = PyDict_GetItemString(options, "date_header");
     self->engine.config.date = flag == NULL || PyObject_IsTrue(flag);
-    if (fc_scope_constants(self) < 0 || !read_root_path(self, options) || !read_extra(self, options) || !read_trust(self, options) ||
-        !read_access_log(self, options) || !read_inbox(self, options) || !add_listeners(self, listeners, multiprocess != 0))
+    if (fc_scope_constants(self) < 0 || !read_root_path(self, options) || !read_extra(self, options) ||
+        !read_trust(self, options) || !read_access_log(self, options) || !read_inbox(self, options) ||
+        !add_listeners(self, listeners, multiprocess != 0))
         return -1;
     if (self->channel >= 0 || config.nested) {
         self->monitor = fc_monitor_start(&self->engine, self->channel, seat, epoch);
@@ -455,11 +461,8 @@ sleep_for_events(PyEngine *self)
     int n;
 
     fc_engine_release(&self->engine);
-    Py_BEGIN_ALLOW_THREADS
-    n = fc_engine_poll(&self->engine, -1);
-    Py_END_ALLOW_THREADS
-    while (!fc_engine_try_take(&self->engine))
-        ;
+    Py_BEGIN_ALLOW_THREADS n = fc_engine_poll(&self->engine, -1);
+    Py_END_ALLOW_THREADS while (!fc_engine_try_take(&self->engine));
     return n;
 }
 
@@ -576,13 +579,15 @@ static PyMethodDef engine_methods[] = {
     {"serve_wsgi", engine_serve_wsgi, METH_O,
      "serve_wsgi(app, /)\n--\n\nServe a WSGI application on this thread until the drain is complete."},
     {"attach", (PyCFunction)(void (*)(void))engine_attach, METH_VARARGS | METH_KEYWORDS,
-     "attach(app, loop, task_type, eager, state, on_websocket, on_drained, on_drain=None)\n--\n\nBegin to serve an ASGI application; "
+     "attach(app, loop, task_type, eager, state, on_websocket, on_drained, on_drain=None)\n--\n\nBegin to "
+     "serve an ASGI application; "
      "the descriptor to be watched by the loop, with turn as its callback."},
     {"turn", fc_asgi_turn, METH_NOARGS, "turn()\n--\n\nThe loop's callback: one turn of the engine."},
     {"beat", fc_asgi_beat, METH_NOARGS, "beat()\n--\n\nThe loop's callback: measure how late it is."},
     {"stop_log", engine_stop_log, METH_NOARGS, "stop_log()\n--\n\nWrite what is left of the access log."},
     {"close_inherited", engine_close_inherited, METH_NOARGS,
-     "close_inherited()\n--\n\nIn a child that the application has forked: close every descriptor of the engine."},
+     "close_inherited()\n--\n\nIn a child that the application has forked: close every descriptor of the "
+     "engine."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -593,8 +598,9 @@ static PyType_Slot engine_slots[] = {
     {Py_tp_traverse, engine_traverse},
     {Py_tp_clear, engine_clear},
     {Py_tp_methods, engine_methods},
-    {Py_tp_doc, (void *)"Engine(listeners, scoreboard, seat, epoch, channel, options, on_error, multiprocess=False)\n"
-                        "--\n\nThe HTTP engine of one worker; starts the native monitor of the channel."},
+    {Py_tp_doc,
+     (void *)"Engine(listeners, scoreboard, seat, epoch, channel, options, on_error, multiprocess=False)\n"
+             "--\n\nThe HTTP engine of one worker; starts the native monitor of the channel."},
     {0, NULL},
 };
 
@@ -605,7 +611,8 @@ PyType_Spec fc_engine_spec = {
     .slots = engine_slots,
 };
 
-/* -- the module --------------------------------------------------------------------------------------------------- */
+/* -- the module
+ * --------------------------------------------------------------------------------------------------- */
 
 FcModule *
 fc_module_of(PyTypeObject *type)
@@ -648,10 +655,9 @@ intern_names(FcModule *module)
         FC_KEY_LIST(X)
 #undef X
     };
-    static const char *const methods[FC_METHOD_COUNT] = {
-        "",
+    static const char *const methods[FC_METHOD_COUNT] = {"",
 #define X(id) #id,
-        FC_METHOD_LIST(X)
+                                                         FC_METHOD_LIST(X)
 #undef X
     };
 

@@ -1,7 +1,8 @@
-/* The WSGI environ (PEP 3333): a template per listener, copied and completed for each request. See py_gateway.h.
+/* The WSGI environ (PEP 3333): a template per listener, copied and completed for each request. See
+ * py_gateway.h.
  *
- * The template holds every key that each request has, so that setting them replaces values and the copied table does
- * not grow.
+ * The template holds every key that each request has, so that setting them replaces values and the copied
+ * table does not grow.
  */
 #include <string.h>
 
@@ -22,8 +23,8 @@ set_const(PyEngine *engine, PyObject *environ, FcKey key, PyObject *value /* sto
 }
 
 PyObject *
-fc_environ_template(PyEngine *engine, PyObject *scheme, PyObject *server_name, PyObject *server_port, bool multithread,
-                    bool multiprocess)
+fc_environ_template(PyEngine *engine, PyObject *scheme, PyObject *server_name, PyObject *server_port,
+                    bool multithread, bool multiprocess)
 {
     FcModule *module = engine->module;
     const FcConfig *config = &engine->engine.config;
@@ -46,7 +47,8 @@ fc_environ_template(PyEngine *engine, PyObject *scheme, PyObject *server_name, P
         set_const(engine, environ, FC_KEY_WSGI_MULTITHREAD, PyBool_FromLong(multithread)) < 0 ||
         set_const(engine, environ, FC_KEY_WSGI_MULTIPROCESS, PyBool_FromLong(multiprocess)) < 0 ||
         set_const(engine, environ, FC_KEY_WSGI_RUN_ONCE, PyBool_FromLong(0)) < 0 ||
-        set_const(engine, environ, FC_KEY_WSGI_FILE_WRAPPER, Py_NewRef((PyObject *)module->file_wrapper_type)) < 0 ||
+        set_const(engine, environ, FC_KEY_WSGI_FILE_WRAPPER,
+                  Py_NewRef((PyObject *)module->file_wrapper_type)) < 0 ||
         set_const(engine, environ, FC_KEY_WSGI_INPUT_TERMINATED, PyBool_FromLong(1)) < 0 ||
         set_const(engine, environ, FC_KEY_SERVER_NAME, Py_NewRef(server_name)) < 0 ||
         set_const(engine, environ, FC_KEY_SERVER_PORT, Py_NewRef(server_port)) < 0 ||
@@ -70,7 +72,8 @@ hex(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Percent-decode (RFC 3986 section 2.1). out has room for len bytes; the bytes written. What is no escape stays. */
+/* Percent-decode (RFC 3986 section 2.1). out has room for len bytes; the bytes written. What is no escape
+ * stays. */
 static size_t
 unquote(const char *in, size_t len, char *out)
 {
@@ -168,7 +171,8 @@ put_or_join(PyObject *environ, PyObject *key, PyObject *value, bool cookie)
 }
 
 static int
-put_field(PyEngine *engine, PyObject *environ, const FcRequest *request, const char *data, const FcField *field)
+put_field(PyEngine *engine, PyObject *environ, const FcRequest *request, const char *data,
+          const FcField *field)
 {
     FcModule *module = engine->module;
     const char *bytes = data + field->value_at;
@@ -177,9 +181,11 @@ put_field(PyEngine *engine, PyObject *environ, const FcRequest *request, const c
 
     switch (field->id) {
     case FC_FIELD_CONTENT_TYPE:
-        return put(environ, module->keys[FC_KEY_CONTENT_TYPE], fc_str(&engine->strings, bytes, field->value_len));
+        return put(environ, module->keys[FC_KEY_CONTENT_TYPE],
+                   fc_str(&engine->strings, bytes, field->value_len));
     case FC_FIELD_CONTENT_LENGTH:
-        return put(environ, module->keys[FC_KEY_CONTENT_LENGTH], fc_str(&engine->strings, bytes, field->value_len));
+        return put(environ, module->keys[FC_KEY_CONTENT_LENGTH],
+                   fc_str(&engine->strings, bytes, field->value_len));
     case FC_FIELD_TRANSFER_ENCODING: /* of the connection: the body arrives decoded */
         return 0;
     case FC_FIELD_UNKNOWN:
@@ -237,7 +243,8 @@ fc_environ_new(PyEngine *engine, FcConn *conn, PyObject **input)
     if (request->method == FC_METHOD_GET) {
         /* the template says so */
     } else if (request->method != FC_METHOD_OTHER) {
-        if (PyDict_SetItem(environ, module->keys[FC_KEY_REQUEST_METHOD], module->methods[request->method]) < 0)
+        if (PyDict_SetItem(environ, module->keys[FC_KEY_REQUEST_METHOD], module->methods[request->method]) <
+            0)
             goto fail;
     } else if (put(environ, module->keys[FC_KEY_REQUEST_METHOD],
                    fc_str(&engine->strings, data + request->method_name.at, request->method_name.len)) < 0) {
@@ -245,8 +252,9 @@ fc_environ_new(PyEngine *engine, FcConn *conn, PyObject **input)
     }
     if (put_path(engine, environ, data + request->path.at, request->path.len) < 0)
         goto fail;
-    if (request->query.len > 0 && put(environ, module->keys[FC_KEY_QUERY_STRING],
-                                      fc_str(&engine->strings, data + request->query.at, request->query.len)) < 0)
+    if (request->query.len > 0 &&
+        put(environ, module->keys[FC_KEY_QUERY_STRING],
+            fc_str(&engine->strings, data + request->query.at, request->query.len)) < 0)
         goto fail;
     target = fc_str(&engine->strings, data + request->target.at, request->target.len);
     if (target == NULL || PyDict_SetItem(environ, module->keys[FC_KEY_RAW_URI], target) < 0 ||

@@ -4,8 +4,7 @@
 #include "py_gateway.h"
 
 typedef struct FcFileWrapper {
-    PyObject_HEAD
-    PyObject *file;
+    PyObject_HEAD PyObject *file;
     Py_ssize_t block;
 } FcFileWrapper;
 
@@ -91,8 +90,9 @@ attribute(PyObject *object, PyObject *name)
     return value;
 }
 
-/* Whether reading the object gives the bytes of its descriptor: an io.FileIO, a buffer around one, or either in the
- * `file` of a wrapper (tempfile, Django). A GzipFile, say, has a descriptor, too, but unpacks what it reads there. */
+/* Whether reading the object gives the bytes of its descriptor: an io.FileIO, a buffer around one, or either
+ * in the `file` of a wrapper (tempfile, Django). A GzipFile, say, has a descriptor, too, but unpacks what it
+ * reads there. */
 static bool
 reads_its_descriptor(FcModule *module, PyObject *object)
 {
@@ -123,7 +123,8 @@ fc_file_wrapper_extent(FcModule *module, PyObject *object, int *fd, off_t *offse
     if (!reads_its_descriptor(module, wrapper->file))
         goto done;
     number = PyObject_CallMethodNoArgs(wrapper->file, module->fileno);
-    if (number == NULL || (*fd = (int)PyLong_AsLong(number)) < 0 || fstat(*fd, &status) < 0 || !S_ISREG(status.st_mode))
+    if (number == NULL || (*fd = (int)PyLong_AsLong(number)) < 0 || fstat(*fd, &status) < 0 ||
+        !S_ISREG(status.st_mode))
         goto done;
     position = PyObject_CallMethodNoArgs(wrapper->file, module->tell);
     if (position == NULL || (*offset = (off_t)PyLong_AsLongLong(position)) < 0)
@@ -143,9 +144,15 @@ static PyMethodDef wrapper_methods[] = {
 };
 
 static PyType_Slot wrapper_slots[] = {
-    {Py_tp_new, wrapper_new},         {Py_tp_dealloc, wrapper_dealloc},  {Py_tp_traverse, wrapper_traverse},
-    {Py_tp_clear, wrapper_clear},     {Py_tp_iter, PyObject_SelfIter},   {Py_tp_iternext, wrapper_next},
-    {Py_tp_methods, wrapper_methods}, {Py_tp_doc, (void *)"FileWrapper(filelike, blksize=8192)\n--\n\nA file as a response; sent by the kernel when it can be."},
+    {Py_tp_new, wrapper_new},
+    {Py_tp_dealloc, wrapper_dealloc},
+    {Py_tp_traverse, wrapper_traverse},
+    {Py_tp_clear, wrapper_clear},
+    {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, wrapper_next},
+    {Py_tp_methods, wrapper_methods},
+    {Py_tp_doc, (void *)"FileWrapper(filelike, blksize=8192)\n--\n\nA file as a response; sent by the kernel "
+                        "when it can be."},
     {0, NULL},
 };
 

@@ -1,4 +1,5 @@
-/* What the files of the _engine module share: its state, the Engine object, the cache of strings, one WSGI call.
+/* What the files of the _engine module share: its state, the Engine object, the cache of strings, one WSGI
+ * call.
  *
  * All of it runs with the GIL and, unless said otherwise, with the engine token.
  */
@@ -12,18 +13,19 @@
 #include "handover.h"
 #include "monitor.h"
 
-/* -- strings (py_strings.c) --------------------------------------------------------------------------------------- */
+/* -- strings (py_strings.c)
+ * --------------------------------------------------------------------------------------- */
 
-#define FC_CACHE_SIZE  2048 /* entries, direct-mapped */
-#define FC_CACHE_LONG  1024 /* longer values are not kept */
-#define FC_ADDRS       256
-#define FC_PORTS       4096
+#define FC_CACHE_SIZE 2048 /* entries, direct-mapped */
+#define FC_CACHE_LONG 1024 /* longer values are not kept */
+#define FC_ADDRS      256
+#define FC_PORTS      4096
 
-#define FC_PAIRS       2048
-#define FC_CLIENTS     1024
+#define FC_PAIRS      2048
+#define FC_CLIENTS    1024
 
-/* Values that come again and again (Host, User-Agent, paths) as str objects, shared by all connections of a worker:
- * bounded, and idle connections own nothing. */
+/* Values that come again and again (Host, User-Agent, paths) as str objects, shared by all connections of a
+ * worker: bounded, and idle connections own nothing. */
 typedef struct FcStrings {
     PyObject *values[FC_CACHE_SIZE];
     struct {
@@ -42,8 +44,8 @@ typedef struct FcStrings {
     } clients[FC_CLIENTS];
 } FcStrings;
 
-/* A header as ASGI wants it: a tuple (lower-case name, value) of bytes; new reference, perhaps of the cached one. known:
- * the interned name, or NULL. */
+/* A header as ASGI wants it: a tuple (lower-case name, value) of bytes; new reference, perhaps of the cached
+ * one. known: the interned name, or NULL. */
 PyObject *fc_pair(FcStrings *strings, PyObject *known, const char *name, size_t name_len, const char *value,
                   size_t value_len);
 
@@ -56,7 +58,8 @@ PyObject *fc_str_port(FcStrings *strings, const FcPeer *peer);
 PyObject *fc_client(FcStrings *strings, const FcPeer *peer);
 void fc_strings_clear(FcStrings *strings);
 
-/* -- the module --------------------------------------------------------------------------------------------------- */
+/* -- the module
+ * --------------------------------------------------------------------------------------------------- */
 
 /* Keys of the environ that the gateway sets itself. */
 #define FC_KEY_LIST(X)                                                                                       \
@@ -156,7 +159,7 @@ typedef struct FcModule {
     PyObject *methods[FC_METHOD_COUNT];
     PyObject *http_1_0, *http_1_1, *empty, *http, *https, *slash;
     PyObject *close, *fileno, *tell, *raw, *file; /* attribute names */
-    PyObject *raw_file_type; /* io.FileIO */
+    PyObject *raw_file_type;                      /* io.FileIO */
     PyObject *empty_input;
     /* ASGI */
     PyTypeObject *request_type, *port_type, *await_type;
@@ -177,13 +180,13 @@ typedef struct FcKnownField {
     uint8_t meaning;        /* see py_head.c */
 } FcKnownField;
 
-/* -- the Engine object -------------------------------------------------------------------------------------------- */
+/* -- the Engine object
+ * -------------------------------------------------------------------------------------------- */
 
 struct FcCall;
 
 typedef struct PyEngine {
-    PyObject_HEAD
-    FcModule *module; /* borrowed: of our type */
+    PyObject_HEAD FcModule *module; /* borrowed: of our type */
     FcEngine engine;
     bool live; /* engine is initialised */
     FcBoard board;
@@ -206,15 +209,15 @@ typedef struct PyEngine {
     /* ASGI; see py_asgi.c */
     PyObject *loop, *task_type, *task_name, *task_names, *create_future, *call_soon, *turn, *cancelled_error;
     PyObject *state, *on_websocket, *on_drained, *on_drain;
-    PyObject *asgi_http, *asgi_websocket;        /* "asgi" of a scope */
-    PyObject *extensions, *extensions_trailers;  /* "extensions" of an http scope, without and with trailers */
+    PyObject *asgi_http, *asgi_websocket;       /* "asgi" of a scope */
+    PyObject *extensions, *extensions_trailers; /* "extensions" of an http scope, without and with trailers */
     PyObject *extensions_websocket;
     struct FcAsgi *running; /* requests whose coroutine has not ended; the list owns them */
     struct FcAwait *spare_awaits;
     struct FcAsgi *spare_requests;
     unsigned spare_await_count, spare_request_count;
     PyObject *seen_start, *seen_body; /* the application's own objects for the two commonest message types */
-    bool turn_due; /* call_soon was asked for */
+    bool turn_due;                    /* call_soon was asked for */
     PyObject *call_later, *beat;
     uint64_t beat_at; /* when the beat that measures the loop's lag is due; 0: none is on its way */
     bool turned;      /* since the last beat */
@@ -230,7 +233,8 @@ void fc_complain(PyEngine *engine, const FcConn *conn, const char *words);
 /* Release the owners of segments that were sent. */
 void fc_release_spent(PyEngine *engine);
 
-/* -- wsgi.input (py_input.c) -------------------------------------------------------------------------------------- */
+/* -- wsgi.input (py_input.c)
+ * -------------------------------------------------------------------------------------- */
 
 extern PyType_Spec fc_input_spec;
 /* New reference; conn is borrowed until fc_input_close. */
@@ -238,26 +242,29 @@ PyObject *fc_input_new(PyEngine *engine, FcConn *conn);
 /* The request is over: reading raises ValueError from now on. */
 void fc_input_close(PyObject *input);
 
-/* -- wsgi.file_wrapper (py_filewrapper.c) ------------------------------------------------------------------------- */
+/* -- wsgi.file_wrapper (py_filewrapper.c)
+ * ------------------------------------------------------------------------- */
 
 extern PyType_Spec fc_file_wrapper_spec;
-/* The descriptor and extent of a wrapped regular file, from its present position. False: iterate instead, as for every
- * object that is not known to read what its descriptor holds. */
+/* The descriptor and extent of a wrapped regular file, from its present position. False: iterate instead, as
+ * for every object that is not known to read what its descriptor holds. */
 bool fc_file_wrapper_extent(FcModule *module, PyObject *wrapper, int *fd, off_t *offset, uint64_t *length);
 
-/* -- the environ (py_environ.c) ----------------------------------------------------------------------------------- */
+/* -- the environ (py_environ.c)
+ * ----------------------------------------------------------------------------------- */
 
 /* Constant part for one listener: new reference. */
-PyObject *fc_environ_template(PyEngine *engine, PyObject *scheme, PyObject *server_name, PyObject *server_port,
-                              bool multithread, bool multiprocess);
-/* The environ of the request in hand; *input is its wsgi.input (new reference), NULL where there is no body. New
- * reference. */
+PyObject *fc_environ_template(PyEngine *engine, PyObject *scheme, PyObject *server_name,
+                              PyObject *server_port, bool multithread, bool multiprocess);
+/* The environ of the request in hand; *input is its wsgi.input (new reference), NULL where there is no body.
+ * New reference. */
 PyObject *fc_environ_new(PyEngine *engine, FcConn *conn, PyObject **input);
 
-/* -- one answer (py_answer.c) ------------------------------------------------------------------------------------- */
+/* -- one answer (py_answer.c)
+ * ------------------------------------------------------------------------------------- */
 
-#define FC_HEAD_SIZE   (16 * 1024) /* room for a head with a small body; grows */
-#define FC_HIGH_WATER  (256 * 1024)
+#define FC_HEAD_SIZE  (16 * 1024) /* room for a head with a small body; grows */
+#define FC_HIGH_WATER (256 * 1024)
 
 /* An answer in the making: formatted by the gateway, sent with the body in as few system calls as can be. */
 typedef struct FcAnswer {
@@ -267,36 +274,38 @@ typedef struct FcAnswer {
     size_t head_len, head_cap;
     size_t fields_at; /* where the field lines begin */
     int status;
-    bool started;     /* the application has given status and fields */
-    bool head_done;   /* the head is sent or queued */
-    bool no_body;     /* HEAD, 204, 304 */
+    bool started;   /* the application has given status and fields */
+    bool head_done; /* the head is sent or queued */
+    bool no_body;   /* HEAD, 204, 304 */
     bool chunked;
-    bool trailers;    /* the application will end the body with trailer fields */
+    bool trailers; /* the application will end the body with trailer fields */
     bool has_date, has_server;
     bool accounted, broken, warned;
-    bool fresh;       /* the clock was read for this send */
-    int64_t length;   /* Content-Length given or computed; -1: none */
+    bool fresh;     /* the clock was read for this send */
+    int64_t length; /* Content-Length given or computed; -1: none */
     uint64_t body_sent;
 } FcAnswer;
 
 /* For a new request; the head's memory is kept. */
 void fc_answer_begin(FcAnswer *answer, PyEngine *engine, FcConn *conn);
-/* Begin, or begin anew, the head: "HTTP/1.1 " and this text, which is valid as a status line. False: out of memory. */
+/* Begin, or begin anew, the head: "HTTP/1.1 " and this text, which is valid as a status line. False: out of
+ * memory. */
 bool fc_answer_status(FcAnswer *answer, int status, const char *text, size_t len);
-/* Add one field line; checks both parts and leaves out what is ours to say. The objects are those that the bytes belong
- * to, immutable ones, or both NULL. -1 with an exception. */
-int fc_answer_field(FcAnswer *answer, PyObject *name_object, PyObject *value_object, const unsigned char *name,
-                    size_t name_len, const unsigned char *value, size_t value_len);
+/* Add one field line; checks both parts and leaves out what is ours to say. The objects are those that the
+ * bytes belong to, immutable ones, or both NULL. -1 with an exception. */
+int fc_answer_field(FcAnswer *answer, PyObject *name_object, PyObject *value_object,
+                    const unsigned char *name, size_t name_len, const unsigned char *value, size_t value_len);
 /* Room for more bytes of the head. False: out of memory. */
 bool fc_head_reserve(FcAnswer *answer, size_t more);
 /* Complete the head; body_len: all bytes there will be, or -1. False: out of memory. */
 bool fc_head_finish(FcAnswer *answer, int64_t body_len);
-/* Send the head, if that is not done, and these bytes; with last, they are the whole rest. False: the client is gone, or
- * there is no memory. Never raises. owner may be NULL, else it owns data. */
+/* Send the head, if that is not done, and these bytes; with last, they are the whole rest. False: the client
+ * is gone, or there is no memory. Never raises. owner may be NULL, else it owns data. */
 bool fc_answer_send(FcAnswer *answer, const char *data, size_t len, PyObject *owner, bool last);
 /* Send the head, if that is not done, and a piece of a file; with last, it is the whole rest. */
 bool fc_answer_send_file(FcAnswer *answer, int fd, off_t offset, uint64_t length, bool last);
-/* End the body; trailer: field lines with CRLFs, or NULL. False: the answer is not whole, the connection must be cut. */
+/* End the body; trailer: field lines with CRLFs, or NULL. False: the answer is not whole, the connection must
+ * be cut. */
 bool fc_answer_end(FcAnswer *answer, const char *trailer, size_t trailer_len);
 /* A whole plain-text answer instead of what was started; only while the head is not done. */
 bool fc_answer_plain(FcAnswer *answer, int status, const char *text);
@@ -311,15 +320,15 @@ fc_value_byte(unsigned char c)
     return c == '\t' || (c >= 0x20 && c != 0x7f);
 }
 
-/* -- one WSGI call (py_wsgi.c, py_call.c) ------------------------------------------------------------------------- */
+/* -- one WSGI call (py_wsgi.c, py_call.c)
+ * ------------------------------------------------------------------------- */
 
 struct FcWrite;
 
-/* One call of the application; also the start_response callable. Kept for the next request when the application has not
- * kept it. */
+/* One call of the application; also the start_response callable. Kept for the next request when the
+ * application has not kept it. */
 typedef struct FcCall {
-    PyObject_HEAD
-    vectorcallfunc vectorcall;
+    PyObject_HEAD vectorcallfunc vectorcall;
     FcAnswer answer;
     PyObject *iterable, *iterator, *context, *input;
     struct FcWrite *write; /* owned: what start_response returns */
@@ -340,30 +349,34 @@ int fc_call_start(FcCall *call, PyObject *status, PyObject *headers);
 /* py_wsgi.c: one request through the application. */
 void fc_wsgi_serve_one(PyEngine *engine, FcConn *conn);
 
-/* -- ASGI --------------------------------------------------------------------------------------------------------- */
+/* -- ASGI
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
-/* One request or WebSocket through an ASGI application: also the coroutine that its Task runs (a driver around the
- * application's own), so that the end of the application needs no callback. Python sees it as Request. */
+/* One request or WebSocket through an ASGI application: also the coroutine that its Task runs (a driver
+ * around the application's own), so that the end of the application needs no callback. Python sees it as
+ * Request. */
 struct FcPort;
 
 typedef struct FcAsgi {
-    PyObject_HEAD
-    FcAnswer answer; /* conn NULL: the response is complete, or the connection is gone */
-    struct FcAsgi *next, **link; /* PyEngine.running */
-    PyObject *scope;             /* owned, until the application is called */
-    PyObject *coro, *task;       /* owned; coro NULL: not called yet, or ended */
-    struct FcPort *receive, *send; /* owned: the two callables; kept for the next request when nobody else has them */
-    PyObject *watcher; /* owned: called when a raw connection has something to read, or is gone; NULL: nobody */
+    PyObject_HEAD FcAnswer answer; /* conn NULL: the response is complete, or the connection is gone */
+    struct FcAsgi *next, **link;   /* PyEngine.running */
+    PyObject *scope;               /* owned, until the application is called */
+    PyObject *coro, *task;         /* owned; coro NULL: not called yet, or ended */
+    struct FcPort *receive,
+        *send; /* owned: the two callables; kept for the next request when nobody else has them */
+    PyObject
+        *watcher; /* owned: called when a raw connection has something to read, or is gone; NULL: nobody */
     PyObject *waiting_receive, *waiting_send; /* owned: lists of futures that awaits sleep on; NULL: none */
-    PyObject *trailer;           /* owned: bytes of the trailer lines so far */
-    int file;           /* owned descriptor of a pathsend, else -1 */
-    bool sending_file;  /* a pathsend or zerocopysend is on its way */
-    bool file_more;     /* ... and is not the last of the body */
-    bool websocket;     /* the connection is in the hands of on_websocket */
-    bool body_given;    /* the last http.request event was given out */
-    bool complete;      /* the response is */
-    bool gone;          /* the client is, or was too slow */
-    bool in_trailers;   /* the body is complete, trailers follow */
+    PyObject *trailer;                        /* owned: bytes of the trailer lines so far */
+    int file;                                 /* owned descriptor of a pathsend, else -1 */
+    bool sending_file;                        /* a pathsend or zerocopysend is on its way */
+    bool file_more;                           /* ... and is not the last of the body */
+    bool websocket;                           /* the connection is in the hands of on_websocket */
+    bool body_given;                          /* the last http.request event was given out */
+    bool complete;                            /* the response is */
+    bool gone;                                /* the client is, or was too slow */
+    bool in_trailers;                         /* the body is complete, trailers follow */
 } FcAsgi;
 
 extern PyType_Spec fc_request_spec, fc_port_spec, fc_await_spec;
@@ -397,14 +410,16 @@ PyObject *fc_asgi_call(FcAsgi *request, PyObject *scope);
 /* An event for a connection that a request keeps. */
 void fc_asgi_event(FcAsgi *request, FcWhy why);
 
-/* py_asgi_events.c: one try of an await. PYGEN_RETURN with *result, PYGEN_ERROR, or PYGEN_NEXT: it must wait, for
- * *future (new reference). event is the argument of send; NULL for receive. */
+/* py_asgi_events.c: one try of an await. PYGEN_RETURN with *result, PYGEN_ERROR, or PYGEN_NEXT: it must wait,
+ * for *future (new reference). event is the argument of send; NULL for receive. */
 PySendResult fc_asgi_receive(FcAsgi *request, PyObject **result, PyObject **future);
-PySendResult fc_asgi_send(FcAsgi *request, PyObject *event, bool *taken, PyObject **result, PyObject **future);
+PySendResult fc_asgi_send(FcAsgi *request, PyObject *event, bool *taken, PyObject **result,
+                          PyObject **future);
 /* Again, for a message that was *taken and waits for room. */
 PySendResult fc_asgi_send_more(FcAsgi *request, PyObject **result, PyObject **future);
 PySendResult fc_asgi_raw_receive(FcAsgi *request, PyObject **result, PyObject **future);
-/* What came, without waiting: bytes, b"" at the end, None: nothing yet (the watcher will be called). NULL: error. */
+/* What came, without waiting: bytes, b"" at the end, None: nothing yet (the watcher will be called). NULL:
+ * error. */
 PyObject *fc_asgi_raw_read(FcAsgi *request);
 PySendResult fc_asgi_raw_drain(FcAsgi *request, PyObject **result, PyObject **future);
 
@@ -412,7 +427,12 @@ PySendResult fc_asgi_raw_drain(FcAsgi *request, PyObject **result, PyObject **fu
 int fc_asgi_trailer(FcAsgi *request, PyObject *pair);
 
 /* py_await.c */
-typedef enum FcAwaitKind { FC_AWAIT_RECEIVE, FC_AWAIT_SEND, FC_AWAIT_RAW_RECEIVE, FC_AWAIT_RAW_DRAIN } FcAwaitKind;
+typedef enum FcAwaitKind {
+    FC_AWAIT_RECEIVE,
+    FC_AWAIT_SEND,
+    FC_AWAIT_RAW_RECEIVE,
+    FC_AWAIT_RAW_DRAIN
+} FcAwaitKind;
 /* request NULL: it has ended, and its port lives on. */
 PyObject *fc_await_new(PyEngine *engine, FcAsgi *request, FcAwaitKind kind, PyObject *event);
 void fc_await_clear_spares(PyEngine *engine);

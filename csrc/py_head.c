@@ -1,8 +1,8 @@
 /* The head of an answer, formatted as the gateway gives it. See py_gateway.h.
  *
- * Most applications give the same name and value objects again and again: a pair that was found sound once is known by
- * its objects, which the table keeps alive, and is only copied.
- * Governing: RFC 9110 (fields), RFC 9112 section 6 (framing).
+ * Most applications give the same name and value objects again and again: a pair that was found sound once is
+ * known by its objects, which the table keeps alive, and is only copied. Governing: RFC 9110 (fields), RFC
+ * 9112 section 6 (framing).
  */
 #include <string.h>
 #include <strings.h>
@@ -55,8 +55,9 @@ decimal(char *out, uint64_t number)
 }
 
 const bool fc_token_byte[256] = {
-    ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1, ['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1,
-    ['^'] = 1, ['_'] = 1, ['`'] = 1, ['|'] = 1, ['~'] = 1, ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
+    ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1,         ['&'] = 1,         ['\''] = 1,
+    ['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1,         ['^'] = 1,         ['_'] = 1,
+    ['`'] = 1, ['|'] = 1, ['~'] = 1, ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
 };
 
 static bool
@@ -67,8 +68,8 @@ is(const unsigned char *name, const char *lower, size_t len)
 
 /* What a field means for the engine. */
 typedef enum Meaning {
-    SEND,   /* nothing: send it */
-    DROP,   /* of the connection, which is ours: leave it out */
+    SEND, /* nothing: send it */
+    DROP, /* of the connection, which is ours: leave it out */
     DATE,
     SERVER,
     LENGTH,
@@ -158,7 +159,8 @@ fc_answer_begin(FcAnswer *answer, PyEngine *engine, FcConn *conn)
     answer->head_len = 0;
     answer->status = 0;
     answer->started = answer->head_done = answer->no_body = answer->chunked = answer->trailers = false;
-    answer->has_date = answer->has_server = answer->accounted = answer->broken = answer->warned = answer->fresh = false;
+    answer->has_date = answer->has_server = answer->accounted = answer->broken = answer->warned =
+        answer->fresh = false;
     answer->length = -1;
     answer->body_sent = 0;
 }
@@ -193,7 +195,8 @@ bad_field(const char *words, const unsigned char *name, size_t len)
 }
 
 static int
-add_line(FcAnswer *answer, const unsigned char *name, size_t name_len, const unsigned char *value, size_t value_len)
+add_line(FcAnswer *answer, const unsigned char *name, size_t name_len, const unsigned char *value,
+         size_t value_len)
 {
     if (!fc_head_reserve(answer, name_len + value_len + 4)) {
         PyErr_NoMemory();
@@ -266,7 +269,8 @@ fc_head_finish(FcAnswer *answer, int64_t body_len)
     answer->no_body = request->method == FC_METHOD_HEAD || answer->status == 204 || answer->status == 304;
     if (conn->body.kind == FC_BODY_PENDING || !fc_engine_keeps(&engine->engine) ||
         (body_len >= 0 && !fc_conn_body_complete(conn)))
-        conn->keep_alive = false; /* the rest of a body that nobody will read stands before the next request */
+        conn->keep_alive =
+            false; /* the rest of a body that nobody will read stands before the next request */
     if (!answer->no_body && answer->length < 0) {
         if (body_len >= 0) {
             answer->length = body_len;

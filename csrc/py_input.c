@@ -1,7 +1,7 @@
 /* wsgi.input: the body as a file (PEP 3333), from memory or from a temporary file. See py_gateway.h.
  *
- * The body is whole before the first byte is given out: one that was cut short raises an OSError and is never taken for
- * a whole one. A body behind "Expect: 100-continue" is fetched on the first read.
+ * The body is whole before the first byte is given out: one that was cut short raises an OSError and is never
+ * taken for a whole one. A body behind "Expect: 100-continue" is fetched on the first read.
  */
 #include <errno.h>
 #include <string.h>
@@ -12,9 +12,8 @@
 #define LINE_STEP 8192 /* bytes read ahead for a line of a file */
 
 typedef struct FcInput {
-    PyObject_HEAD
-    PyEngine *engine; /* borrowed */
-    FcConn *conn;     /* borrowed; NULL: the request is over, or there is no body */
+    PyObject_HEAD PyEngine *engine; /* borrowed */
+    FcConn *conn;                   /* borrowed; NULL: the request is over, or there is no body */
     bool closed;
     uint64_t at; /* bytes read so far */
 } FcInput;
@@ -65,12 +64,11 @@ body_of(FcInput *input)
     if (input->conn->body.kind == FC_BODY_PENDING) {
         FcEngine *engine = &input->engine->engine;
 
-        Py_BEGIN_ALLOW_THREADS
-        error = fc_conn_fetch_body(engine, input->conn);
-        Py_END_ALLOW_THREADS
-        if (error != FC_HTTP_OK) {
+        Py_BEGIN_ALLOW_THREADS error = fc_conn_fetch_body(engine, input->conn);
+        Py_END_ALLOW_THREADS if (error != FC_HTTP_OK)
+        {
             input->closed = true;
-            PyErr_Format(error == FC_HTTP_TIMEOUT ? PyExc_TimeoutError
+            PyErr_Format(error == FC_HTTP_TIMEOUT     ? PyExc_TimeoutError
                          : error == FC_HTTP_CUT_SHORT ? PyExc_ConnectionResetError
                                                       : PyExc_OSError,
                          "the request body could not be read: %s", fc_http_reason(error));
@@ -99,11 +97,8 @@ take(FcInput *input, FcBody *body, uint64_t len)
         char *to = PyBytes_AS_STRING(bytes) + done;
         ssize_t n;
 
-        Py_BEGIN_ALLOW_THREADS
-        n = pread(body->fd, to, len - done, (off_t)(input->at + done));
-        Py_END_ALLOW_THREADS
-        if (n < 0 && errno == EINTR && PyErr_CheckSignals() == 0)
-            continue;
+        Py_BEGIN_ALLOW_THREADS n = pread(body->fd, to, len - done, (off_t)(input->at + done));
+        Py_END_ALLOW_THREADS if (n < 0 && errno == EINTR && PyErr_CheckSignals() == 0) continue;
         if (n <= 0) {
             if (!PyErr_Occurred()) {
                 errno = n == 0 ? EIO : errno;
@@ -267,7 +262,8 @@ input_next(PyObject *self)
 
 static PyMethodDef input_methods[] = {
     {"read", (PyCFunction)(void (*)(void))input_read, METH_FASTCALL,
-     "read(size=-1, /)\n--\n\nRead at most size bytes of the request body; all that is left when size is negative."},
+     "read(size=-1, /)\n--\n\nRead at most size bytes of the request body; all that is left when size is "
+     "negative."},
     {"readline", (PyCFunction)(void (*)(void))input_readline, METH_FASTCALL,
      "readline(size=-1, /)\n--\n\nRead one line, at most size bytes of it."},
     {"readlines", (PyCFunction)(void (*)(void))input_readlines, METH_FASTCALL,

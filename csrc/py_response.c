@@ -1,4 +1,5 @@
-/* start_response (PEP 3333): status and headers from str objects into the head of the answer. See py_gateway.h. */
+/* start_response (PEP 3333): status and headers from str objects into the head of the answer. See
+ * py_gateway.h. */
 #include "py_gateway.h"
 
 /* The Latin-1 bytes of a str; NULL with an exception. */
@@ -6,8 +7,8 @@ static const unsigned char *
 latin1(PyObject *text, const char *what, size_t *len)
 {
     if (!PyUnicode_Check(text)) {
-        PyErr_Format(PyExc_TypeError, "start_response: %s must be a str, not %.100s: %R", what, Py_TYPE(text)->tp_name,
-                     text);
+        PyErr_Format(PyExc_TypeError, "start_response: %s must be a str, not %.100s: %R", what,
+                     Py_TYPE(text)->tp_name, text);
         return NULL;
     }
 #if PY_VERSION_HEX < 0x030c0000
@@ -39,7 +40,8 @@ add_status(FcCall *call, PyObject *status)
         goto malformed;
     status_code = (text[0] - '0') * 100 + (text[1] - '0') * 10 + (text[2] - '0');
     if (status_code < 200) {
-        PyErr_Format(PyExc_ValueError, "start_response: %R is an interim status, an answer needs a final one", status);
+        PyErr_Format(PyExc_ValueError, "start_response: %R is an interim status, an answer needs a final one",
+                     status);
         return -1;
     }
     if (!fc_answer_status(&call->answer, status_code, (const char *)text, len)) {
@@ -66,7 +68,8 @@ add_field(FcCall *call, PyObject *pair)
     value = name != NULL ? latin1(PyTuple_GET_ITEM(pair, 1), "a header value", &value_len) : NULL;
     if (value == NULL)
         return -1;
-    return fc_answer_field(&call->answer, PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1), name, name_len, value, value_len);
+    return fc_answer_field(&call->answer, PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1), name,
+                           name_len, value, value_len);
 }
 
 int
@@ -75,7 +78,8 @@ fc_call_start(FcCall *call, PyObject *status, PyObject *headers)
     if (add_status(call, status) < 0)
         return -1;
     if (!PyList_Check(headers)) {
-        PyErr_Format(PyExc_TypeError, "start_response: headers must be a list, not %.100s", Py_TYPE(headers)->tp_name);
+        PyErr_Format(PyExc_TypeError, "start_response: headers must be a list, not %.100s",
+                     Py_TYPE(headers)->tp_name);
         return -1;
     }
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(headers); i++)
@@ -84,4 +88,3 @@ fc_call_start(FcCall *call, PyObject *status, PyObject *headers)
     call->answer.started = true;
     return 0;
 }
-

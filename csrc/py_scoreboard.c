@@ -188,8 +188,9 @@ fail:
     return NULL;
 }
 
-PyDoc_STRVAR(look_doc, "look($self, /)\n--\n\n"
-                       "(seat, epoch, in flight, requests ended, oldest or None) of every seat that has an owner.");
+PyDoc_STRVAR(look_doc,
+             "look($self, /)\n--\n\n"
+             "(seat, epoch, in flight, requests ended, oldest or None) of every seat that has an owner.");
 
 static PyObject *
 look_at_line(const FcLine *line, unsigned seat)
@@ -209,8 +210,8 @@ scoreboard_look(Scoreboard *self, PyObject *unused)
     PyObject *found = find_line(self, 0, false) ? PyList_New(0) : NULL;
 
     (void)unused;
-    /* An untouched line is a hole in the memfd; reading it costs a shared zero page. Seats are given lowest first, so
-     * one page without an epoch ends the row. */
+    /* An untouched line is a hole in the memfd; reading it costs a shared zero page. Seats are given lowest
+     * first, so one page without an epoch ends the row. */
     for (unsigned seat = 0; found && seat < FC_SEATS; seat++) {
         const FcLine *line = fc_board_line(&self->board, seat);
         PyObject *row = NULL;
@@ -266,9 +267,10 @@ scoreboard_reset(Scoreboard *self, PyObject *arg)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(loads_doc, "loads($self, seats, /)\n--\n\n"
-                        "What counts for hand-over in the lines of these seats: (sent, taken, idle, in_flight, ready)\n"
-                        "each; ready: connections may be sent to it.");
+PyDoc_STRVAR(loads_doc,
+             "loads($self, seats, /)\n--\n\n"
+             "What counts for hand-over in the lines of these seats: (sent, taken, idle, in_flight, ready)\n"
+             "each; ready: connections may be sent to it.");
 
 static PyObject *
 load_of(const FcLine *line)
@@ -277,8 +279,8 @@ load_of(const FcLine *line)
     unsigned long long taken = fc_load(&line->taken); /* before sent: so sent is never seen too small */
 
     return Py_BuildValue("(KKKKO)", (unsigned long long)fc_load(&line->sent), taken,
-                         (unsigned long long)fc_load(&line->idle), (unsigned long long)fc_load(&line->in_flight),
-                         ready ? Py_True : Py_False);
+                         (unsigned long long)fc_load(&line->idle),
+                         (unsigned long long)fc_load(&line->in_flight), ready ? Py_True : Py_False);
 }
 
 static PyObject *
@@ -321,8 +323,9 @@ scoreboard_add_sent(Scoreboard *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(set_stale_doc, "set_stale($self, seat, /)\n--\n\n"
-                            "Say that a seat does not read its inbox; its owner takes that back when it reads.");
+PyDoc_STRVAR(set_stale_doc,
+             "set_stale($self, seat, /)\n--\n\n"
+             "Say that a seat does not read its inbox; its owner takes that back when it reads.");
 
 static PyObject *
 scoreboard_set_stale(Scoreboard *self, PyObject *arg)

@@ -41,7 +41,8 @@ fc_str(FcStrings *strings, const char *bytes, size_t len)
         return PyUnicode_DecodeLatin1(bytes, (Py_ssize_t)len, NULL);
     entry = &strings->values[hash(bytes, len) % FC_CACHE_SIZE];
     text = *entry;
-    if (text != NULL && (size_t)PyUnicode_GET_LENGTH(text) == len && memcmp(PyUnicode_DATA(text), bytes, len) == 0) {
+    if (text != NULL && (size_t)PyUnicode_GET_LENGTH(text) == len &&
+        memcmp(PyUnicode_DATA(text), bytes, len) == 0) {
         Py_INCREF(text);
         return text;
     }
@@ -149,7 +150,8 @@ lower(char *out, const char *name, size_t len)
 static PyObject *
 make_pair(PyObject *known, const char *name, size_t name_len, const char *value, size_t value_len)
 {
-    PyObject *first = known != NULL ? Py_NewRef(known) : PyBytes_FromStringAndSize(NULL, (Py_ssize_t)name_len);
+    PyObject *first =
+        known != NULL ? Py_NewRef(known) : PyBytes_FromStringAndSize(NULL, (Py_ssize_t)name_len);
     PyObject *second = PyBytes_FromStringAndSize(value, (Py_ssize_t)value_len), *pair = NULL;
 
     if (first != NULL && known == NULL)
@@ -162,25 +164,30 @@ make_pair(PyObject *known, const char *name, size_t name_len, const char *value,
 }
 
 static bool
-is_pair(PyObject *pair, PyObject *known, const char *name, size_t name_len, const char *value, size_t value_len)
+is_pair(PyObject *pair, PyObject *known, const char *name, size_t name_len, const char *value,
+        size_t value_len)
 {
     PyObject *first = PyTuple_GET_ITEM(pair, 0), *second = PyTuple_GET_ITEM(pair, 1);
 
-    if ((size_t)PyBytes_GET_SIZE(second) != value_len || memcmp(PyBytes_AS_STRING(second), value, value_len) != 0)
+    if ((size_t)PyBytes_GET_SIZE(second) != value_len ||
+        memcmp(PyBytes_AS_STRING(second), value, value_len) != 0)
         return false;
     if (known != NULL)
         return first == known;
-    return (size_t)PyBytes_GET_SIZE(first) == name_len && strncasecmp(PyBytes_AS_STRING(first), name, name_len) == 0;
+    return (size_t)PyBytes_GET_SIZE(first) == name_len &&
+           strncasecmp(PyBytes_AS_STRING(first), name, name_len) == 0;
 }
 
 PyObject *
-fc_pair(FcStrings *strings, PyObject *known, const char *name, size_t name_len, const char *value, size_t value_len)
+fc_pair(FcStrings *strings, PyObject *known, const char *name, size_t name_len, const char *value,
+        size_t value_len)
 {
     PyObject **entry, *pair;
 
     if (value_len > FC_CACHE_LONG)
         return make_pair(known, name, name_len, value, value_len);
-    entry = &strings->pairs[(hash(value, value_len) ^ (uint32_t)(uintptr_t)known >> 5 ^ (uint32_t)name_len) % FC_PAIRS];
+    entry = &strings->pairs[(hash(value, value_len) ^ (uint32_t)(uintptr_t)known >> 5 ^ (uint32_t)name_len) %
+                            FC_PAIRS];
     if (*entry != NULL && is_pair(*entry, known, name, name_len, value, value_len))
         return Py_NewRef(*entry);
     pair = make_pair(known, name, name_len, value, value_len);

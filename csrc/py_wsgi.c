@@ -1,8 +1,8 @@
 /* One request through a WSGI application (PEP 3333). See py_gateway.h.
  *
- * The engine token is given up for as long as the application runs: in the call itself, in each step of its iterable and
- * in close(). An answer whose client does not keep up is parked between two chunks and other requests are served
- * meanwhile; a file is parked until the kernel has taken it all.
+ * The engine token is given up for as long as the application runs: in the call itself, in each step of its
+ * iterable and in close(). An answer whose client does not keep up is parked between two chunks and other
+ * requests are served meanwhile; a file is parked until the kernel has taken it all.
  */
 #include <string.h>
 
@@ -38,14 +38,15 @@ failed(FcCall *call, const char *where)
     const char *data = conn->buf->data;
 
     if (PyErr_ExceptionMatches(PyExc_SystemExit) || PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
-        /* The application wants this process to end: after this answer it does, and the master replaces it. */
+        /* The application wants this process to end: after this answer it does, and the master replaces it.
+         */
         conn->keep_alive = false;
         fc_engine_command(&self->engine, FC_COMMAND_DRAIN);
         if (self->monitor != NULL)
             fc_monitor_leave(self->monitor, "the application asked to exit");
     }
-    fc_report(self, where, data + request->method_name.at, request->method_name.len, data + request->target.at,
-              request->target.len);
+    fc_report(self, where, data + request->method_name.at, request->method_name.len,
+              data + request->target.at, request->target.len);
     if (call->answer.head_done)
         return CUT;
     return fc_answer_plain(&call->answer, 500, "500 Internal Server Error") ? DONE : CUT;
@@ -63,7 +64,8 @@ send_sequence(FcCall *call, PyObject *sequence, Progress *progress)
         return false;
     joined = count == 1 ? items[0] : NULL;
     if (!call->answer.started) {
-        PyErr_SetString(PyExc_AssertionError, "the application returned without calling start_response (PEP 3333)");
+        PyErr_SetString(PyExc_AssertionError,
+                        "the application returned without calling start_response (PEP 3333)");
         *progress = failed(call, "after the application");
         return true;
     }
@@ -92,17 +94,20 @@ pump(FcCall *call)
         if (item == NULL)
             break;
         if (!PyBytes_Check(item)) {
-            PyErr_Format(PyExc_TypeError, "the application's iterable gave %.100s, not bytes", Py_TYPE(item)->tp_name);
+            PyErr_Format(PyExc_TypeError, "the application's iterable gave %.100s, not bytes",
+                         Py_TYPE(item)->tp_name);
             Py_DECREF(item);
             break;
         }
         if (!call->answer.started) {
-            PyErr_SetString(PyExc_AssertionError, "the application gave a chunk before calling start_response");
+            PyErr_SetString(PyExc_AssertionError,
+                            "the application gave a chunk before calling start_response");
             Py_DECREF(item);
             break;
         }
         if (PyBytes_GET_SIZE(item) > 0)
-            sent = fc_answer_send(&call->answer, PyBytes_AS_STRING(item), (size_t)PyBytes_GET_SIZE(item), item, false);
+            sent = fc_answer_send(&call->answer, PyBytes_AS_STRING(item), (size_t)PyBytes_GET_SIZE(item),
+                                  item, false);
         Py_DECREF(item);
         if (!sent)
             return CUT;
@@ -112,7 +117,8 @@ pump(FcCall *call)
     if (PyErr_Occurred())
         return failed(call, "in the application's iterable");
     if (!call->answer.started) {
-        PyErr_SetString(PyExc_AssertionError, "the application's iterable ended without start_response being called");
+        PyErr_SetString(PyExc_AssertionError,
+                        "the application's iterable ended without start_response being called");
         return failed(call, "after the application");
     }
     return fc_answer_end(&call->answer, NULL, 0) ? DONE : CUT;
@@ -130,9 +136,11 @@ send_wrapped_file(FcCall *call, bool *wrapped)
                fc_file_wrapper_extent(call->answer.engine->module, call->iterable, &fd, &offset, &length);
     if (!*wrapped)
         return CUT;
-    if (!fc_answer_send_file(&call->answer, fd, offset, length, true) || !fc_answer_end(&call->answer, NULL, 0))
+    if (!fc_answer_send_file(&call->answer, fd, offset, length, true) ||
+        !fc_answer_end(&call->answer, NULL, 0))
         return CUT;
-    return call->answer.conn->out.size > 0 ? PARKED : DONE; /* the file must stay open until the kernel has it */
+    return call->answer.conn->out.size > 0 ? PARKED
+                                           : DONE; /* the file must stay open until the kernel has it */
 }
 
 static Progress
@@ -242,8 +250,8 @@ fc_wsgi_serve_one(PyEngine *self, FcConn *conn)
         return;
     }
     call = fc_call_new(self, conn);
-    if (call == NULL || (call->context = PyContext_CopyCurrent()) == NULL || PyContext_Enter(call->context) < 0 ||
-        (environ = fc_environ_new(self, conn, &call->input)) == NULL) {
+    if (call == NULL || (call->context = PyContext_CopyCurrent()) == NULL ||
+        PyContext_Enter(call->context) < 0 || (environ = fc_environ_new(self, conn, &call->input)) == NULL) {
         fc_report(self, "preparing a request", "", 0, "", 0);
         if (call != NULL && call->context != NULL && environ == NULL)
             PyContext_Exit(call->context);

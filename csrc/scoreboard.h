@@ -1,11 +1,12 @@
 /* The scoreboard: shared memory that says what every worker is doing and has done.
  *
- * A sealed memfd: one header page, then FC_SEATS lines of FC_LINE_SIZE bytes, sparse. One line belongs to one live
- * worker, its seat; a line's counters are never reset and never folded, the next owner of the seat adds on; only
- * gauges are reset, by the master, after a death. All words are C11 atomics. One writer per word (the worker's engine
- * thread, whoever holds the engine token) unless the field says otherwise, so that a relaxed load and store is enough
- * to add; readers take relaxed loads and accept that two words may be a moment apart. The list of requests in flight
- * is private to the worker; the oldest one over 100 ms is published under a seqlock.
+ * A sealed memfd: one header page, then FC_SEATS lines of FC_LINE_SIZE bytes, sparse. One line belongs to one
+ * live worker, its seat; a line's counters are never reset and never folded, the next owner of the seat adds
+ * on; only gauges are reset, by the master, after a death. All words are C11 atomics. One writer per word
+ * (the worker's engine thread, whoever holds the engine token) unless the field says otherwise, so that a
+ * relaxed load and store is enough to add; readers take relaxed loads and accept that two words may be a
+ * moment apart. The list of requests in flight is private to the worker; the oldest one over 100 ms is
+ * published under a seqlock.
  *
  * Knows no Python and no socket.
  */
@@ -34,57 +35,59 @@ typedef enum FcState {
     FC_STATE_DEAD,     /* gone; gauges not yet reset */
 } FcState;
 
-/* Status classes of the request counter: 1xx, 2xx, 3xx, 4xx, 5xx, and requests that ended without a whole answer. */
+/* Status classes of the request counter: 1xx, 2xx, 3xx, 4xx, 5xx, and requests that ended without a whole
+ * answer. */
 enum { FC_CLASS_ABORTED = 0, FC_CLASSES = 6 };
 
-/* Log-linear histogram of request duration: the first bucket ends at 2^16 ns (65.536 us); above it 4 buckets per power
- * of two, the first of them ending at 81.92 us, the last finite one at 2^36 ns (68.719 s); then everything longer. A
- * bound is the first ns that is not in the bucket. Upper bound of bucket i in ns: fc_bucket_bound(i). */
+/* Log-linear histogram of request duration: the first bucket ends at 2^16 ns (65.536 us); above it 4 buckets
+ * per power of two, the first of them ending at 81.92 us, the last finite one at 2^36 ns (68.719 s); then
+ * everything longer. A bound is the first ns that is not in the bucket. Upper bound of bucket i in ns:
+ * fc_bucket_bound(i). */
 enum { FC_BUCKETS = 82 };
 
 /* Bytes of the oldest request's method and path, with their NUL; multiples of 8. */
 #define FC_OLDEST_METHOD 16
 #define FC_OLDEST_PATH   256
 
-/* What the gauges are. Reset by the master after a death, so they are written by it and by the owner, never at the
- * same time. */
+/* What the gauges are. Reset by the master after a death, so they are written by it and by the owner, never
+ * at the same time. */
 #define FC_GAUGE_LIST(X)                                                                                     \
-    X(in_flight)      /* requests in the application */                                                      \
-    X(open)           /* connections */                                                                      \
-    X(idle)           /* connections with no request running, first recv was EAGAIN */                       \
-    X(threads_out)    /* serving threads inside the application */                                           \
-    X(loop_lag_ns)    /* ASGI: latest delay of a scheduled callback */                                       \
-    X(calls)          /* number of the application call in progress or the last one; odd while inside */     \
-    X(stale)          /* the inbox is not read: set by the master, cleared by the owner when it reads again */
+    X(in_flight)   /* requests in the application */                                                         \
+    X(open)        /* connections */                                                                         \
+    X(idle)        /* connections with no request running, first recv was EAGAIN */                          \
+    X(threads_out) /* serving threads inside the application */                                              \
+    X(loop_lag_ns) /* ASGI: latest delay of a scheduled callback */                                          \
+    X(calls)       /* number of the application call in progress or the last one; odd while inside */        \
+    X(stale)       /* the inbox is not read: set by the master, cleared by the owner when it reads again */
 
 #define FC_COUNTER_LIST(X)                                                                                   \
-    X(accepted)       /* connections accepted from a listener */                                             \
-    X(handed_in)      /* connections received through the inbox */                                           \
-    X(handed_out)     /* connections given to a peer */                                                      \
-    X(sent)           /* connections sent to this seat's inbox; by the senders, before: fc_add_shared() */   \
-    X(taken)          /* set to the value of sent that was read before the inbox was found empty */          \
+    X(accepted)   /* connections accepted from a listener */                                                 \
+    X(handed_in)  /* connections received through the inbox */                                               \
+    X(handed_out) /* connections given to a peer */                                                          \
+    X(sent)       /* connections sent to this seat's inbox; by the senders, before: fc_add_shared() */       \
+    X(taken)      /* set to the value of sent that was read before the inbox was found empty */              \
     X(bytes_in)                                                                                              \
     X(bytes_out)                                                                                             \
-    X(refused)        /* requests answered by the engine itself with 4xx or 5xx (also in status classes) */  \
-    X(duration_ns)    /* sum of request durations */                                                         \
-    X(blocked_ns)     /* time calls of over 5 ms spent in the application waiting */                         \
-    X(computed_ns)    /* ... and computing */                                                                \
-    X(promotions)     /* a parked thread took over the loop */                                               \
-    X(exports)        /* readable connections given to an idle peer because this worker was blocked */       \
-    X(accept_errors)  /* EMFILE, ENFILE, ENOBUFS, ENOMEM at accept */                                        \
-    X(log_dropped)    /* access log lines not written */                                                     \
-    X(truncated)      /* MSG_CTRUNC seen: a bug */                                                           \
-    X(timeouts)       /* connections closed by a deadline */                                                 \
-    X(shed)           /* idle connections closed for want of descriptors */
+    X(refused)       /* requests answered by the engine itself with 4xx or 5xx (also in status classes) */   \
+    X(duration_ns)   /* sum of request durations */                                                          \
+    X(blocked_ns)    /* time calls of over 5 ms spent in the application waiting */                          \
+    X(computed_ns)   /* ... and computing */                                                                 \
+    X(promotions)    /* a parked thread took over the loop */                                                \
+    X(exports)       /* readable connections given to an idle peer because this worker was blocked */        \
+    X(accept_errors) /* EMFILE, ENFILE, ENOBUFS, ENOMEM at accept */                                         \
+    X(log_dropped)   /* access log lines not written */                                                      \
+    X(truncated)     /* MSG_CTRUNC seen: a bug */                                                            \
+    X(timeouts)      /* connections closed by a deadline */                                                  \
+    X(shed)          /* idle connections closed for want of descriptors */
 
 typedef struct FcLine {
     /* who: written by the master when it gives the seat away, before the fork */
     FcWord epoch;
     FcWord slot;
     FcWord generation;
-    FcWord pid;        /* by the worker at HELLO */
-    FcWord started_ns; /* CLOCK_MONOTONIC */
-    FcWord state;      /* FcState; by the owner while it lives, else by the master */
+    FcWord pid;          /* by the worker at HELLO */
+    FcWord started_ns;   /* CLOCK_MONOTONIC */
+    FcWord state;        /* FcState; by the owner while it lives, else by the master */
     FcWord heartbeat_ns; /* when the loop last turned */
 #define X(name) FcWord name;
     FC_GAUGE_LIST(X)
@@ -95,8 +98,9 @@ typedef struct FcLine {
     /* the oldest request in flight above 100 ms, by the native monitor; odd seq: being written */
     FcWord oldest_seq;
     FcWord oldest_since_ns; /* 0: none */
-    FcWord oldest_method[FC_OLDEST_METHOD / 8]; /* text, NUL-terminated, in words so that a torn read is defined */
-    FcWord oldest_path[FC_OLDEST_PATH / 8];     /* likewise, cut */
+    FcWord oldest_method[FC_OLDEST_METHOD /
+                         8]; /* text, NUL-terminated, in words so that a torn read is defined */
+    FcWord oldest_path[FC_OLDEST_PATH / 8]; /* likewise, cut */
 } FcLine;
 
 _Static_assert(sizeof(FcLine) <= FC_LINE_SIZE, "a line fits its seat");
@@ -113,11 +117,12 @@ typedef struct FcBoard {
     FcBoardHeader *header; /* owned mapping of FC_BOARD_SIZE bytes */
 } FcBoard;
 
-/* Hash of the layout of lines, wire head and passed connections: processes with different hashes must not share a
- * board. 16 hex digits, static storage. */
+/* Hash of the layout of lines, wire head and passed connections: processes with different hashes must not
+ * share a board. 16 hex digits, static storage. */
 const char *fc_layout_hash(void);
 
-/* Make a sealed, empty scoreboard memfd (CLOEXEC; MFD_NOEXEC_SEAL where the kernel has it). The descriptor, or -errno. */
+/* Make a sealed, empty scoreboard memfd (CLOEXEC; MFD_NOEXEC_SEAL where the kernel has it). The descriptor,
+ * or -errno. */
 int fc_board_create(const char *app);
 /* Map it. 0, or -errno; -EPROTO when the layout hash differs, -EINVAL when it is not a sealed board at all.
  * board->header stays NULL on failure. */
@@ -130,8 +135,8 @@ fc_board_line(const FcBoard *board, unsigned seat)
     return seat < FC_SEATS ? (FcLine *)((char *)board->header + (size_t)FC_LINE_SIZE * (seat + 1)) : NULL;
 }
 
-/* Give a line to a new owner: who it is and since when (CLOCK_MONOTONIC), state BOOTING. By the master, before the
- * fork, on a line that is EMPTY. */
+/* Give a line to a new owner: who it is and since when (CLOCK_MONOTONIC), state BOOTING. By the master,
+ * before the fork, on a line that is EMPTY. */
 void fc_line_claim(FcLine *line, uint64_t epoch, uint64_t slot, uint64_t generation, uint64_t now_ns);
 
 /* Reset the gauges and the oldest request of a dead owner's line; state becomes EMPTY. The counters stay. */
@@ -179,8 +184,8 @@ fc_bucket(uint64_t ns)
 uint64_t fc_bucket_bound(unsigned bucket);
 
 /* Publish the oldest request (since_ns 0: none); by the monitor only. method and path are borrowed. */
-void fc_oldest_publish(FcLine *line, uint64_t since_ns, const char *method, size_t method_len, const char *path,
-                       size_t path_len);
+void fc_oldest_publish(FcLine *line, uint64_t since_ns, const char *method, size_t method_len,
+                       const char *path, size_t path_len);
 
 typedef struct FcOldest {
     uint64_t since_ns;

@@ -6,7 +6,6 @@
 #include <stdint.h>
 
 /* Free descriptors now. known: how many the caller knows to be open, for a system without /proc. */
-uint64_t
-fc_spare_descriptors(uint64_t known);
+uint64_t fc_spare_descriptors(uint64_t known);
 
 #endif

@@ -1,7 +1,7 @@
 /* A body received on demand (ASGI), and a connection that speaks no HTTP any more (WebSocket). See engine.h.
  *
- * Nothing is received before the application asks, so the kernel's window is the back-pressure. Bytes that came with the
- * head wait behind it in the read buffer: at [body_at, len).
+ * Nothing is received before the application asks, so the kernel's window is the back-pressure. Bytes that
+ * came with the head wait behind it in the read buffer: at [body_at, len).
  */
 #include <errno.h>
 #include <string.h>
@@ -20,12 +20,14 @@ fc_conn_takes_trailers(const FcConn *conn)
 {
     const FcRequest *request = fc_conn_request(conn);
 
-    for (unsigned i = 0; request->minor == 1 && request->known & 1ull << FC_FIELD_TE && i < request->n_fields; i++) {
+    for (unsigned i = 0; request->minor == 1 && request->known & 1ull << FC_FIELD_TE && i < request->n_fields;
+         i++) {
         const FcField *field = &request->fields[i];
         const char *at = conn->buf->data + field->value_at, *end = at + field->value_len;
 
         while (field->id == FC_FIELD_TE && at < end) {
-            const char *comma = memchr(at, ',', (size_t)(end - at)), *stop = comma != NULL ? comma : end, *to = stop;
+            const char *comma = memchr(at, ',', (size_t)(end - at)), *stop = comma != NULL ? comma : end,
+                       *to = stop;
 
             while (at < to && (*at == ' ' || *at == '\t'))
                 at++;
@@ -166,7 +168,8 @@ fc_conn_stream(FcEngine *engine, FcConn *conn, char *to, size_t cap, size_t *got
 
     *got = 0;
     *last = false;
-    if (request->expect_continue && conn->body.size == 0 && conn->buf->len == conn->body_at && !conn->head_sent) {
+    if (request->expect_continue && conn->body.size == 0 && conn->buf->len == conn->body_at &&
+        !conn->head_sent) {
         request->expect_continue = false;
         if (send(conn->fd, interim, sizeof interim - 1, MSG_NOSIGNAL) != (ssize_t)sizeof interim - 1)
             return FC_STREAM_GONE;

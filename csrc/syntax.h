@@ -49,20 +49,17 @@ fc_hex_value(char byte)
 
 /* Whether text is lower, a NUL-terminated lower-case name, in any case of the ASCII letters. Both borrowed.
  */
-bool
-fc_same_name(const char *text, size_t len, const char *lower);
+bool fc_same_name(const char *text, size_t len, const char *lower);
 
 /* Step through a comma list (RFC 9110 section 5.6.1): false at its end, else *item and *len are the next
  * element, without the white space around it; it may be empty. *at begins at the list's start and is moved
  * on. An empty list has one empty element. *at is NULL behind the last. */
-bool
-fc_next_item(const char **at, const char *end, const char **item, size_t *len);
+bool fc_next_item(const char **at, const char *end, const char **item, size_t *len);
 
 /* Whether text is host [":" port] with a host that is not empty: a reg-name, an IPv4 address or an IPv6
  * address in brackets (RFC 3986 section 3.2.2); a port of at most 65535, which may be empty. Stricter than
  * the RFC where readers differ: no comma, percent-escapes only for bytes outside ASCII, no IPvFuture, no
  * zone. text is borrowed. */
-bool
-fc_host_valid(const char *text, size_t len);
+bool fc_host_valid(const char *text, size_t len);
 
 #endif

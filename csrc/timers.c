@@ -84,7 +84,8 @@ fc_timers_expired(FcTimers *timers, uint64_t now, unsigned *budget)
             continue;
         if (timer->deadline <= now)
             return timer;
-        /* Pushed back since it was placed. Its tick is past `last` unless now stands inside the tick itself. */
+        /* Pushed back since it was placed. Its tick is past `last` unless now stands inside the tick itself.
+         */
         uint64_t tick = (timer->deadline >> FC_TICK_SHIFT) + 1;
         if (tick > timers->tick + MASK)
             tick = timers->tick + MASK;

@@ -1,9 +1,9 @@
 /* Deadlines of connections: a hashed wheel whose cost does not depend on how many there are.
  *
- * Arming is O(1), and pushing a deadline back (the case of every request on a kept-alive connection) is one store: the
- * timer stays in the slot it is in and is looked at again when that slot's time comes. Times are CLOCK_MONOTONIC in ns,
- * given by the caller; a tick is 2^26 ns (67 ms), a timer fires up to one tick late, never early. Owns no timer: they
- * are embedded in what they watch.
+ * Arming is O(1), and pushing a deadline back (the case of every request on a kept-alive connection) is one
+ * store: the timer stays in the slot it is in and is looked at again when that slot's time comes. Times are
+ * CLOCK_MONOTONIC in ns, given by the caller; a tick is 2^26 ns (67 ms), a timer fires up to one tick late,
+ * never early. Owns no timer: they are embedded in what they watch.
  */
 #ifndef FC_TIMERS_H
 #define FC_TIMERS_H
@@ -52,8 +52,9 @@ fc_timer_clear(FcTimer *timer)
 
 void fc_timer_remove(FcTimers *timers, FcTimer *timer); /* idempotent */
 
-/* The next timer whose deadline has passed, taken out of the wheel with its deadline left as it was; NULL when there is
- * none. At most the given number of timers are looked at in one call to bound its time: call again next turn. */
+/* The next timer whose deadline has passed, taken out of the wheel with its deadline left as it was; NULL
+ * when there is none. At most the given number of timers are looked at in one call to bound its time: call
+ * again next turn. */
 FcTimer *fc_timers_expired(FcTimers *timers, uint64_t now, unsigned *budget);
 
 /* When to look again, in ns; UINT64_MAX: the wheel is empty. */

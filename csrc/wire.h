@@ -1,8 +1,8 @@
 /* What master, mold and worker say to each other: one fixed head, then a payload of text.
  *
  * Twin of forkcluster.wire.messages, which packs the same struct; a test holds them together. A channel is a
- * SOCK_SEQPACKET pair, so a message is one record; descriptors travel beside it. Commands to a worker are read
- * by its native monitor, which must not need Python: hence a struct and not JSON.
+ * SOCK_SEQPACKET pair, so a message is one record; descriptors travel beside it. Commands to a worker are
+ * read by its native monitor, which must not need Python: hence a struct and not JSON.
  */
 #ifndef FC_WIRE_H
 #define FC_WIRE_H
@@ -27,14 +27,16 @@ typedef enum FcKind {
     FC_KIND_FORKED = 19,      /* seat, epoch, arg = pid */
     FC_KIND_FORK_FAILED = 20, /* seat, epoch, payload: what the system said */
     /* worker to master */
-    FC_KIND_HELLO = 32,  /* seat, epoch, arg = pid; descriptors: its own pidfd, the pipe its stacks come through */
-    FC_KIND_READY = 33,  /* seat, epoch */
-    FC_KIND_LEAVE = 34,  /* "retire me"; payload: the reason (a direct TERM, max_requests ...) */
+    FC_KIND_HELLO =
+        32, /* seat, epoch, arg = pid; descriptors: its own pidfd, the pipe its stacks come through */
+    FC_KIND_READY = 33, /* seat, epoch */
+    FC_KIND_LEAVE = 34, /* "retire me"; payload: the reason (a direct TERM, max_requests ...) */
     /* master to worker, read by the native monitor */
-    FC_KIND_RETIRE = 48, /* drain, then exit; deadline_ns: when it will be killed; arg 1: the whole app stops */
-    FC_KIND_QUIT = 49,   /* exit at once */
-    FC_KIND_LOG = 50,    /* descriptor: the access log, opened anew */
-    FC_KIND_PEER = 51,   /* seat, epoch; descriptor: the sending end of that inbox */
+    FC_KIND_RETIRE =
+        48,            /* drain, then exit; deadline_ns: when it will be killed; arg 1: the whole app stops */
+    FC_KIND_QUIT = 49, /* exit at once */
+    FC_KIND_LOG = 50,  /* descriptor: the access log, opened anew */
+    FC_KIND_PEER = 51, /* seat, epoch; descriptor: the sending end of that inbox */
     FC_KIND_NUDGE = 52,  /* call accept without waiting for an event */
     FC_KIND_STACKS = 53, /* write all Python stacks to the stack pipe */
     FC_KIND_LISTEN = 54, /* to a worker that was forked on hold: begin to accept */

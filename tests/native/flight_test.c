@@ -1,8 +1,8 @@
 /* csrc/flight.c alone; each case is a function, run by name. See test_flight.py. */
 #include "flight.h"
 
-#include <pthread.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,7 +111,8 @@ the_monitor_is_woken_by_the_first_request_after_it_went_to_sleep(void)
     close(poller.fd);
 }
 
-/* -- two threads -------------------------------------------------------------------------------------------------- */
+/* -- two threads
+ * -------------------------------------------------------------------------------------------------- */
 
 static atomic_bool stop;
 
