@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "handover.h"
+
 #define CHUNK_ROOM 4096 /* least room behind the head for a chunked body in transit */
 
 /* -- read buffers ------------------------------------------------------------------------------------------------- */
@@ -327,6 +329,12 @@ refuse(FcEngine *engine, FcConn *conn, FcHttpError error)
     return FC_LOOK_GONE;
 }
 
+bool
+fc_engine_keeps(FcEngine *engine)
+{
+    return !engine->draining || (engine->handover != NULL && fc_handover_possible(engine));
+}
+
 static FcLook
 give_out(FcEngine *engine, FcConn *conn)
 {
@@ -338,7 +346,7 @@ give_out(FcEngine *engine, FcConn *conn)
     conn->begun_ns = engine->now;
     conn->answered = conn->answered_body = 0;
     /* A client that has sent its end may have sent further requests before it: their turn comes, then the end's. */
-    conn->keep_alive = request->keep_alive && engine->config.keep_alive > 0 && !engine->draining &&
+    conn->keep_alive = request->keep_alive && engine->config.keep_alive > 0 && fc_engine_keeps(engine) &&
                        (most == 0 || conn->served + 1 < most);
     fc_timer_clear(&conn->timer);
     if (!conn->probe)
@@ -452,18 +460,43 @@ fc_conn_read(FcEngine *engine, FcConn *conn)
 }
 
 void
-fc_conn_idle(FcEngine *engine, FcConn *conn)
+fc_conn_idle_until(FcEngine *engine, FcConn *conn, uint64_t deadline)
 {
-    const FcConfig *config = &engine->config;
-
     conn->state = FC_CONN_IDLE;
     fc_conn_count_idle(engine, conn, true);
     fc_buf_return(engine, conn->buf);
     conn->buf = NULL;
     fc_conn_watch(engine, conn, false);
+    fc_timer_set(&engine->timers, &conn->timer, deadline);
+    if (engine->handover != NULL && (conn->looks < FC_LOOKS || engine->draining))
+        fc_handover_consider(engine, conn);
+}
+
+void
+fc_conn_idle(FcEngine *engine, FcConn *conn)
+{
+    const FcConfig *config = &engine->config;
+
     /* What has not asked anything yet is not kept alive: it owes its first head. */
+    fc_conn_idle_until(engine, conn,
+                       engine->now + (conn->served == 0 ? config->header_timeout : config->keep_alive));
+}
+
+void
+fc_conn_refill(FcEngine *engine, FcConn *conn, const char *bytes, size_t len, uint64_t deadline)
+{
+    conn->buf = buf_lease(engine);
+    if (conn->buf == NULL || len > conn->buf->cap) {
+        fc_conn_close(engine, conn);
+        return;
+    }
+    memcpy(conn->buf->data, bytes, len);
+    conn->buf->len = (uint32_t)len;
+    conn->state = FC_CONN_HEAD;
+    conn->unparsed = conn->readable = true;
     fc_timer_set(&engine->timers, &conn->timer,
-                 engine->now + (conn->served == 0 ? config->header_timeout : config->keep_alive));
+                 deadline != 0 ? deadline : engine->now + engine->config.header_timeout);
+    fc_conn_queue(engine, conn);
 }
 
 /* -- who is there ------------------------------------------------------------------------------------------------- */

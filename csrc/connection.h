@@ -12,16 +12,31 @@ typedef enum FcLook {
 } FcLook;
 
 /* engine.c */
+#define FC_DATA_INBOX 0xfffffffcu /* epoll data of the inbox, in the low half; the high half is 0 */
+
+static inline FcConn *
+fc_conn_at(const FcEngine *engine, uint32_t index)
+{
+    return &engine->blocks[index / FC_CONNS_A_BLOCK][index % FC_CONNS_A_BLOCK];
+}
+
+void fc_engine_look_away(FcEngine *engine, bool away); /* from the listeners, while peers accept */
+FcConn *fc_conn_adopt(FcEngine *engine, int fd); /* a connection for fd (stolen); NULL: out of memory, fd is closed */
 void fc_conn_close(FcEngine *engine, FcConn *conn);
 void fc_conn_land(FcEngine *engine, FcConn *conn);              /* its request has got its answer; idempotent */
 void fc_conn_queue(FcEngine *engine, FcConn *conn);             /* look at it again this turn */
 void fc_conn_watch(FcEngine *engine, FcConn *conn, bool room);  /* have its events reported */
+void fc_conn_unwatch(FcEngine *engine, FcConn *conn);           /* before it is handed over */
 void fc_conn_count_idle(FcEngine *engine, FcConn *conn, bool idle);
 
 /* connection.c: what comes in */
 FcLook fc_conn_read(FcEngine *engine, FcConn *conn);    /* receive, then parse */
 FcLook fc_conn_advance(FcEngine *engine, FcConn *conn); /* parse what is in the buffer already */
 void fc_conn_idle(FcEngine *engine, FcConn *conn);      /* nothing is in hand: wait for a request */
+/* nothing is in hand, and the deadline (ns) is that of its last worker */
+void fc_conn_idle_until(FcEngine *engine, FcConn *conn, uint64_t deadline);
+/* go on with bytes (at most FC_BUF_SIZE) that its last worker has received; look at them this turn */
+void fc_conn_refill(FcEngine *engine, FcConn *conn, const char *bytes, size_t len, uint64_t deadline);
 void fc_buf_return(FcEngine *engine, FcBuf *buf);       /* NULL is fine */
 
 /* answer.c: what goes out */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "connection.h"
+#include "handover.h"
 
 #define DATA_LISTENER 0xffff0000u /* + index, in the low half of epoll data; the high half is 0 */
 #define DATA_WAKE     0xfffffffeu
@@ -19,6 +20,8 @@
 
 #define ACCEPT_PAUSE_NS 100000000ull /* after EMFILE and the like */
 #define DRAIN_IDLE_NS   1000000000ull
+#define ACCEPT_LEAVING  64   /* connections taken from each accept queue when this worker leaves */
+#define ACCEPT_FINAL    4096 /* ... and when the app stops */
 #define SHED            16  /* idle connections closed for want of descriptors, at a time */
 #define TIMERS_A_TURN   256 /* looked at between two looks at events */
 
@@ -32,12 +35,6 @@ fc_now(void)
 }
 
 /* -- the table ---------------------------------------------------------------------------------------------------- */
-
-static FcConn *
-conn_at(const FcEngine *engine, uint32_t index)
-{
-    return &engine->blocks[index / FC_CONNS_A_BLOCK][index % FC_CONNS_A_BLOCK];
-}
 
 static bool
 add_block(FcEngine *engine)
@@ -83,7 +80,8 @@ conn_new(FcEngine *engine, int fd)
     conn->hops = 0;
     conn->registered = conn->wants_room = conn->queued = conn->readable = conn->hung_up = false;
     conn->wants = 0;
-    conn->keep_alive = conn->head_sent = conn->counted_idle = conn->probe = false;
+    conn->keep_alive = conn->head_sent = conn->counted_idle = conn->probe = conn->unparsed = false;
+    conn->looks = 0;
     conn->served = 0;
     conn->accepted_ns = engine->now;
     conn->buf = NULL;
@@ -93,6 +91,12 @@ conn_new(FcEngine *engine, int fd)
     engine->open++;
     fc_store(&engine->line->open, engine->open);
     return conn;
+}
+
+FcConn *
+fc_conn_adopt(FcEngine *engine, int fd)
+{
+    return conn_new(engine, fd);
 }
 
 void
@@ -173,6 +177,14 @@ fc_conn_watch(FcEngine *engine, FcConn *conn, bool room)
     conn->wants_room = room;
 }
 
+void
+fc_conn_unwatch(FcEngine *engine, FcConn *conn)
+{
+    if (conn->registered)
+        epoll_ctl(engine->epoll, EPOLL_CTL_DEL, conn->fd, NULL);
+    conn->registered = conn->wants_room = false;
+}
+
 /* -- listeners ---------------------------------------------------------------------------------------------------- */
 
 int
@@ -221,8 +233,22 @@ fc_engine_listen(FcEngine *engine)
             return error;
     }
     engine->listening = true;
-    fc_store(&engine->line->state, FC_STATE_READY);
-    return 0;
+    fc_store(&engine->line->state, engine->handover != NULL && engine->handover->full ? FC_STATE_FULL : FC_STATE_READY);
+    return engine->handover != NULL ? fc_handover_listen(engine) : 0;
+}
+
+/* Go to the end of the queue of those who wait for connections, so that the workers take turns: the kernel wakes the
+ * first who waits, which under light load is always the same one. Adding looks at the queue at once: nothing is missed. */
+static void
+rotate(FcEngine *engine, unsigned index)
+{
+    FcListener *listener = &engine->listeners[index];
+
+    if (!engine->config.balance || ++listener->accepted % FC_ROTATE != 0 || !listener->polled)
+        return;
+    epoll_ctl(engine->epoll, EPOLL_CTL_DEL, listener->fd, NULL);
+    listener->polled = false;
+    poll_listener(engine, index);
 }
 
 static void
@@ -235,6 +261,17 @@ unpoll_listeners(FcEngine *engine)
     }
 }
 
+void
+fc_engine_look_away(FcEngine *engine, bool away)
+{
+    if (engine->config.nested || !engine->listening)
+        return;
+    if (away)
+        unpoll_listeners(engine);
+    for (unsigned i = 0; i < engine->n_listeners && !away; i++)
+        poll_listener(engine, i);
+}
+
 /* Close some idle connections to get descriptors back, those that have waited longest first. */
 static void
 shed_idle(FcEngine *engine)
@@ -243,7 +280,7 @@ shed_idle(FcEngine *engine)
         FcConn *oldest = NULL;
 
         for (uint32_t i = 0; i < engine->n_blocks * FC_CONNS_A_BLOCK; i++) {
-            FcConn *conn = conn_at(engine, i);
+            FcConn *conn = fc_conn_at(engine, i);
 
             if (conn->state == FC_CONN_IDLE && !conn->queued &&
                 (oldest == NULL || conn->timer.deadline < oldest->timer.deadline))
@@ -271,6 +308,7 @@ static FcConn *
 accept_one(FcEngine *engine, unsigned index)
 {
     FcListener *listener = &engine->listeners[index];
+    FcPeer peer = {0};
     struct sockaddr_storage addr;
     socklen_t len = sizeof addr;
     FcConn *conn;
@@ -286,13 +324,18 @@ accept_one(FcEngine *engine, unsigned index)
         engine->accept_left = 0;
         return NULL;
     }
+    fc_add(&engine->line->accepted, 1);
+    rotate(engine, index);
+    peer.len = listener->tcp && len <= sizeof peer.v6 ? (uint8_t)len : 0;
+    memcpy(&peer.any, &addr, peer.len);
+    if (engine->config.balance && engine->handover != NULL &&
+        fc_handover_place(engine, fd, index, &peer, fc_load(&engine->line->in_flight)))
+        return NULL;
     conn = conn_new(engine, fd);
     if (conn == NULL)
         return NULL;
     conn->listener = (uint8_t)index;
-    conn->peer.len = listener->tcp && len <= sizeof conn->peer.v6 ? (uint8_t)len : 0;
-    memcpy(&conn->peer.any, &addr, conn->peer.len);
-    fc_add(&engine->line->accepted, 1);
+    conn->peer = peer;
     return conn;
 }
 
@@ -349,7 +392,7 @@ void
 fc_engine_free(FcEngine *engine)
 {
     for (uint32_t i = 0; i < engine->n_blocks * FC_CONNS_A_BLOCK; i++)
-        fc_conn_close(engine, conn_at(engine, i));
+        fc_conn_close(engine, fc_conn_at(engine, i));
     for (unsigned i = 0; i < engine->n_blocks; i++)
         free(engine->blocks[i]);
     free(engine->blocks);
@@ -392,27 +435,53 @@ fc_engine_command(FcEngine *engine, uint32_t commands)
     (void)ignored;
 }
 
+/* Take what waits in the accept queues: a wake-up that was given to us was given to nobody else, and when the whole app
+ * stops nobody comes after us. */
+static void
+accept_rest(FcEngine *engine)
+{
+    bool final = engine->handover == NULL || engine->handover->final;
+    unsigned most = final ? ACCEPT_FINAL : ACCEPT_LEAVING;
+
+    for (unsigned i = 0; i < engine->n_listeners && !engine->config.nested; i++) {
+        engine->accept_left = most;
+        while (engine->accept_left > 0) {
+            FcConn *conn = accept_one(engine, i);
+
+            if (conn != NULL)
+                fc_conn_queue(engine, conn);
+            if (engine->accept_left > 0) /* accept_one has not found it empty */
+                engine->accept_left--;
+        }
+    }
+}
+
 static void
 begin_drain(FcEngine *engine)
 {
+    bool listened = engine->listening;
+
     if (engine->draining)
         return;
+    fc_store(&engine->line->state, FC_STATE_DRAINING);
     engine->draining = true;
     engine->listening = false;
-    fc_store(&engine->line->state, FC_STATE_DRAINING);
+    unpoll_listeners(engine);
+    if (listened)
+        accept_rest(engine);
     engine->accept_left = 0;
     engine->accept_pause_until = 0;
-    unpoll_listeners(engine);
     engine->drain_idle_until = engine->now + DRAIN_IDLE_NS;
+    if (engine->handover != NULL)
+        fc_handover_leave(engine);
 }
 
 /* Draining, and idle connections have had their time for a last request. */
 static void
 close_idle(FcEngine *engine)
 {
-    engine->drain_idle_until = 0;
     for (uint32_t i = 0; i < engine->n_blocks * FC_CONNS_A_BLOCK; i++) {
-        FcConn *conn = conn_at(engine, i);
+        FcConn *conn = fc_conn_at(engine, i);
 
         if (conn->state == FC_CONN_IDLE && !conn->queued)
             fc_conn_close(engine, conn);
@@ -439,6 +508,8 @@ obey(FcEngine *engine)
 {
     uint32_t commands = atomic_exchange_explicit(&engine->commands, 0, memory_order_acquire);
 
+    if (commands & FC_COMMAND_FINAL && engine->handover != NULL)
+        engine->handover->final = true;
     if (commands & FC_COMMAND_DRAIN)
         begin_drain(engine);
     if (commands & FC_COMMAND_SHED)
@@ -457,10 +528,17 @@ obey(FcEngine *engine)
     }
 }
 
+static bool
+ring_is_empty(const FcRing *ring)
+{
+    return ring == NULL || atomic_load(&ring->head) == atomic_load(&ring->tail);
+}
+
 bool
 fc_engine_drained(const FcEngine *engine)
 {
-    return engine->draining && engine->open == 0;
+    return engine->draining && engine->open == 0 && ring_is_empty(engine->ring) &&
+           (engine->handover == NULL || engine->handover->shut);
 }
 
 FcSegment *
@@ -543,8 +621,11 @@ look_at(FcEngine *engine, FcConn *conn)
     case FC_CONN_IDLE:
     case FC_CONN_HEAD:
     case FC_CONN_BODY:
-        if (conn->state == FC_CONN_IDLE && conn->buf != NULL) {
-            FcLook look = fc_conn_advance(engine, conn); /* pipelined bytes */
+        if (conn->buf != NULL && (conn->state == FC_CONN_IDLE || conn->unparsed)) {
+            FcLook look;
+
+            conn->unparsed = false;
+            look = fc_conn_advance(engine, conn); /* pipelined bytes, or those its last worker has read */
 
             if (look != FC_LOOK_WAIT || !(conn->readable || conn->hung_up))
                 return look;
@@ -574,6 +655,10 @@ take_event(FcEngine *engine, const struct epoll_event *event)
         obey(engine);
         return NULL;
     }
+    if (generation == 0 && index == FC_DATA_INBOX) {
+        fc_handover_wake(engine);
+        return NULL;
+    }
     if (generation == 0 && index == DATA_ALARM) {
         engine->alarm_at = 0; /* fc_engine_next looks at the timers anyway; an edge needs no read */
         return NULL;
@@ -583,7 +668,7 @@ take_event(FcEngine *engine, const struct epoll_event *event)
         engine->accept_left = engine->listening ? engine->config.accept_burst : 0;
         return NULL;
     }
-    conn = conn_at(engine, index);
+    conn = fc_conn_at(engine, index);
     if (conn->generation != generation || conn->state == FC_CONN_FREE)
         return NULL; /* of a connection that is gone */
     if (event->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
@@ -616,10 +701,19 @@ take_accepted(FcEngine *engine)
     if (conn != NULL) {
         conn->listener = accepted->listener;
         conn->peer = accepted->peer;
-        fc_add(&engine->line->accepted, 1);
     }
     atomic_store_explicit(&ring->head, head + 1, memory_order_release);
     return conn != NULL ? conn : take_accepted(engine);
+}
+
+uint64_t
+fc_engine_load(const FcEngine *engine)
+{
+    uint32_t waiting = atomic_load(&engine->ring->tail) - atomic_load(&engine->ring->head);
+
+    if (waiting > 0 && fc_now() < fc_load(&engine->line->heartbeat_ns) + FC_STUCK_NS)
+        waiting = 0;
+    return fc_load(&engine->line->in_flight) + waiting;
 }
 
 bool
@@ -679,7 +773,14 @@ housekeeping(FcEngine *engine)
         if (engine->listening)
             fc_engine_listen(engine);
     }
-    if (engine->drain_idle_until != 0 && engine->now >= engine->drain_idle_until)
+    if (engine->handover != NULL)
+        fc_handover_turn(engine);
+    if (engine->draining && engine->drain_idle_until == 0 && engine->idle > 0)
+        engine->drain_idle_until = engine->now + DRAIN_IDLE_NS; /* who was to move may find that nobody is left */
+    if (engine->drain_idle_until == 0 || engine->now < engine->drain_idle_until)
+        return;
+    engine->drain_idle_until = 0;
+    if (engine->handover == NULL || !fc_handover_possible(engine))
         close_idle(engine);
 }
 
@@ -714,6 +815,8 @@ sleep_ms(FcEngine *engine, int timeout_ms)
 {
     uint64_t until = fc_timers_next(&engine->timers), ms;
 
+    if (engine->handover != NULL && engine->handover->tick_at != 0 && engine->handover->tick_at < until)
+        until = engine->handover->tick_at;
     if (engine->accept_pause_until != 0 && engine->accept_pause_until < until)
         until = engine->accept_pause_until;
     if (engine->drain_idle_until != 0 && engine->drain_idle_until < until)
@@ -733,7 +836,8 @@ fc_engine_rest(FcEngine *engine)
     uint64_t at;
     int ms;
 
-    if (!engine->timers.placed && engine->alarm_at != 0 && engine->drain_idle_until == 0)
+    if (!engine->timers.placed && engine->alarm_at != 0 && engine->drain_idle_until == 0 &&
+        (engine->handover == NULL || engine->handover->tick_at == 0))
         return;
     engine->timers.placed = false;
     ms = sleep_ms(engine, -1);

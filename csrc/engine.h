@@ -39,6 +39,8 @@
 #define FC_LOW_WATER     (16 * 1024)
 #define FC_RING          1024 /* accepted connections on their way from the acceptor; a power of two */
 #define FC_CONNS_A_BLOCK 64
+#define FC_STUCK_NS      5000000ull
+#define FC_ROTATE        8 /* accepts of a listener after which the others go first */
 
 /* A leased read buffer with the head that is parsed in it. Idle connections own none. */
 typedef struct FcBuf {
@@ -104,6 +106,8 @@ typedef struct FcConn {
     bool keep_alive; /* of the request in hand, until the answer says otherwise */
     bool counted_idle;
     bool probe;      /* the master's own question: neither counted nor logged */
+    uint8_t looks;   /* for balance: how often it was seen where it is; FC_LOOKS: it has found its worker */
+    bool unparsed;   /* came with bytes that no parser of ours has seen */
     bool head_sent;  /* some byte of the answer went out or is queued */
     uint32_t served;
     uint32_t body_at;       /* where the body begins in the buffer */
@@ -143,6 +147,7 @@ typedef struct FcListener {
     int fd; /* borrowed: the worker's own descriptor, not closed here */
     bool tcp;
     bool polled;
+    uint32_t accepted; /* by the acceptor's thread */
 } FcListener;
 
 /* Times in ns, sizes in bytes. */
@@ -155,6 +160,7 @@ typedef struct FcConfig {
     uint32_t keep_alive_requests; /* 0: no limit */
     uint32_t slot, generation;
     uint8_t accept_burst;
+    bool balance;     /* move connections to workers that have less to do, and take turns in accepting */
     bool stream_body; /* give a request out with its head; its body is received on demand */
     bool hold;        /* fc_engine_listen() does nothing before FC_COMMAND_LISTEN */
     bool nested;      /* the epoll set is watched by another loop: accept by a thread, deadlines by a timerfd */
@@ -196,6 +202,7 @@ typedef struct FcEngine {
     uint64_t drain_idle_until;   /* draining: idle connections are closed then */
     _Atomic uint32_t commands;   /* FC_COMMAND_*, set by the monitor */
     _Atomic int probe;           /* owned descriptor on its way from the monitor; -1: none */
+    struct FcHandover *handover; /* borrowed; NULL: this worker has no peers */
     bool draining, listening;
     uint64_t date_second; /* wall second that the Date line below is for */
     char date[40];        /* "Date: ...\r\n" */
@@ -209,6 +216,7 @@ enum {
     FC_COMMAND_SHED = 4,  /* close some idle connections for want of descriptors */
     FC_COMMAND_LISTEN = 8, /* the hold is over: begin to accept */
     FC_COMMAND_PROBE = 16, /* serve the connection in FcEngine.probe */
+    FC_COMMAND_FINAL = 32, /* the whole app stops: hand nothing over */
 };
 
 /* Make an engine; 0 or -errno. line is borrowed. */
@@ -244,6 +252,8 @@ FcConn *fc_engine_next(FcEngine *engine);
 int fc_engine_poll(FcEngine *engine, int timeout_ms);
 /* Whether a drain is complete: nothing open that must be finished. */
 bool fc_engine_drained(const FcEngine *engine);
+/* Whether a connection can stay open after its answer: while draining, only with a peer who takes it. */
+bool fc_engine_keeps(FcEngine *engine);
 /* Take the list of segments that were sent and whose owners must be released (by whoever may). */
 FcSegment *fc_engine_spent(FcEngine *engine);
 
@@ -256,6 +266,10 @@ fc_engine_has_room(const FcEngine *engine)
 {
     return atomic_load(&engine->ring->tail) - atomic_load(&engine->ring->head) < FC_RING;
 }
+
+/* For the acceptor thread: requests that this worker has to do. Connections on their way to the engine count once it has
+ * not turned for FC_STUCK_NS: before that they are as good as served. */
+uint64_t fc_engine_load(const FcEngine *engine);
 
 /* From the acceptor thread: hand in an accepted connection. False: no room, the descriptor stays the caller's. */
 bool fc_engine_push(FcEngine *engine, const FcAccepted *accepted);

@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "handover.h"
 #include "wire.h"
 
 #define DESCRIPTORS 16
@@ -28,6 +29,7 @@ struct FcMonitor {
     _Atomic bool accept_wanted;
     bool accepting;
     bool hold;          /* the master has not yet said that this worker shall accept */
+    unsigned listeners; /* how many there are */
     uint64_t accept_at; /* paused until then; 0: not paused */
     uint32_t seat, epoch;
     uint64_t look_at;   /* at what is in flight; 0: when woken */
@@ -68,19 +70,12 @@ poll_listeners(FcMonitor *monitor, bool poll)
         struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.u64 = i};
 
         epoll_ctl(monitor->epoll, poll ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, monitor->engine->listeners[i].fd, &event);
+        monitor->listeners = i + 1;
     }
     monitor->accepting = poll;
     pthread_mutex_unlock(&monitor->lock);
 }
 
-static void
-stop_accepting(FcMonitor *monitor)
-{
-    monitor->accept_at = 0;
-    atomic_store(&monitor->accept_wanted, false);
-    if (monitor->accepting)
-        poll_listeners(monitor, false);
-}
 
 static void
 pause_accepting(FcMonitor *monitor)
@@ -112,6 +107,10 @@ accept_one(FcEngine *engine, uint8_t index, bool *pause)
         accepted.peer.len = (uint8_t)len;
         memcpy(&accepted.peer.any, &addr, len);
     }
+    fc_add(&engine->line->accepted, 1);
+    if (engine->config.balance && engine->handover != NULL &&
+        fc_handover_place(engine, accepted.fd, index, &accepted.peer, fc_engine_load(engine)))
+        return true;
     if (fc_engine_push(engine, &accepted))
         return true;
     close(accepted.fd); /* the caller looks for room before it accepts: not reached */
@@ -119,23 +118,53 @@ accept_one(FcEngine *engine, uint8_t index, bool *pause)
     return false;
 }
 
+/* After some connections the others go first: see rotate() in engine.c. The lock is held. */
 static void
-accept_some(FcMonitor *monitor, uint8_t index)
+rotate(FcMonitor *monitor, uint8_t index)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.u64 = index};
+    FcListener *listener = &monitor->engine->listeners[index];
+
+    if (!monitor->engine->config.balance || !monitor->accepting || ++listener->accepted % FC_ROTATE != 0)
+        return;
+    epoll_ctl(monitor->epoll, EPOLL_CTL_DEL, listener->fd, NULL);
+    epoll_ctl(monitor->epoll, EPOLL_CTL_ADD, listener->fd, &event);
+}
+
+/* Accept up to most connections of a listener. False: not now, for want of room or descriptors. */
+static bool
+accept_some(FcMonitor *monitor, uint8_t index, int most)
 {
     bool pause = false;
 
     pthread_mutex_lock(&monitor->lock);
-    for (int i = 0; i < ACCEPT_BURST && monitor->engine != NULL; i++) {
-        if (!fc_engine_has_room(monitor->engine)) {
+    for (int i = 0; i < most && monitor->engine != NULL; i++) {
+        if (!fc_engine_has_room(monitor->engine) ||
+            (monitor->engine->handover != NULL && !fc_handover_may_accept(monitor->engine))) {
             pause = true;
             break;
         }
         if (!accept_one(monitor->engine, index, &pause))
             break;
+        rotate(monitor, index);
     }
     pthread_mutex_unlock(&monitor->lock);
-    if (pause)
-        pause_accepting(monitor);
+    return !pause;
+}
+
+/* What waits in the accept queues is taken first: a wake-up that was given to us was given to nobody else. */
+static void
+stop_accepting(FcMonitor *monitor)
+{
+    bool accepted = monitor->accepting;
+
+    monitor->accept_at = 0;
+    atomic_store(&monitor->accept_wanted, false);
+    if (!accepted)
+        return;
+    poll_listeners(monitor, false);
+    for (unsigned i = 0; i < FC_LISTENERS && i < monitor->listeners; i++)
+        accept_some(monitor, (uint8_t)i, FC_RING);
 }
 
 static void
@@ -173,6 +202,17 @@ hand_probe(FcMonitor *monitor, int *fd)
 }
 
 static void
+meet(FcMonitor *monitor, const FcHead *head, int *fd)
+{
+    pthread_mutex_lock(&monitor->lock);
+    if (monitor->engine != NULL && monitor->engine->handover != NULL) {
+        fc_peers_add(&monitor->engine->handover->peers, head->seat, head->epoch, *fd);
+        *fd = -1;
+    }
+    pthread_mutex_unlock(&monitor->lock);
+}
+
+static void
 obey(FcMonitor *monitor, const FcHead *head, int *fds, int n_fds)
 {
     switch (head->kind) {
@@ -180,12 +220,20 @@ obey(FcMonitor *monitor, const FcHead *head, int *fds, int n_fds)
         if (head->deadline_ns != 0)
             monitor->exit_at = head->deadline_ns;
         stop_accepting(monitor);
-        command(monitor, FC_COMMAND_DRAIN);
+        command(monitor, head->arg != 0 ? FC_COMMAND_DRAIN | FC_COMMAND_FINAL : FC_COMMAND_DRAIN);
+        break;
+    case FC_KIND_PEER:
+        if (n_fds > 0)
+            meet(monitor, head, &fds[0]);
         break;
     case FC_KIND_QUIT:
         leave_at_once(monitor, 0);
         break;
     case FC_KIND_NUDGE:
+        if (monitor->accepting) { /* adding looks at the queue at once */
+            poll_listeners(monitor, false);
+            poll_listeners(monitor, true);
+        }
         command(monitor, FC_COMMAND_NUDGE);
         break;
     case FC_KIND_LISTEN:
@@ -268,7 +316,7 @@ become_orphan(FcMonitor *monitor)
         monitor->exit_at = at;
     epoll_ctl(monitor->epoll, EPOLL_CTL_DEL, monitor->channel, NULL);
     stop_accepting(monitor);
-    command(monitor, FC_COMMAND_DRAIN);
+    command(monitor, FC_COMMAND_DRAIN | FC_COMMAND_FINAL); /* our peers are orphans, too */
 }
 
 /* How long to sleep, in ms; -1: until something happens. */
@@ -317,6 +365,13 @@ look(FcMonitor *monitor, uint64_t now)
     pthread_mutex_unlock(&monitor->lock);
 }
 
+static void
+on_listener(FcMonitor *monitor, uint8_t index)
+{
+    if (!accept_some(monitor, index, ACCEPT_BURST))
+        pause_accepting(monitor);
+}
+
 static void *
 run(void *arg)
 {
@@ -339,7 +394,7 @@ run(void *arg)
         if ((int64_t)event.data.u64 == DATA_WAKE)
             on_wake(monitor);
         else if ((int64_t)event.data.u64 != DATA_CHANNEL)
-            accept_some(monitor, (uint8_t)event.data.u64);
+            on_listener(monitor, (uint8_t)event.data.u64);
         else if (!receive(monitor))
             become_orphan(monitor);
     }

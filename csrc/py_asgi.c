@@ -11,6 +11,7 @@
 
 #define TURN_MOST 64
 #define TURN_NS   1000000ull
+#define BEAT_NS   250000000ull
 
 static void
 ask_for_turn(PyEngine *self)
@@ -24,6 +25,41 @@ ask_for_turn(PyEngine *self)
     if (handle == NULL)
         PyErr_WriteUnraisable(self->turn); /* the loop is closed */
     Py_XDECREF(handle);
+}
+
+/* -- lag: how late the loop runs a callback, four times a second while there are turns, never when there are none */
+
+static void
+arm_beat(PyEngine *self)
+{
+    PyObject *handle;
+
+    self->turned = true;
+    if (self->beat_at != 0)
+        return;
+    self->turned = false;
+    self->beat_at = fc_now() + BEAT_NS;
+    handle = PyObject_CallFunction(self->call_later, "dO", (double)BEAT_NS / 1e9, self->beat);
+    if (handle == NULL)
+        PyErr_WriteUnraisable(self->beat); /* the loop is closed */
+    Py_XDECREF(handle);
+}
+
+PyObject *
+fc_asgi_beat(PyObject *object, PyObject *ignored)
+{
+    PyEngine *self = (PyEngine *)object;
+    uint64_t now = fc_now(), lag = now > self->beat_at ? now - self->beat_at : 0;
+    bool again = self->turned;
+
+    (void)ignored;
+    if (!self->live || self->forked_away)
+        Py_RETURN_NONE;
+    self->beat_at = 0;
+    fc_store(&self->engine.line->loop_lag_ns, lag);
+    if (again)
+        arm_beat(self);
+    Py_RETURN_NONE;
 }
 
 /* Outside of a turn something was done: ask for one if there is what no event would report, and set the alarm. */
@@ -170,6 +206,7 @@ fc_asgi_turn(PyObject *object, PyObject *ignored)
     self->turn_due = false;
     if (!self->live || self->forked_away || !fc_engine_try_take(engine))
         Py_RETURN_NONE;
+    arm_beat(self);
     if (!fc_engine_busy(engine))
         fc_engine_poll(engine, 0);
     else
@@ -224,13 +261,16 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
     self->task_names = eager ? Py_BuildValue("(sss)", "loop", "name", "eager_start") : Py_BuildValue("(ss)", "loop", "name");
     self->create_future = PyObject_GetAttrString(loop, "create_future");
     self->call_soon = PyObject_GetAttrString(loop, "call_soon");
+    self->call_later = PyObject_GetAttrString(loop, "call_later");
     self->turn = PyObject_GetAttrString((PyObject *)self, "turn");
+    self->beat = PyObject_GetAttrString((PyObject *)self, "beat");
     asyncio = PyImport_ImportModule("asyncio");
     self->cancelled_error = asyncio != NULL ? PyObject_GetAttrString(asyncio, "CancelledError") : NULL;
     Py_XDECREF(asyncio);
     self->engine.config.stream_body = true;
-    if (self->cancelled_error == NULL || self->task_name == NULL || self->task_names == NULL || self->create_future == NULL || self->call_soon == NULL ||
-        self->turn == NULL)
+    if (self->cancelled_error == NULL || self->task_name == NULL || self->task_names == NULL ||
+        self->create_future == NULL || self->call_soon == NULL || self->call_later == NULL || self->turn == NULL ||
+        self->beat == NULL)
         return NULL;
     error = fc_engine_listen(&self->engine);
     if (error < 0) {
@@ -243,8 +283,9 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
 
 #define OWNED(X)                                                                                             \
     X(loop) X(task_type) X(task_names) X(task_name) X(create_future) X(call_soon) X(turn) X(state)           \
-    X(cancelled_error) X(on_websocket) X(on_drained) X(on_drain) X(asgi_http) X(asgi_websocket) X(extensions)  \
-    X(extensions_trailers) X(extensions_websocket) X(seen_start) X(seen_body)
+    X(beat) X(call_later) X(on_drain) X(cancelled_error)                                                      \
+    X(on_websocket) X(on_drained) X(asgi_http) X(asgi_websocket) X(extensions) X(extensions_trailers)        \
+    X(extensions_websocket) X(seen_start) X(seen_body)
 
 void
 fc_asgi_forget(PyEngine *self)

@@ -114,7 +114,7 @@ static bool
 read_config(PyObject *options, FcConfig *config)
 {
     const double second = 1e9;
-    uint32_t burst = 1, nested = 0, hold = 0;
+    uint32_t burst = 1, nested = 0, hold = 0, balance = 0;
     const char *server;
     Py_ssize_t len = 0;
 
@@ -143,10 +143,11 @@ read_config(PyObject *options, FcConfig *config)
         !small_option(options, "slot", UINT32_MAX, &config->slot) ||
         !small_option(options, "generation", UINT32_MAX, &config->generation) ||
         !small_option(options, "accept_burst", 255, &burst) || !small_option(options, "nested", 1, &nested) ||
-        !small_option(options, "hold", 1, &hold))
+        !small_option(options, "hold", 1, &hold) || !small_option(options, "balance", 1, &balance))
         return false;
     config->nested = nested != 0;
     config->hold = hold != 0;
+    config->balance = balance != 0;
     config->accept_burst = (uint8_t)burst;
     server = text_option(options, "server", &len);
     if (server != NULL && (size_t)len < sizeof config->server)
@@ -255,6 +256,25 @@ read_access_log(PyEngine *self, PyObject *options)
     return true;
 }
 
+/* "inbox": the receiving end of this worker's inbox, borrowed; without it there are no peers. */
+static bool
+read_inbox(PyEngine *self, PyObject *options)
+{
+    PyObject *inbox = PyDict_GetItemString(options, "inbox");
+    long number;
+
+    if (inbox == NULL || inbox == Py_None)
+        return !PyErr_Occurred();
+    number = PyLong_AsLong(inbox);
+    if (number == -1 && PyErr_Occurred())
+        return false;
+    self->handover = fc_handover_new(&self->board, self->engine.line, (int)number);
+    if (self->handover == NULL)
+        return PyErr_NoMemory() != NULL;
+    self->engine.handover = self->handover;
+    return true;
+}
+
 /* listeners: (fd, scheme, server_name, server_port) each. */
 static bool
 add_listeners(PyEngine *self, PyObject *listeners, bool multiprocess)
@@ -323,7 +343,7 @@ engine_init(PyObject *object, PyObject *args, PyObject *kwargs)
     flag = PyDict_GetItemString(options, "date_header");
     self->engine.config.date = flag == NULL || PyObject_IsTrue(flag);
     if (fc_scope_constants(self) < 0 || !read_root_path(self, options) || !read_extra(self, options) || !read_trust(self, options) ||
-        !read_access_log(self, options) || !add_listeners(self, listeners, multiprocess != 0))
+        !read_access_log(self, options) || !read_inbox(self, options) || !add_listeners(self, listeners, multiprocess != 0))
         return -1;
     if (self->channel >= 0 || config.nested) {
         self->monitor = fc_monitor_start(&self->engine, self->channel, seat, epoch);
@@ -368,6 +388,8 @@ engine_release(PyEngine *self)
         else
             drop_parked(self);
         fc_engine_free(&self->engine);
+        fc_handover_free(self->handover);
+        self->handover = NULL;
         fc_release_spent(self);
         fc_accesslog_free(self->engine.log);
         self->engine.log = NULL;
@@ -518,6 +540,8 @@ engine_close_inherited(PyObject *object, PyObject *ignored)
     }
     for (unsigned i = 0; i < self->engine.n_listeners; i++)
         close(self->engine.listeners[i].fd);
+    if (self->handover != NULL)
+        fc_peers_close_inherited(&self->handover->peers);
     close(self->engine.epoll);
     close(self->engine.wake);
     if (self->engine.alarm >= 0)
@@ -555,6 +579,7 @@ static PyMethodDef engine_methods[] = {
      "attach(app, loop, task_type, eager, state, on_websocket, on_drained, on_drain=None)\n--\n\nBegin to serve an ASGI application; "
      "the descriptor to be watched by the loop, with turn as its callback."},
     {"turn", fc_asgi_turn, METH_NOARGS, "turn()\n--\n\nThe loop's callback: one turn of the engine."},
+    {"beat", fc_asgi_beat, METH_NOARGS, "beat()\n--\n\nThe loop's callback: measure how late it is."},
     {"stop_log", engine_stop_log, METH_NOARGS, "stop_log()\n--\n\nWrite what is left of the access log."},
     {"close_inherited", engine_close_inherited, METH_NOARGS,
      "close_inherited()\n--\n\nIn a child that the application has forked: close every descriptor of the engine."},

@@ -9,6 +9,7 @@
 #include <Python.h>
 
 #include "engine.h"
+#include "handover.h"
 #include "monitor.h"
 
 /* -- strings (py_strings.c) --------------------------------------------------------------------------------------- */
@@ -188,6 +189,7 @@ typedef struct PyEngine {
     FcBoard board;
     FcTrust *trust;
     FcMonitor *monitor;
+    FcHandover *handover;
     int channel;
     FcStrings strings;
     PyObject *app, *on_error;
@@ -213,6 +215,9 @@ typedef struct PyEngine {
     unsigned spare_await_count, spare_request_count;
     PyObject *seen_start, *seen_body; /* the application's own objects for the two commonest message types */
     bool turn_due; /* call_soon was asked for */
+    PyObject *call_later, *beat;
+    uint64_t beat_at; /* when the beat that measures the loop's lag is due; 0: none is on its way */
+    bool turned;      /* since the last beat */
 } PyEngine;
 
 extern PyType_Spec fc_engine_spec;
@@ -366,6 +371,7 @@ extern PyType_Spec fc_request_spec, fc_port_spec, fc_await_spec;
 /* py_asgi.c: the loop's side */
 PyObject *fc_asgi_attach(PyEngine *engine, PyObject *args, PyObject *kwargs);
 PyObject *fc_asgi_turn(PyObject *engine, PyObject *ignored);
+PyObject *fc_asgi_beat(PyObject *engine, PyObject *ignored);
 void fc_asgi_clear(PyEngine *engine);
 int fc_asgi_visit(PyEngine *engine, visitproc visit, void *arg);
 

@@ -266,6 +266,76 @@ scoreboard_reset(Scoreboard *self, PyObject *arg)
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(loads_doc, "loads($self, seats, /)\n--\n\n"
+                        "What counts for hand-over in the lines of these seats: (sent, taken, idle, in_flight, ready)\n"
+                        "each; ready: connections may be sent to it.");
+
+static PyObject *
+load_of(const FcLine *line)
+{
+    bool ready = fc_load(&line->state) == FC_STATE_READY && fc_load(&line->stale) == 0;
+    unsigned long long taken = fc_load(&line->taken); /* before sent: so sent is never seen too small */
+
+    return Py_BuildValue("(KKKKO)", (unsigned long long)fc_load(&line->sent), taken,
+                         (unsigned long long)fc_load(&line->idle), (unsigned long long)fc_load(&line->in_flight),
+                         ready ? Py_True : Py_False);
+}
+
+static PyObject *
+scoreboard_loads(Scoreboard *self, PyObject *arg)
+{
+    PyObject *seats = PySequence_Tuple(arg), *list = NULL;
+    Py_ssize_t count = seats ? PyTuple_GET_SIZE(seats) : 0;
+
+    list = seats ? PyList_New(count) : NULL;
+    for (Py_ssize_t i = 0; list && i < count; i++) {
+        Py_ssize_t seat = PyNumber_AsSsize_t(PyTuple_GET_ITEM(seats, i), PyExc_IndexError);
+        const FcLine *line = PyErr_Occurred() ? NULL : find_line(self, seat, false);
+        PyObject *load = line ? load_of(line) : NULL;
+
+        if (load)
+            PyList_SET_ITEM(list, i, load);
+        else
+            Py_CLEAR(list);
+    }
+    Py_XDECREF(seats);
+    return list;
+}
+
+PyDoc_STRVAR(add_sent_doc, "add_sent($self, seat, count, /)\n--\n\n"
+                           "Say, before sending, that connections are sent to the inbox of a seat.");
+
+static PyObject *
+scoreboard_add_sent(Scoreboard *self, PyObject *args)
+{
+    Py_ssize_t seat = 0;
+    unsigned int count = 0;
+    FcLine *line = NULL;
+
+    if (!PyArg_ParseTuple(args, "nI:add_sent", &seat, &count))
+        return NULL;
+    line = find_line(self, seat, true);
+    if (!line)
+        return NULL;
+    fc_add_shared(&line->sent, count);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(set_stale_doc, "set_stale($self, seat, /)\n--\n\n"
+                            "Say that a seat does not read its inbox; its owner takes that back when it reads.");
+
+static PyObject *
+scoreboard_set_stale(Scoreboard *self, PyObject *arg)
+{
+    Py_ssize_t seat = PyNumber_AsSsize_t(arg, PyExc_IndexError);
+    FcLine *line = PyErr_Occurred() ? NULL : find_line(self, seat, true);
+
+    if (!line)
+        return NULL;
+    fc_store(&line->stale, 1);
+    Py_RETURN_NONE;
+}
+
 PyDoc_STRVAR(set_state_doc, "set_state($self, seat, state, /)\n--\n\nSay what a seat does: one of STATES.");
 
 static PyObject *
@@ -338,6 +408,9 @@ static PyMethodDef scoreboard_methods[] = {
     {"look", (PyCFunction)scoreboard_look, METH_NOARGS, look_doc},
     {"claim", (PyCFunction)scoreboard_claim, METH_VARARGS, claim_doc},
     {"reset", (PyCFunction)scoreboard_reset, METH_O, reset_doc},
+    {"loads", (PyCFunction)scoreboard_loads, METH_O, loads_doc},
+    {"add_sent", (PyCFunction)scoreboard_add_sent, METH_VARARGS, add_sent_doc},
+    {"set_stale", (PyCFunction)scoreboard_set_stale, METH_O, set_stale_doc},
     {"set_state", (PyCFunction)scoreboard_set_state, METH_VARARGS, set_state_doc},
     {"close", (PyCFunction)scoreboard_close, METH_NOARGS,
      PyDoc_STR("close($self)\n--\n\nUnmap it; again does nothing.")},

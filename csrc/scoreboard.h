@@ -55,7 +55,7 @@ enum { FC_BUCKETS = 82 };
     X(threads_out)    /* serving threads inside the application */                                           \
     X(loop_lag_ns)    /* ASGI: latest delay of a scheduled callback */                                       \
     X(calls)          /* number of the application call in progress or the last one; odd while inside */     \
-    X(rejected_state) /* reserved: always 0 */
+    X(stale)          /* the inbox is not read: set by the master, cleared by the owner when it reads again */
 
 #define FC_COUNTER_LIST(X)                                                                                   \
     X(accepted)       /* connections accepted from a listener */                                             \

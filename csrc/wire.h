@@ -31,7 +31,7 @@ typedef enum FcKind {
     FC_KIND_READY = 33,  /* seat, epoch */
     FC_KIND_LEAVE = 34,  /* "retire me"; payload: the reason (a direct TERM, max_requests ...) */
     /* master to worker, read by the native monitor */
-    FC_KIND_RETIRE = 48, /* drain, then exit; deadline_ns: when it will be killed */
+    FC_KIND_RETIRE = 48, /* drain, then exit; deadline_ns: when it will be killed; arg 1: the whole app stops */
     FC_KIND_QUIT = 49,   /* exit at once */
     FC_KIND_LOG = 50,    /* descriptor: the access log, opened anew */
     FC_KIND_PEER = 51,   /* seat, epoch; descriptor: the sending end of that inbox */

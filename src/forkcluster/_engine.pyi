@@ -54,6 +54,9 @@ class Engine:
     def turn(self) -> None:
         """Be the loop's callback: one turn of the engine."""
 
+    def beat(self) -> None:
+        """Be the loop's callback four times a second while there are turns: measure how late it is."""
+
     def stop_log(self) -> None:
         """Write what is left of the access log."""
 

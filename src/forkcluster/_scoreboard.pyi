@@ -1,5 +1,6 @@
 """The shared memory that says what every worker is doing and has done (C: csrc/py_scoreboard.c)."""
 
+from collections.abc import Iterable
 from typing import Literal, TypedDict, final, type_check_only
 
 Oldest = tuple[int, str, str]  # since (CLOCK_MONOTONIC ns), method, path
@@ -27,7 +28,7 @@ class Line(TypedDict):
     threads_out: int
     loop_lag_ns: int
     calls: int
-    rejected_state: int
+    stale: int
     accepted: int
     handed_in: int
     handed_out: int
@@ -65,6 +66,11 @@ class Scoreboard:
     def look(self) -> list[Look]: ...
     def claim(self, seat: int, epoch: int, slot: int, generation: int, /) -> None: ...
     def reset(self, seat: int, /) -> None: ...
+    def loads(self, seats: Iterable[int], /) -> list[tuple[int, int, int, int, bool]]:
+        """Give (sent, taken, idle, in_flight, ready) of each seat."""
+
+    def add_sent(self, seat: int, count: int, /) -> None: ...
+    def set_stale(self, seat: int, /) -> None: ...
     def set_state(self, seat: int, state: State, /) -> None: ...
     def close(self) -> None: ...
 

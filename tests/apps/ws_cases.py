@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import time
 from urllib.parse import parse_qs
 
 PIECE = b"x" * 65536
@@ -218,6 +219,10 @@ async def application(scope, receive, send):
     """Serve the case that the path names."""
     if scope["type"] == "lifespan":
         await lifespan(scope, receive, send)
+    elif scope["path"] == "/block":
+        time.sleep(0.6)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"blocked"})
     elif scope["type"] == "http":
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"plain"})

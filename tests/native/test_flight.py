@@ -1,4 +1,4 @@
-"""csrc/flight.c alone: which request is oldest, and the monitor's look at it. The cases are in flight_test.c."""
+"""csrc/flight.c alone: which request is oldest, and the monitor's look. Cases: flight_test.c."""
 
 import pytest
 

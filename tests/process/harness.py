@@ -13,6 +13,12 @@ from pathlib import Path
 
 PATIENCE = 20.0
 
+LIMITED = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]),) * 2)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
 APP = """
 import json, os
 VERSION = {version!r}
@@ -77,12 +83,15 @@ class Server:
     address: tuple = ()
     environment: dict = field(default_factory=dict)
     bind: tuple = ("127.0.0.1:0",)
+    descriptors_most: int = 0  # limit for all its processes; 0: ours
     wrapper: tuple = ()
 
     def start(self):
         """Start it, without waiting."""
         command = [*self.wrapper, sys.executable, "-m", "forkcluster", self.target, "-i", str(self.workers)]
         command += [*(word for address in self.bind for word in ("--bind", address)), *self.arguments]
+        if self.descriptors_most:
+            command = [sys.executable, "-c", LIMITED, str(self.descriptors_most), *command]
         cwd = self.cwd or str(self.directory)
         environment = {**os.environ, "PWD": cwd, "PYTHONDONTWRITEBYTECODE": "1"}
         environment |= {"FORKCLUSTER_HOME": f"{self.directory}/home", **self.environment}

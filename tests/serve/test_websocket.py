@@ -19,6 +19,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from ws_client import BINARY, CLOSE, CONT, PING, PONG, TEXT, Frame, Socket, closing, frame
 
+from forkcluster._scoreboard import Scoreboard
+
 NUMBERS = itertools.count()
 
 
@@ -665,3 +667,17 @@ def test_over_a_unix_socket(started, tmp_path):
     assert [[path, None], None] == [scope["server"], scope["client"]]
     assert socket.AF_UNIX == line.socket.family
     assert server.port == 0
+
+
+def test_lag_of_the_loop_is_measured(started):
+    """A request that blocks the loop shows on the scoreboard."""
+    server = started("ws_cases:application")
+    names = server.descriptors(server.process.pid).items()
+    (board,) = [number for number, name in names if "memfd:forkcluster-scoreboard" in name]
+    descriptor = os.open(f"/proc/{server.process.pid}/fd/{board}", os.O_RDONLY)
+    line = Socket(server.address)
+    assert b"blocked" == line.get("/block").body
+    view = Scoreboard(descriptor)
+    until(lambda: view.line(0)["loop_lag_ns"] > 200_000_000, "a lag of 0.6 s less 0.25 s")
+    view.close()
+    os.close(descriptor)

@@ -1,13 +1,13 @@
 """The application of the live tests: one coroutine a case, chosen by the field X-Case, behind the validator.
 
-A case leaves what it saw in NOTES under the request's query string, for the test to ask for (case `notes`), and
-waits for the test at gates (case `open`).
+A case leaves what it saw in NOTES under the request's query string, for the test to ask for (case `notes`),
+and waits for the test at gates (case `open`).
 """
 
 import asyncio
+import builtins
 import contextvars
 import gc
-import io
 import json
 import os
 import sys
@@ -147,7 +147,7 @@ async def resources(scope, receive, send):
     kinds = {}
     for each in gc.get_objects():
         kinds[type(each).__name__] = kinds.get(type(each).__name__, 0) + 1
-    with io.open("/proc/self/statm") as file:
+    with builtins.open("/proc/self/statm") as file:
         resident = int(file.read().split()[1]) * 4
     await answer(
         send,
@@ -183,7 +183,12 @@ async def scope(scope, receive, send):
 @case
 async def own_scope(scope, receive, send):
     """What one request does to its scope is not seen by the next."""
-    seen = [scope["state"].get("mine"), scope.get("mine"), scope["extensions"].get("mine"), scope["asgi"].get("mine")]
+    seen = [
+        scope["state"].get("mine"),
+        scope.get("mine"),
+        scope["extensions"].get("mine"),
+        scope["asgi"].get("mine"),
+    ]
     scope["state"]["mine"] = scope["mine"] = "changed"
     scope["headers"].append((b"mine", b"changed"))
     await answer(send, seen)
@@ -195,7 +200,9 @@ async def own_scope(scope, receive, send):
 @case
 async def events(scope, receive, send):
     received = await whole_body(receive)
-    await answer(send, [[event["type"], event["body"].decode("latin-1"), event["more_body"]] for event in received])
+    await answer(
+        send, [[event["type"], event["body"].decode("latin-1"), event["more_body"]] for event in received]
+    )
 
 
 @case
@@ -768,7 +775,14 @@ async def trailers(scope, receive, send):
 async def bad_trailers(scope, receive, send):
     await start(send, trailers=True)
     await body(send, b"x")
-    for headers in ([(b"x\n", b"")], [(b"x", b"\r\n")], [(b"", b"")], [("x", b"")], [(b"content-length", b"5")], [b"x"]):
+    for headers in (
+        [(b"x\n", b"")],
+        [(b"x", b"\r\n")],
+        [(b"", b"")],
+        [("x", b"")],
+        [(b"content-length", b"5")],
+        [b"x"],
+    ):
         note(scope, await refusal(send, {"type": "http.response.trailers", "headers": headers}))
     note(scope, await refusal(send, {"type": "http.response.body"}))
     await send({"type": "http.response.trailers"})
@@ -782,7 +796,9 @@ async def missing_trailers(scope, receive, send):
 
 @case
 async def hints(scope, receive, send):
-    await send({"type": "http.response.early_hint", "links": [b"</a.css>; rel=preload", b"</b.js>; rel=preload"]})
+    await send(
+        {"type": "http.response.early_hint", "links": [b"</a.css>; rel=preload", b"</b.js>; rel=preload"]}
+    )
     await start(send)
     await send({"type": "http.response.early_hint", "links": [b"</c.js>; rel=preload"]})
     await body(send, b"one", True)
@@ -811,7 +827,7 @@ async def zerocopy(scope, receive, send):
     query = dict(part.split("=") for part in scope["query_string"].decode().split("&") if part)
     event = {"type": "http.response.zerocopysend"}
     event.update({key: int(query[key]) for key in ("offset", "count") if key in query})
-    with io.open("small.txt", "rb") as file:
+    with builtins.open("small.txt", "rb") as file:
         if "at" in query:
             file.read(int(query["at"]))
         event["file"] = file.fileno() if "number" in query else file
@@ -822,24 +838,28 @@ async def zerocopy(scope, receive, send):
 @case
 async def zerocopy_parts(scope, receive, send):
     """Pieces of a file, one behind the other, between other pieces."""
-    with io.open("small.txt", "rb") as file:
+    with builtins.open("small.txt", "rb") as file:
         await start(send)
         await body(send, b"<", True)
         for _ in range(2):
             await send({"type": "http.response.zerocopysend", "file": file, "count": 3, "more_body": True})
         await body(send, b"|", True)
-        await send({"type": "http.response.zerocopysend", "file": file, "offset": 0, "count": 2, "more_body": True})
+        await send(
+            {"type": "http.response.zerocopysend", "file": file, "offset": 0, "count": 2, "more_body": True}
+        )
         await body(send, b">")
 
 
 @case
 async def zerocopy_cancelled(scope, receive, send):
-    """A file of 8 MiB whose sending is cancelled and whose descriptor is closed, and its number given to another."""
+    """A file of 8 MiB whose sending is cancelled and whose descriptor becomes another's."""
     await start(send)
-    with io.open("big.bin", "rb") as file:
+    with builtins.open("big.bin", "rb") as file:
         number = file.fileno()
         try:
-            await asyncio.wait_for(send({"type": "http.response.zerocopysend", "file": file, "more_body": True}), 0.05)
+            await asyncio.wait_for(
+                send({"type": "http.response.zerocopysend", "file": file, "more_body": True}), 0.05
+            )
         except asyncio.TimeoutError:
             note(scope, "timeout")
     secret = os.open("secret.bin", os.O_RDONLY)
@@ -869,11 +889,23 @@ async def task(scope, receive, send):
     current = asyncio.current_task()
     frames = [frame.f_code.co_name for frame in current.get_stack()]
     await receive()
-    found = [current is asyncio.current_task(), current in asyncio.all_tasks(), isinstance(current, asyncio.Task)]
+    found = [
+        current is asyncio.current_task(),
+        current in asyncio.all_tasks(),
+        isinstance(current, asyncio.Task),
+    ]
     child = asyncio.ensure_future(asyncio.sleep(0))
     await child
     note(scope, repr(current))
-    await answer(send, [*found, frames[-1] in {"__call__", "dispatch"}, child is not current, threading.current_thread().name])
+    await answer(
+        send,
+        [
+            *found,
+            frames[-1] in {"__call__", "dispatch"},
+            child is not current,
+            threading.current_thread().name,
+        ],
+    )
 
 
 @case

@@ -1,10 +1,13 @@
-"""Request bodies: HTTP & WebSocket 2.5, "Request - receive event"; RFC 9112 section 6 and 7, RFC 9110 section 10.1.1."""
+"""Request bodies.
+
+HTTP & WebSocket 2.5, "Request - receive event"; RFC 9112 sections 6 and 7, RFC 9110 section 10.1.1.
+"""
 
 import json
 import select
 
 import pytest
-from wire import Cut, chunked, head
+from wire import CutError, chunked, head
 
 CHUNKED = [("Transfer-Encoding", "chunked")]
 
@@ -25,14 +28,21 @@ BODIES = [
     ("trailer", CHUNKED, chunked(b"hello", trailer=b"X-Sum: 1\r\n"), "hello"),
     ("buffer", [], b"x" * 16384, "x" * 16384),
     ("beyond-the-buffer", [], b"y" * 100_000, "y" * 100_000),
-    ("many-chunks", CHUNKED, chunked(*[b"z" * (i % 97 + 1) for i in range(2000)]), "z" * sum(i % 97 + 1 for i in range(2000))),
+    (
+        "many-chunks",
+        CHUNKED,
+        chunked(*[b"z" * (i % 97 + 1) for i in range(2000)]),
+        "z" * sum(i % 97 + 1 for i in range(2000)),
+    ),
     ("big-chunk", CHUNKED, chunked(b"w" * 300_000), "w" * 300_000),
 ]
 
 
-@pytest.mark.parametrize(("headers", "body", "seen"), [case[1:] for case in BODIES], ids=[case[0] for case in BODIES])
+@pytest.mark.parametrize(
+    ("headers", "body", "seen"), [case[1:] for case in BODIES], ids=[case[0] for case in BODIES]
+)
 def test_body(live, headers, body, seen):
-    """The body comes whole, in one event or more, of which only the last has more_body false; then the next request."""
+    """The body comes whole; only its last event has more_body false; then the next request."""
     with live.wire() as wire:
         whole, more = events(wire.ask("events", "POST", headers=headers, body=body))
         assert (seen, [True] * (len(more) - 1) + [False]) == (whole, more)
@@ -140,7 +150,7 @@ def test_malformed_chunks(live, body):
 
 @pytest.mark.parametrize("case", ["until_disconnect", "answer_after_disconnect", "raise_after_disconnect"])
 def test_chunked_body_over_the_limit(strict, case, key):
-    """A chunked body that grows over --limit-body is http.disconnect to the application and 413 to the client."""
+    """A chunked body over --limit-body is http.disconnect to the application and 413 to the client."""
     with strict.wire() as wire:
         wire.send(head(case, "POST", target=f"/?{key}", headers=CHUNKED) + chunked(*[b"x" * 30_000] * 4))
         answer = wire.answer()
@@ -156,15 +166,17 @@ def test_length_over_the_limit(strict, key):
 
 
 def test_stalled_body(strict, key):
-    """A client that stalls in its body while the application waits for it is told 408 after --body-timeout."""
+    """A client that stalls while the application waits for its body is told 408 after --body-timeout."""
     with strict.wire() as wire:
-        wire.send(head("until_disconnect", "POST", target=f"/?{key}", headers=[("Content-Length", "10")]) + b"12345")
+        wire.send(
+            head("until_disconnect", "POST", target=f"/?{key}", headers=[("Content-Length", "10")]) + b"12345"
+        )
         assert 408 == wire.answer().status
     assert "http.disconnect" in strict.notes(key)
 
 
 def test_time_of_the_application_is_not_the_clients(strict, key):
-    """--body-timeout does not run while the application takes its time, not even after a wait that it cancelled."""
+    """--body-timeout does not run while the application takes its time, even after a cancelled wait."""
     with strict.wire() as wire, strict.wire() as other:
         wire.send(head("cancelled_then_busy", "POST", target=f"/?{key}", headers=[("Content-Length", "4")]))
         strict.wait_for_notes(key)
@@ -180,7 +192,7 @@ def stall(wire, key):
     wire.socket.settimeout(10)
     try:
         return wire.answer().status
-    except Cut:
+    except CutError:
         return None
 
 

@@ -1,7 +1,7 @@
 """What the application does wrong: the client sees it, the log says it, the next request does not feel it."""
 
 import pytest
-from wire import Cut
+from wire import CutError
 
 BEFORE = [
     ("raise_first", "ValueError: before the start"),
@@ -36,7 +36,7 @@ def test_failure_in_the_answer(live, case):
     mark = len(live.output)
     with live.wire() as wire:
         wire.request(case)
-        with pytest.raises(Cut):
+        with pytest.raises(CutError):
             wire.answer()
     live.wait_for("midway|without completing", since=mark)
 

@@ -1,7 +1,7 @@
 """The extensions: trailers, early hints, path send and zero copy send (ASGI documentation, "Extensions")."""
 
 import pytest
-from wire import Cut
+from wire import CutError
 
 TE = [("TE", "trailers"), ("Connection", "TE")]
 
@@ -43,7 +43,7 @@ def test_trailers_that_never_come(live):
     """trailers was said and none came: the answer is not whole."""
     with live.wire() as wire:
         wire.request("missing_trailers", headers=TE)
-        with pytest.raises(Cut):
+        with pytest.raises(CutError):
             wire.answer()
 
 
@@ -132,7 +132,7 @@ def test_zerocopysend_in_parts(live):
 
 
 def test_cancelled_zerocopysend_sends_from_no_other_file(live, key):
-    """A send that is cancelled goes on with its file, whatever becomes of the descriptor; the next waits for it."""
+    """A send that is cancelled goes on with its file, whatever becomes of the descriptor; the next waits."""
     with live.wire(receive_buffer=4096) as wire:
         wire.request("zerocopy_cancelled", target=f"/?{key}")
         assert ["timeout"] == live.wait_for_notes(key)

@@ -1,15 +1,16 @@
-"""Twenty thousand requests of many kinds leave a worker as it was: memory, descriptors, Python objects, tasks."""
+"""Twenty thousand requests of many kinds leave a worker as it was: memory, descriptors, objects, tasks."""
 
 import contextlib
+import os
 
 import pytest
 from harness import until
-from wire import BARE, Cut, chunked, head
+from wire import BARE, CutError, chunked, head
 
-REQUESTS = 20_000
+SANITIZED = "libasan" in os.environ.get("LD_PRELOAD", "")  # keeps what was freed, and is slow
+REQUESTS = 2_000 if SANITIZED else 20_000
 CHUNKED = [("Transfer-Encoding", "chunked")]
 TE = [("TE", "trailers")]
-
 
 
 def request(*arguments, data=b"", **settings):
@@ -87,7 +88,7 @@ def one_round(server):
             for _ in range(30):
                 wire.answer()
     for request in make(CUT):
-        with server.wire() as wire, contextlib.suppress(Cut):
+        with server.wire() as wire, contextlib.suppress(CutError):
             wire.send(request)
             wire.answer()
     for request in make(LEFT):
@@ -117,7 +118,7 @@ def test_nothing_is_left_behind(live, bare):
     assert before["tasks"] == after["tasks"]
     grown = {kind: count - before["kinds"].get(kind, 0) for kind, count in after["kinds"].items()}
     assert {} == {kind: count for kind, count in grown.items() if count > 20}
-    assert after["resident"] - before["resident"] < 2048
+    assert SANITIZED or after["resident"] - before["resident"] < 2048
 
 
 def at_rest(server):

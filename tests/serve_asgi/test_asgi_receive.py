@@ -120,7 +120,7 @@ def test_an_await_is_for_once(live):
 
 
 def test_receive_in_a_cancelled_scope(live):
-    """anyio's cancelled scope around receive(), as Starlette asks whether the client left, is left unharmed."""
+    """receive() in a cancelled scope of anyio, as Starlette asks whether the client left."""
     assert [None] * 3 == live.ask("is_disconnected").json
 
 

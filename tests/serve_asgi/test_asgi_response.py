@@ -1,10 +1,10 @@
-"""Responses: HTTP & WebSocket 2.5, "Response Start" and "Response Body"; RFC 9110 and 9112 for what the client sees."""
+"""Responses: HTTP & WebSocket 2.5, "Response Start" and "Response Body"; RFC 9110 and 9112 on the wire."""
 
 import socket
 
 import pytest
 from harness import until
-from wire import Cut
+from wire import CutError
 
 
 def test_single_body(live):
@@ -63,14 +63,20 @@ def test_pieces_to_http_1_0(live, key):
         wire.request("pieces", target=f"/?{key}", version="1.0")
         answer = wire.head()
         live.open(key)
-        assert (None, "close", b"onetwothree") == (answer.get("transfer-encoding"), answer.get("connection"), wire.rest())
+        assert (None, "close", b"onetwothree") == (
+            answer.get("transfer-encoding"),
+            answer.get("connection"),
+            wire.rest(),
+        )
 
 
 def test_keep_alive_of_http_1_0(live):
     """A client of HTTP/1.0 that asks for it keeps its connection."""
     with live.wire() as wire:
         for _ in range(2):
-            assert "keep-alive" == wire.ask("hello", version="1.0", headers=[("Connection", "keep-alive")]).get("connection")
+            assert "keep-alive" == wire.ask(
+                "hello", version="1.0", headers=[("Connection", "keep-alive")]
+            ).get("connection")
 
 
 def test_back_pressure(live, key):
@@ -78,7 +84,10 @@ def test_back_pressure(live, key):
     with live.wire(receive_buffer=4096) as wire:
         wire.request("flood", target=f"/?{key}")
         seen = []
-        until(lambda: seen.append(live.wait_for_notes(key)[0]) or len(seen) > 3 and len(set(seen[-3:])) == 1, "a stall")
+        until(
+            lambda: seen.append(live.wait_for_notes(key)[0]) or (len(seen) > 3 and len(set(seen[-3:])) == 1),
+            "a stall",
+        )
         assert seen[-1] < 256
         assert 32 << 20 == len(wire.answer().body)
         assert [512, "done"] == live.wait_for_notes(key, 2)
@@ -101,7 +110,11 @@ def test_client_that_leaves_midway(live, key, leave):
     wire.head()
     wire.reset() if leave == "reset" else wire.socket.close()
     found = live.wait_for_notes(key, 3)
-    assert [True, True, "http.disconnect"] == [found[0].startswith("OSError"), found[1].startswith("OSError"), found[2]]
+    assert [True, True, "http.disconnect"] == [
+        found[0].startswith("OSError"),
+        found[1].startswith("OSError"),
+        found[2],
+    ]
 
 
 def test_reader_too_slow(strict, key):
@@ -109,7 +122,7 @@ def test_reader_too_slow(strict, key):
     with strict.wire(receive_buffer=4096) as wire:
         wire.request("flood_until_cut", target=f"/?{key}")
         assert strict.wait_for_notes(key, 3)[0].startswith("OSError")
-        with pytest.raises(Cut):
+        with pytest.raises(CutError):
             wire.answer()
 
 
@@ -119,7 +132,9 @@ def test_cancelled_send(live, key):
         wire.request("cancelled_send", target=f"/?{key}")
         (count,) = live.wait_for_notes(key)
         whole = wire.answer().body
-        assert [b"%08d" % (i + 1) for i in range(count)] == [whole[i * 100_000 : i * 100_000 + 8] for i in range(count)]
+        assert [b"%08d" % (i + 1) for i in range(count)] == [
+            whole[i * 100_000 : i * 100_000 + 8] for i in range(count)
+        ]
         assert b"end" == whole[count * 100_000 :]
 
 
@@ -148,7 +163,11 @@ def test_status_without_body(live, code):
     """204 and 304 have no body and no length of one; the connection goes on (RFC 9112 section 6.3)."""
     with live.wire() as wire:
         answer = wire.ask("status", target=f"/{code}")
-        assert (code, None, None) == (answer.status, answer.get("content-length"), answer.get("transfer-encoding"))
+        assert (code, None, None) == (
+            answer.status,
+            answer.get("content-length"),
+            answer.get("transfer-encoding"),
+        )
         assert b"hello" == wire.ask("hello").body
 
 
@@ -179,9 +198,11 @@ LENGTHS = [
 ]
 
 
-@pytest.mark.parametrize(("target", "body"), [case[1:] for case in LENGTHS], ids=[case[0] for case in LENGTHS])
+@pytest.mark.parametrize(
+    ("target", "body"), [case[1:] for case in LENGTHS], ids=[case[0] for case in LENGTHS]
+)
 def test_content_length(live, target, body):
-    """The application's Content-Length holds: what is beyond it is kept back, and the next answer is whole."""
+    """The application's Content-Length holds: what is beyond is kept back, and the next answer is whole."""
     with live.wire() as wire:
         answer = wire.ask("with_length", target=target)
         assert (body, str(len(body))) == (answer.body, answer.get("content-length"))
@@ -193,7 +214,7 @@ def test_content_length_too_big(live, target):
     """Less than the Content-Length: the connection is cut, so that the client sees it."""
     with live.wire() as wire:
         wire.request("with_length", target=target)
-        with pytest.raises(Cut):
+        with pytest.raises(CutError):
             wire.answer()
     assert "less than its Content-Length" in live.wait_for(r"less than its Content-Length")[0]
 

@@ -49,7 +49,9 @@ def test_asterisk(live):
     assert "*" == live.ask("scope", "OPTIONS", target="*").json["path"]
 
 
-@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND", "BREW", "QUERY"])
+@pytest.mark.parametrize(
+    "method", ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND", "BREW", "QUERY"]
+)
 def test_method(live, method):
     """method is what the client says; methods of no standard too."""
     assert method == live.ask("scope", method).json["method"]
@@ -72,7 +74,10 @@ HEADERS = [
     ([("X-Inner", "a  b\tc")], [["x-inner", "a  b\tc"]]),
     ([("X-Latin", "caf\xe9")], [["x-latin", "caf\xe9"]]),
     ([("X-Long", "v" * 5000)], [["x-long", "v" * 5000]]),
-    ([("User-Agent", "test/1 (a; b)"), ("Referer", "/x")], [["user-agent", "test/1 (a; b)"], ["referer", "/x"]]),
+    (
+        [("User-Agent", "test/1 (a; b)"), ("Referer", "/x")],
+        [["user-agent", "test/1 (a; b)"], ["referer", "/x"]],
+    ),
     ([("Content-Type", "text/plain")], [["content-type", "text/plain"]]),
     ([(f"X-{i}", str(i)) for i in range(80)], [[f"x-{i}", str(i)] for i in range(80)]),
 ]
@@ -108,7 +113,10 @@ def test_addresses(live):
     """client and server are host and port of the two ends."""
     with live.wire() as wire:
         scope = wire.ask("scope").json
-        assert [list(wire.socket.getsockname()), list(wire.socket.getpeername())] == [scope["client"], scope["server"]]
+        assert [list(wire.socket.getsockname()), list(wire.socket.getpeername())] == [
+            scope["client"],
+            scope["server"],
+        ]
 
 
 def test_type_and_version(live):
@@ -130,7 +138,13 @@ def test_extensions(live):
 
 @pytest.mark.parametrize(
     ("te", "takes"),
-    [("trailers", True), ("gzip, Trailers", True), ("trailers;q=0.5", False), ("gzip", False), ("trailersx", False)],
+    [
+        ("trailers", True),
+        ("gzip, Trailers", True),
+        ("trailers;q=0.5", False),
+        ("gzip", False),
+        ("trailersx", False),
+    ],
 )
 def test_trailers_extension(live, te, takes):
     """http.response.trailers is offered when the client takes trailers (RFC 9110 section 10.1.4)."""
@@ -159,7 +173,9 @@ FORWARDED = [
 ]
 
 
-@pytest.mark.parametrize(("headers", "client", "scheme"), FORWARDED, ids=["for", "proto", "forwarded", "list"])
+@pytest.mark.parametrize(
+    ("headers", "client", "scheme"), FORWARDED, ids=["for", "proto", "forwarded", "list"]
+)
 def test_forwarded(live, headers, client, scheme):
     """A trusted proxy (here the loopback) says who the client is."""
     scope = live.ask("scope", headers=headers).json
@@ -176,7 +192,9 @@ def test_forwarded_by_nobody_trusted(server):
     """Where no proxy is trusted the peer is the client."""
     found = server("--forwarded-allow-ips", "203.0.113.1")
     with found.wire() as wire:
-        scope = wire.ask("scope", headers=[("X-Forwarded-For", "1.2.3.4"), ("X-Forwarded-Proto", "https")]).json
+        scope = wire.ask(
+            "scope", headers=[("X-Forwarded-For", "1.2.3.4"), ("X-Forwarded-Proto", "https")]
+        ).json
         assert [list(wire.socket.getsockname()), "http"] == [scope["client"], scope["scheme"]]
 
 
@@ -190,7 +208,7 @@ ROOTED = [
 
 
 def test_root_path(server):
-    """root_path is where the application is mounted; path contains it, whether the proxy has left it in or not."""
+    """root_path is where the application is mounted; path contains it, sent by the proxy or not."""
     found = server("--root-path", "/shop")
     for target, path, raw in ROOTED:
         scope = found.ask("scope", target=target).json

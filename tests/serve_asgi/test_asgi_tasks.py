@@ -38,7 +38,12 @@ def test_current_task(live, key):
 
 def test_stack_of_a_task(live, key):
     """Task.get_stack() shows where the application waits."""
-    assert live.ask("print_stack", target=f"/?{key}").json[-1] in {"print_stack", "dispatch", "__call__", "wait"}
+    assert live.ask("print_stack", target=f"/?{key}").json[-1] in {
+        "print_stack",
+        "dispatch",
+        "__call__",
+        "wait",
+    }
 
 
 def test_task_that_cancels_itself(live):
@@ -55,7 +60,7 @@ def test_sends_of_several_tasks(live):
 
 @pytest.mark.parametrize("way", ["exit", "return", "yield"])
 def test_fork_in_a_handler(live, key, way):
-    """A child that the application forks does not answer in its parent's name, even if it returns into the server."""
+    """A child that the application forks does not answer in its parent's name, even by returning."""
     with live.wire() as wire:
         child = wire.ask("fork", target=f"/{way}?{key}").json
         assert b"hello" == wire.ask("hello").body

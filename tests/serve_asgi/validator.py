@@ -1,8 +1,8 @@
 """An ASGI middleware that holds server and application to the specification.
 
 Written from the ASGI specification alone (HTTP & WebSocket 2.5, lifespan 2.0, the extensions page). It checks
-every scope and every event in both directions, whether the server refuses what it must and takes what it must.
-A violation is a line in the file that the environment variable VIOLATIONS names; the tests look there.
+every scope, every event in both directions, and whether the server refuses what it must and takes what it
+must. A violation is a line in the file that the environment variable VIOLATIONS names; the tests look there.
 """
 
 import os
@@ -10,7 +10,12 @@ from urllib.parse import unquote_to_bytes
 
 REQUIRED = {"type", "asgi", "http_version", "method", "path", "query_string", "headers"}
 OPTIONAL = {"scheme", "raw_path", "root_path", "client", "server", "state", "extensions"}
-FRAMING = {b"content-length", b"transfer-encoding", b"trailer", b"host"}  # no trailers: RFC 9110 section 6.5.1
+FRAMING = {
+    b"content-length",
+    b"transfer-encoding",
+    b"trailer",
+    b"host",
+}  # no trailers: RFC 9110 section 6.5.1
 TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 
 
@@ -89,7 +94,8 @@ def check_http_scope(scope):
         check_address(name, scope.get(name))
     extensions = scope.get("extensions", {})
     expect(
-        type(extensions) is dict and all(type(key) is str and type(extensions[key]) is dict for key in extensions),
+        type(extensions) is dict
+        and all(type(key) is str and type(extensions[key]) is dict for key in extensions),
         f"extensions {extensions!r}",
     )
 
@@ -151,7 +157,9 @@ class Exchange:
             expect(not self._body_over, "http.request after the last one")
             expect(type(event.get("body", b"")) is bytes, f"body of {event!r}")
             expect(type(event.get("more_body", False)) is bool, f"more_body of {event!r}")
-            expect(event.get("body") or not event.get("more_body"), "an empty http.request that is not the last")
+            expect(
+                event.get("body") or not event.get("more_body"), "an empty http.request that is not the last"
+            )
             self._body_over = not event.get("more_body", False)
         else:
             complain(f"event {event!r}")
@@ -168,7 +176,9 @@ class Exchange:
                 self._state = "cut"
             raise
         except Exception as error:
-            expect(not legal or _names_a_file(event), f"{event!r} was refused in state {self._state}: {error!r}")
+            expect(
+                not legal or _names_a_file(event), f"{event!r} was refused in state {self._state}: {error!r}"
+            )
             raise
         expect(result is None, f"send() gave {result!r}")
         expect(legal, f"{event!r} was taken in state {self._state}")
@@ -185,7 +195,9 @@ class Exchange:
         if kind == "http.response.early_hint":
             return self._state in {"start", "body"} and _is_hint(event)
         if kind == "http.response.body":
-            return self._state == "body" and isinstance(event.get("body", b""), bytes | bytearray | memoryview)
+            return self._state == "body" and isinstance(
+                event.get("body", b""), bytes | bytearray | memoryview
+            )
         if kind == "http.response.trailers":
             return self._state == "trailers" and _are_headers(event.get("headers", ()), FRAMING)
         return self._state == "body" and _is_file(event)
@@ -207,12 +219,17 @@ def _is_start(event):
 
 
 def _names_a_file(event):
-    return isinstance(event, dict) and event.get("type") in {"http.response.pathsend", "http.response.zerocopysend"}
+    return isinstance(event, dict) and event.get("type") in {
+        "http.response.pathsend",
+        "http.response.zerocopysend",
+    }
 
 
 def _is_hint(event):
     links = event.get("links")
-    return isinstance(links, list | tuple) and all(isinstance(link, bytes) and _is_value(link) for link in links)
+    return isinstance(links, list | tuple) and all(
+        isinstance(link, bytes) and _is_value(link) for link in links
+    )
 
 
 def _is_file(event):

@@ -233,7 +233,14 @@ def _django_urls():
     async def error(request):
         raise RuntimeError("a fault of the view")
 
-    views = {"json": json, "thread": thread, "upload": upload, "stream": stream, "download": download, "error": error}
+    views = {
+        "json": json,
+        "thread": thread,
+        "upload": upload,
+        "stream": stream,
+        "download": download,
+        "error": error,
+    }
     return [path(name, view) for name, view in views.items()]
 
 

@@ -1,4 +1,4 @@
-"""A raw HTTP/1.1 client: what goes out is exactly what the test says, what comes in is taken apart by hand."""
+"""A raw HTTP/1.1 client: what goes out is what the test says, what comes in is taken apart by hand."""
 
 import contextlib
 import json
@@ -30,7 +30,7 @@ class Answer:
         return json.loads(self.body)
 
 
-class Cut(Exception):
+class CutError(Exception):
     """The connection ended before the answer did."""
 
 
@@ -57,9 +57,10 @@ class Wire:
     def send(self, data):
         self.socket.sendall(data)
 
-    def request(self, case, method="GET", target="/", headers=(), body=None, version="1.1"):
+    def request(self, case, method="GET", *, target="/", headers=(), body=None, version="1.1"):
         """Send a request for a case of cases.py, whole."""
-        self.send(head(case, method, target, headers, body, version) + (body or b""))
+        whole = head(case, method, target=target, headers=headers, body=body, version=version)
+        self.send(whole + (body or b""))
 
     def end(self):
         """Send our end."""
@@ -73,13 +74,13 @@ class Wire:
     # -- in
 
     def more(self):
-        """Receive something; Cut at the end."""
+        """Receive something; CutError at the end."""
         try:
             data = self.socket.recv(65536)
         except ConnectionResetError:
             data = b""
         if not data:
-            raise Cut(self.buffer)
+            raise CutError(self.buffer)
         self.buffer += data
 
     def until(self, mark):
@@ -113,7 +114,7 @@ class Wire:
         return data[:-2]
 
     def answer(self, method="GET"):
-        """Take a whole answer. Raises Cut."""
+        """Take a whole answer. Raises CutError."""
         answer = self.head()
         if method == "HEAD" or answer.status in {204, 304} or answer.status < 200:
             return answer
@@ -137,7 +138,7 @@ class Wire:
 
     def rest(self):
         """Take all there is until the end."""
-        with contextlib.suppress(Cut):
+        with contextlib.suppress(CutError):
             while True:
                 self.more()
         found, self.buffer = self.buffer, b""
@@ -153,7 +154,7 @@ class Wire:
         return self.answer(method)
 
 
-def head(case, method="GET", target="/", headers=(), body=None, version="1.1"):
+def head(case, method="GET", *, target="/", headers=(), body=None, version="1.1"):
     """A request's head; Content-Length when there is a body and no Transfer-Encoding."""
     lines = [f"{method} {target} HTTP/{version}", "Host: test", f"X-Case: {case}"]
     lines += [f"{name}: {value}" for name, value in headers] + ["X-Bare: 1"] * len(BARE)

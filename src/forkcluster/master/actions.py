@@ -82,6 +82,7 @@ class Retire:
 
     who: Ref
     deadline: float
+    final: bool = False  # the whole app stops: nobody to hand connections to
 
 
 @dataclass(frozen=True, slots=True)

@@ -391,7 +391,7 @@ class Cluster(Transaction):
             return
         worker.ending = True
         worker.deadline = now + self.limits.drain_timeout
-        self._actions.append(do.Retire(worker.who, worker.deadline))
+        self._actions.append(do.Retire(worker.who, worker.deadline, self._stopping))
 
     def _quit(self, worker: Worker, now: float) -> None:
         if worker.killed:

@@ -1,12 +1,9 @@
-"""The processes of one app as the edge holds them: channels, inboxes, pids. Performs orders about molds and
-workers, and turns what their channels and ends say into events. Decides nothing.
-
-The master keeps both ends of every inbox, so that nothing a dead worker had not taken is lost.
+"""The processes of one app as the edge holds them: channels, pids. Performs orders about molds and workers,
+and turns what their channels and ends say into events. Decides nothing; inboxes are `inboxes.Inboxes`'.
 """
 
 import os
 import signal
-import socket
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +14,7 @@ from forkcluster.master import actions as do
 from forkcluster.master import events as on
 from forkcluster.master.children import Children
 from forkcluster.master.cluster import Cluster
+from forkcluster.master.inboxes import Inboxes
 from forkcluster.master.loop import Loop
 from forkcluster.master.oom import OomCounter
 from forkcluster.master.release import Release
@@ -46,7 +44,6 @@ class WorkerHand:
     """A worker as the edge holds it; `pid` is 0 until the mold or the worker has told it."""
 
     channel: Channel
-    inbox: tuple[socket.socket, socket.socket]
     generation: int = 0
     before: tuple[int, ...] = ()  # what the seat's line had counted for others
     pid: int = 0
@@ -66,6 +63,7 @@ class Crew:
         self.stacks = Stacks(loop)
         self._hooked = 0  # the newest generation whose mold was told to run its hook
         self._oom = OomCounter()
+        self.inboxes = Inboxes(self._board, self.tell)
         self._molds: dict[int, MoldHand] = {}
         self._workers: dict[Ref, WorkerHand] = {}
         self.reports: dict[int, LoadReport] = {}
@@ -180,15 +178,15 @@ class Crew:
         who, number = order.who, order.mold
         try:
             ours, theirs = channel_pair()
-            inbox = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            inbox = self.inboxes.make(who)
         except OSError as error:
             self._emit(on.ForkFailed(who, f"no descriptors for it: {error.strerror}"))
             return
         self._board.claim(who.seat, who.epoch, order.slot, order.generation)
         before = tuple(self._board.line(who.seat)["requests"])
-        self._workers[who] = WorkerHand(ours, inbox, order.generation, before)
+        self._workers[who] = WorkerHand(ours, order.generation, before)
         message = Message(Kind.FORK, "hold" if order.hold else "", who.seat, who.epoch, arg=order.slot)
-        descriptors = [theirs.fileno(), self._board_fd, inbox[1].fileno(), *listeners]
+        descriptors = [theirs.fileno(), self._board_fd, inbox, *listeners]
         sent = Sent.CLOSED
         if number in self._molds:
             sent = self._molds[number].channel.send(message, descriptors)
@@ -261,11 +259,20 @@ class Crew:
                 reached.append(hand.pid)
         return reached
 
-    def tell(self, who: Ref, message: Message, descriptors: Sequence[int] = ()) -> None:
+    def tell(self, who: Ref, message: Message, descriptors: Sequence[int] = ()) -> bool:
         """Send a worker a message; one that cannot be told is gone, or will be killed at its deadline."""
         hand = self._workers.get(who)
-        if hand is not None and hand.channel.send(message, descriptors) is Sent.FULL:
+        if hand is None:
+            return False
+        sent = hand.channel.send(message, descriptors)
+        if sent is Sent.FULL:
             log.warning("a worker does not read its channel", seat=who.seat, pid=hand.pid)
+        return sent is Sent.OK
+
+    def retire(self, who: Ref, deadline: float, *, final: bool) -> None:
+        """Tell a worker to drain until `deadline` (CLOCK_MONOTONIC seconds); `final`: everybody does."""
+        self.inboxes.leave(who)
+        self.tell(who, Message(Kind.RETIRE, "", *who, arg=int(final), deadline_ns=int(deadline * 1e9)))
 
     def tell_all(self, kind: Kind, descriptors: Sequence[int] = ()) -> None:
         """Send all workers a message, each in its own name."""
@@ -299,6 +306,7 @@ class Crew:
                     hand.stacks = descriptors.pop()
                 self._born(who, message.arg, descriptors.pop() if descriptors else None)
             case Kind.READY:
+                self.inboxes.open(who)
                 self._emit(on.WorkerReady(who))
             case Kind.FAILED:
                 self._emit(on.WorkerFailed(who, message.text))
@@ -323,6 +331,7 @@ class Crew:
         if how.startswith("was killed by SIGKILL") and not self._workers[who].doomed and self._oom.risen():
             how += ", for want of memory (the cgroup's oom_kill has risen)"
         self._drop(who)
+        self.tell_all(Kind.NUDGE)
         self._emit(on.WorkerEnded(who, how))
 
     def _drop(self, who: Ref) -> None:
@@ -334,14 +343,14 @@ class Crew:
             os.close(hand.stacks)
         self._loop.unwatch(hand.channel.fileno())
         hand.channel.close()
-        for end in hand.inbox:
-            end.close()
         self._board.reset(who.seat)
+        self.inboxes.drop(who)
         for mold in self._molds.values():
             mold.asked.discard(who)
 
     def close(self) -> None:
         """Unmap the scoreboard; every process is gone."""
+        self.inboxes.close()
         self._board.close()
 
 

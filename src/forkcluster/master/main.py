@@ -132,7 +132,7 @@ class Master:
 
     def _wake_at(self) -> float | None:
         times = [self._cluster.deadline(self._loop.now()), self._reader.overdue_at()]
-        times += [self._crew.stacks.deadline(), self._rounds.deadline()]
+        times += [self._crew.stacks.deadline(), self._crew.inboxes.look_at(), self._rounds.deadline()]
         times.append(self._notifier.deadline())
         times += [each.deadline() for each in (self._control, self._watching) if each is not None]
         return min((time for time in times if time is not None), default=None)
@@ -140,6 +140,7 @@ class Master:
     def _expire(self, now: float) -> None:
         self._reader.expire(now)
         self._crew.stacks.expire(now)
+        self._crew.inboxes.look(now)
         self._rounds.look(now)
         self._notifier.expire(now)
         for each in (self._control, self._watching):
@@ -166,8 +167,8 @@ class Master:
                 self._events.append(on.Answered(generation, *self._crew.answers(generation)))
             case do.Conclude(outcome):
                 self._conclude(outcome)
-            case do.Retire(who, deadline):
-                self._crew.tell(who, Message(Kind.RETIRE, "", *who, deadline_ns=int(deadline * 1e9)))
+            case do.Retire(who, deadline, final):
+                self._crew.retire(who, deadline, final=final)
             case do.Quit(who):
                 self._crew.tell(who, Message(Kind.QUIT, "", *who))
             case do.Kill(who):

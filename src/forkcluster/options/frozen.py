@@ -51,6 +51,7 @@ class Options:
     probe_host: str
     probe_header: Pairs
     probe_timeout: float
+    balance: str
     on_starting: str | None
     when_ready: str | None
     on_reload: str | None

@@ -215,6 +215,11 @@ def _workers() -> list[Option]:
             name="probe_timeout", kind=POSITIVE, group=group, default="5", unit="s",
             help="How long the answer to that question may take.",
         ),
+        Option(
+            name="balance", kind=choice("least", "kernel"), group=group, default="least",
+            help="least: connections are handed to the worker that has least to do; kernel: they stay where "
+            "the kernel puts them.",
+        ),
         *(
             Option(name=name, kind=HOOK, group=group, help=f"Call this function {when}.")
             for name, when in (
@@ -305,7 +310,7 @@ def _requests() -> list[Option]:
                help="Proxies whose word for the client is believed: addresses, networks, unix, *."),
         Option(name="forwarded_fields", group=group, default="x-forwarded",
                kind=choice("x-forwarded", "forwarded", "either"),
-               help="What those proxies write: X-Forwarded-* or Forwarded; either only if they remove the other."),
+               help="What those proxies write; either: only if they remove the other kind."),
         Option(name="header", group=group,
                kind=PairList("NAME: VALUE texts or a table", "NAME:VALUE", None, ":", checks.header),
                help="Add this header field to every answer; may be repeated."),

@@ -1,6 +1,7 @@
 """Asks a master through its control socket: one request, one answer, blocking, within a time."""
 
 import socket
+import struct
 import time
 
 from forkcluster.errors import PeerError, UserError, from_json
@@ -22,8 +23,7 @@ def ask(path: str, command: str, *, timeout: float | None = TIMEOUT, **arguments
     the master answers with.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
-        line.settimeout(timeout)
-        _connect(line, path)
+        _connect(line, path, timeout)
         try:
             line.sendall(encode({"command": command, **arguments}))
             answer = _receive(line, timeout)
@@ -37,11 +37,18 @@ def ask(path: str, command: str, *, timeout: float | None = TIMEOUT, **arguments
     return answer
 
 
-def _connect(line: socket.socket, path: str) -> None:
+def _connect(line: socket.socket, path: str, timeout: float | None) -> None:
+    """Connect, waiting for room in the master's queue; the line then has the timeout."""
+    # A blocking socket with a limit of its own: to a non-blocking one a full queue is an error.
+    limit = struct.pack("ll", int(timeout or 0), int((timeout or 0) % 1 * 1e6))
+    line.setsockopt(
+        socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit
+    )
     try:
         line.connect(path)
     except OSError as error:
         raise NotRunningError(f"connecting to {path}: {error.strerror or error}") from error
+    line.settimeout(timeout)
 
 
 def _receive(line: socket.socket, timeout: float | None) -> Body:

@@ -49,6 +49,8 @@ def make_engine(spec: WorkerSpec, *, nested: bool = False) -> Engine:
     options["hold"] = int(spec.hold)
     options["server"] = "forkcluster" if spec.options.server_header else None
     options["headers"] = list(spec.options.header)
+    options["balance"] = spec.options.balance == "least"
+    options["inbox"] = spec.inbox
     options["access_log"] = _open_access_log(spec.access_log)
     engine = Engine(
         listeners=[_describe(descriptor, nested) for descriptor in spec.listeners],

@@ -1,0 +1,343 @@
+/* See departure.h and handover.h.
+ *
+ * The order of a hand-over: out of our epoll set, then sent, then our copy is closed. Out of the set first,
+ * because the entry belongs to the open file, which lives on in the peer; close and never shutdown, for the
+ * same reason. What cannot be sent goes back into the set, which reports again what is there.
+ */
+#include "departure.h"
+
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "connection.h"
+
+/* Connections on their way into one message. */
+typedef struct FcBatch {
+    unsigned count;
+    size_t bytes; /* of unread bytes */
+    FcConn *conns[FC_PASS_MOST];
+} FcBatch;
+
+/* Bytes of a message that records and head leave for unread bytes. */
+#define UNREAD_ROOM (FC_PASS_BYTES - FC_PASS_MOST * sizeof(FcPassed) - 64)
+
+static size_t
+unread_of(const FcConn *conn)
+{
+    return conn->buf != NULL ? conn->buf->len : 0;
+}
+
+/* Between two requests, with nothing of an answer left and no more unread bytes than may travel. */
+static bool
+is_movable(const FcConn *conn)
+{
+    return conn->fd >= 0 && (conn->state == FC_CONN_IDLE || conn->state == FC_CONN_HEAD) && !conn->hung_up &&
+           unread_of(conn) <= FC_PASS_UNREAD && fc_output_empty(&conn->out);
+}
+
+static FcPassed
+describe(const FcConn *conn, bool counts)
+{
+    FcPassed passed = {
+        .fd = conn->fd,
+        .listener = conn->listener,
+        .hops = (uint8_t)(conn->hops + counts),
+        .addr_len = conn->peer.len,
+        .served = conn->served,
+        .deadline_ns = conn->timer.deadline,
+        .accepted_ns = conn->accepted_ns,
+        .unread_len = (uint32_t)unread_of(conn),
+        .unread = conn->buf != NULL ? conn->buf->data : NULL,
+    };
+
+    memcpy(passed.addr, &conn->peer.any, conn->peer.len);
+    return passed;
+}
+
+/* Send a batch to the peer in that seat; the batch is empty afterwards. counts: as a hop of these
+ * connections. What leaves with its worker does not count: it goes one way, and an idle connection may see
+ * many reloads. False: they stay. The lock of the peers is held. */
+static bool
+send_batch(FcEngine *engine, FcBatch *batch, uint32_t seat, bool counts)
+{
+    FcHandover *handover = engine->handover;
+    FcPassed passed[FC_PASS_MOST];
+    FcPassResult result;
+    unsigned count = batch->count;
+
+    batch->count = 0;
+    batch->bytes = 0;
+    for (unsigned i = 0; i < count; i++) {
+        passed[i] = describe(batch->conns[i], counts);
+        fc_conn_unwatch(engine, batch->conns[i]);
+    }
+    fc_handover_stop_here(handover, FC_STOP_BEFORE_SEND);
+    result = fc_peers_send(&handover->peers, seat, passed, count);
+    if (result == FC_PASS_OK) {
+        fc_handover_stop_here(handover, FC_STOP_AFTER_SEND);
+        fc_add_shared(&engine->line->handed_out, count);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        if (result == FC_PASS_OK)
+            fc_conn_close(engine, batch->conns[i]);
+        else
+            fc_conn_watch(engine, batch->conns[i], false);
+    }
+    return result == FC_PASS_OK;
+}
+
+/* The connection of a mover, if it still is what it was. */
+static FcConn *
+find(FcEngine *engine, const FcMover *mover)
+{
+    FcConn *conn = fc_conn_at(engine, mover->index);
+
+    return conn->generation == mover->generation && is_movable(conn) ? conn : NULL;
+}
+
+/* -- balance
+ * ------------------------------------------------------------------------------------------------------ */
+
+/* Decide for each mover in turn, as if those before had moved; chosen: the seat, -1: stays. */
+static void
+choose(FcEngine *engine, int *chosen, unsigned count)
+{
+    FcHandover *handover = engine->handover;
+    FcLoad *loads = handover->peers.loads;
+    unsigned peers = fc_peers_look(&handover->peers, false);
+    uint64_t idle = engine->idle;
+
+    for (unsigned i = 0; i < count; i++) {
+        FcConn *conn = find(engine, &handover->mover[i]);
+        bool may = conn != NULL && conn->counted_idle && conn->hops < FC_PASS_HOPS;
+        int at = may ? fc_place_idle(loads, peers, idle) : -1;
+
+        chosen[i] = at >= 0 ? (int)loads[at].seat : -1;
+        if (at >= 0) {
+            loads[at].queued++;
+            idle--;
+        }
+    }
+}
+
+static void
+balance(FcEngine *engine)
+{
+    FcHandover *handover = engine->handover;
+    unsigned count = handover->movers;
+    int chosen[FC_PASS_MOST];
+
+    choose(engine, chosen, count);
+    for (unsigned i = 0; i < count; i++) {
+        FcBatch batch = {0};
+        int seat = chosen[i];
+
+        if (seat < 0)
+            continue;
+        for (unsigned j = i; j < count; j++) {
+            FcConn *conn = chosen[j] == seat ? find(engine, &handover->mover[j]) : NULL;
+
+            if (conn == NULL || batch.bytes + unread_of(conn) > UNREAD_ROOM)
+                continue;
+            batch.conns[batch.count++] = conn;
+            batch.bytes += unread_of(conn);
+            chosen[j] = -1;
+        }
+        if (batch.count > 0)
+            send_batch(engine, &batch, (uint32_t)seat, true);
+    }
+}
+
+/* -- leaving
+ * ------------------------------------------------------------------------------------------------------ */
+
+/* Send a batch to whoever can take it. *peers falls by those who cannot; at 0 nobody is left and the batch
+ * stays. */
+static void
+send_away(FcEngine *engine, FcBatch *batch, unsigned *peers)
+{
+    FcLoad *loads = engine->handover->peers.loads;
+    uint64_t generation = fc_load(&engine->line->generation);
+    FcBatch again = *batch;
+
+    while (batch->count > 0 && *peers > 0) {
+        int at = fc_place_leaving(loads, *peers, generation);
+
+        loads[at].queued += batch->count;
+        if (send_batch(engine, batch, loads[at].seat, false))
+            return;
+        loads[at] = loads[--*peers];
+        *batch = again;
+    }
+    batch->count = 0;
+}
+
+static void
+add_leaving(FcEngine *engine, FcBatch *batch, FcConn *conn, unsigned most, unsigned *peers)
+{
+    if (batch->bytes + unread_of(conn) > UNREAD_ROOM)
+        send_away(engine, batch, peers);
+    batch->conns[batch->count++] = conn;
+    batch->bytes += unread_of(conn);
+    if (batch->count >= most)
+        send_away(engine, batch, peers);
+}
+
+void
+fc_departure_all(FcEngine *engine)
+{
+    FcHandover *handover = engine->handover;
+    FcBatch batch = {0};
+    unsigned peers, most;
+
+    if (handover->final || engine->open == 0)
+        return;
+    pthread_mutex_lock(&handover->peers.lock);
+    peers = fc_peers_look(&handover->peers, true);
+    /* Small batches while they are few, so that they are spread. */
+    most = peers > 0 && engine->open / peers < FC_PASS_MOST ? engine->open / peers + 1 : FC_PASS_MOST;
+    for (uint32_t i = 0; peers > 0 && i < engine->n_blocks * FC_CONNS_A_BLOCK; i++)
+        if (is_movable(fc_conn_at(engine, i)))
+            add_leaving(engine, &batch, fc_conn_at(engine, i), most, &peers);
+    send_away(engine, &batch, &peers);
+    pthread_mutex_unlock(&handover->peers.lock);
+}
+
+static void
+leave(FcEngine *engine)
+{
+    FcHandover *handover = engine->handover;
+    FcBatch batch = {0};
+    unsigned peers = fc_peers_look(&handover->peers, true);
+
+    for (unsigned i = 0; i < handover->movers; i++) {
+        FcConn *conn = find(engine, &handover->mover[i]);
+
+        if (conn != NULL)
+            add_leaving(engine, &batch, conn, FC_PASS_MOST, &peers);
+    }
+    send_away(engine, &batch, &peers);
+}
+
+/* -- the doors
+ * ---------------------------------------------------------------------------------------------------- */
+
+void
+fc_departure_flush(FcEngine *engine)
+{
+    FcHandover *handover = engine->handover;
+
+    pthread_mutex_lock(&handover->peers.lock);
+    if (engine->draining)
+        leave(engine);
+    else
+        balance(engine);
+    pthread_mutex_unlock(&handover->peers.lock);
+    handover->movers = 0;
+}
+
+/* To be moved at the end of the turn. */
+static void
+add_mover(FcEngine *engine, FcConn *conn)
+{
+    FcHandover *handover = engine->handover;
+
+    for (unsigned i = 0; i < handover->movers; i++)
+        if (handover->mover[i].index == conn->index && handover->mover[i].generation == conn->generation)
+            return; /* idle for the second time this turn: to be sent once */
+    if (handover->movers == FC_PASS_MOST)
+        fc_departure_flush(engine);
+    handover->mover[handover->movers++] = (FcMover){.index = conn->index, .generation = conn->generation};
+}
+
+void
+fc_handover_consider(FcEngine *engine, FcConn *conn)
+{
+    FcHandover *handover = engine->handover;
+
+    if (engine->draining && !handover->final)
+        add_mover(engine, conn);
+    if (!engine->draining && engine->config.balance && handover->tick_at == 0)
+        handover->tick_at = engine->now + FC_SETTLED_NS;
+}
+
+void
+fc_departure_settled(FcEngine *engine)
+{
+    FcHandover *handover = engine->handover;
+    bool more = false;
+
+    for (uint32_t i = 0; i < engine->n_blocks * FC_CONNS_A_BLOCK; i++) {
+        FcConn *conn = fc_conn_at(engine, i);
+
+        if (conn->looks >= FC_LOOKS || !conn->counted_idle)
+            continue;
+        if (engine->now < conn->accepted_ns + FC_SETTLED_NS) {
+            more = true;
+            continue;
+        }
+        conn->looks++;
+        more = more || conn->looks < FC_LOOKS;
+        if (engine->idle >= 2) /* else no difference would matter */
+            add_mover(engine, conn);
+    }
+    if (handover->movers > 0)
+        fc_departure_flush(engine);
+    if (more)
+        handover->tick_at = engine->now + FC_SETTLED_NS;
+}
+
+static bool
+has_peer(FcEngine *engine, bool starting)
+{
+    FcPeers *peers = &engine->handover->peers;
+    unsigned count;
+
+    pthread_mutex_lock(&peers->lock);
+    count = fc_peers_look(peers, starting);
+    pthread_mutex_unlock(&peers->lock);
+    return count > 0;
+}
+
+bool
+fc_departure_has_peer(FcEngine *engine)
+{
+    return has_peer(engine, false);
+}
+
+bool
+fc_handover_possible(FcEngine *engine)
+{
+    return !engine->handover->final && has_peer(engine, true);
+}
+
+bool
+fc_handover_may_accept(FcEngine *engine)
+{
+    return fc_load(&engine->line->state) != FC_STATE_FULL || !has_peer(engine, false);
+}
+
+bool
+fc_handover_place(FcEngine *engine, int fd, unsigned listener, const FcPeer *peer, uint64_t in_flight)
+{
+    FcPeers *peers = &engine->handover->peers;
+    FcPassed passed = {
+        .fd = fd, .listener = (uint16_t)listener, .hops = 1, .addr_len = peer->len, .accepted_ns = fc_now()};
+    int at;
+    bool sent = false;
+
+    if (in_flight < 2) /* no difference would matter */
+        return false;
+    memcpy(passed.addr, &peer->any, peer->len);
+    pthread_mutex_lock(&peers->lock);
+    at = fc_place_new(peers->loads, fc_peers_look(peers, false), in_flight);
+    if (at >= 0)
+        sent = fc_peers_send(peers, peers->loads[at].seat, &passed, 1) == FC_PASS_OK;
+    pthread_mutex_unlock(&peers->lock);
+    if (!sent)
+        return false;
+    close(fd);
+    fc_add_shared(&engine->line->handed_out, 1);
+    return true;
+}

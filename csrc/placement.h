@@ -1,0 +1,58 @@
+/* Which worker should have a connection: pure decisions over the lines of the scoreboard.
+ *
+ * A decision is made from copies (FcLoad) taken a moment ago; what was sent to a peer and not yet taken
+ * counts as its load, so that two workers who look at the same time do not both pick the same one for long.
+ * Knows no descriptor and no engine; owns nothing.
+ */
+#ifndef FC_PLACEMENT_H
+#define FC_PLACEMENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "scoreboard.h"
+
+/* What one peer has to do. */
+typedef struct FcLoad {
+    uint32_t seat;
+    bool ready; /* serves; else it has only said that it will in a moment */
+    uint64_t generation;
+    uint64_t in_flight; /* requests in its application */
+    uint64_t idle;      /* its idle connections */
+    uint64_t queued;    /* connections sent to it and not yet taken */
+} FcLoad;
+
+/* A copy of a peer's line. */
+FcLoad
+fc_load_of(const FcLine *line, uint32_t seat);
+
+/* What an owner of a sending end may do with it. */
+typedef enum FcPeerState {
+    FC_PEER_CANDIDATE, /* connections may be sent to it */
+    FC_PEER_STARTING,  /* it is introduced but does not serve yet: only those who must leave send to it */
+    FC_PEER_UNABLE,    /* not now: busy, full, or does not read its inbox */
+    FC_PEER_GONE,      /* never again: the seat has another owner or none, or it drains */
+} FcPeerState;
+
+/* What the line says of the owner with that epoch. */
+FcPeerState
+fc_peer_state(const FcLine *line, uint32_t epoch);
+
+/* Each gives the index of the chosen peer, or -1: keep the connection. */
+
+/* A new connection for a worker with that many requests in flight. Passed on for a difference that matters: 2
+ * and an eighth of ours, so that workers that are all loaded do not play ball. */
+int
+fc_place_new(const FcLoad *peers, unsigned count, uint64_t in_flight);
+
+/* An idle connection of a worker that has that many, this one among them: to the peer with the fewest, for a
+ * difference of 2 (then both have the same afterwards). */
+int
+fc_place_idle(const FcLoad *peers, unsigned count, uint64_t idle);
+
+/* A connection of a worker that leaves, of that generation: to the peer with the fewest, one that serves
+ * before one that starts, one of a newer generation before those that may leave next. */
+int
+fc_place_leaving(const FcLoad *peers, unsigned count, uint64_t generation);
+
+#endif

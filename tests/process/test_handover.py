@@ -1,0 +1,368 @@
+"""Connections move between workers and nobody outside notices."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from harness import until
+from strict import APPS, Connection, Fault, Load
+
+from forkcluster import _scoreboard
+
+RELOADS = int(os.environ.get("FORKCLUSTER_TEST_RELOADS", "30"))
+STOPPED = "T"
+
+
+@pytest.fixture(params=["wsgi", "asgi"])
+def serve(request, server):
+    """Make servers of the test application, by both interfaces."""
+
+    def start(**settings):
+        each = server(**settings)
+        (each.directory / "app.py").write_text(APPS[request.param])
+        return each.boot()
+
+    return start
+
+
+def lines(each):
+    """The lines of all live workers, by pid, from the master's scoreboard."""
+    for name in os.listdir(f"/proc/{each.pid}/fd"):
+        path = f"/proc/{each.pid}/fd/{name}"
+        if "forkcluster-scoreboard" in os.readlink(path):
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                board = _scoreboard.Scoreboard(descriptor)
+            finally:
+                os.close(descriptor)
+            found = [board.line(seat) for seat in range(64)]
+            board.close()
+            return {line["pid"]: line for line in found if line["state"] != "empty"}
+    raise AssertionError("the master has no scoreboard")
+
+
+def total(each, name):
+    return sum(line[name] for line in lines(each).values())
+
+
+def state(pid):
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def stopped(each):
+    """The pid of the one worker that has stopped itself."""
+    return until(lambda: [p for p in each.worker_pids() if state(p) == STOPPED], "a worker to stop")[0]
+
+
+def wait_for_ready(each, count):
+    """Wait until so many workers serve and know each other."""
+    until(lambda: [r["state"] for r in lines(each).values()].count("ready") == count, f"{count} ready")
+
+
+def idle_connections(each, count):
+    """Connections that have asked once and stay."""
+    made = []
+    for _ in range(count):
+        made.append(Connection(each.address))
+        made[-1].ask()
+    return made
+
+
+def close_all(connections):
+    for connection in connections:
+        connection.close()
+
+
+# -- reload ----------------------------------------------------------------------------------------------
+
+
+def test_reloads_under_load_lose_nothing(serve):
+    """Keep-alive, connection per request, slow and idle clients see nothing of it."""
+    each = serve(workers=2, arguments=("--observe", "0"))
+    with Load(each.address) as load:
+        for _ in range(RELOADS):
+            before = load.answers.total()
+            each.reload()
+            until(lambda b=before: load.answers.total() > b + 50, "answers between two reloads")
+        handed_in = total(each, "handed_in")
+    assert {} == dict(load.faults)
+    assert {"keep", "new", "slow", "idle"} == set(load.answers)
+    assert len(load.pids) > RELOADS
+    assert handed_in > RELOADS
+    assert 0 == total(each, "truncated")
+
+
+def test_idle_connections_outlive_reloads_without_a_request(serve):
+    """A hundred connections that are silent through five reloads are all answered afterwards."""
+    each = serve(workers=2, arguments=("--observe", "0"))
+    connections = idle_connections(each, 100)
+    for _ in range(5):
+        old = each.worker_pids()
+        each.reload()
+        until(lambda o=old: not o & each.worker_pids(), "the old workers to end")
+    assert [True] * 100 == [connection.is_open() for connection in connections]
+    assert each.worker_pids() >= {connection.ask()["pid"] for connection in connections}
+    close_all(connections)
+
+
+def test_half_a_head_moves_with_its_bytes_and_its_deadline(serve):
+    """A head begun before a reload and ended after it is answered; one never ended times out in its time."""
+    each = serve(arguments=("--observe", "0", "--header-timeout", "1.5"))
+    connection, slow = Connection(each.address), Connection(each.address)
+    connection.send_bytes(b"GET /half HTTP/1.1\r\nHost: str")
+    slow.send_bytes(b"GET /never HTTP/1.1\r\n")
+    until(lambda: total(each, "bytes_in") >= 49, "both halves to arrive")
+    (old,) = each.worker_pids()
+    each.reload()
+    until(lambda: old not in each.worker_pids(), "the old worker to end")
+    connection.send_bytes(b"ict\r\n\r\n")
+    answer = connection.take("/half")
+    assert (True, "/half") == (answer["pid"] != old, answer["path"])
+    with pytest.raises(Fault, match="status 408"):
+        slow.take()
+    close_all([connection, slow])
+
+
+def test_pipelined_requests_are_all_answered_through_a_drain(serve):
+    """Requests that wait behind a running one when the worker is retired are answered in order."""
+    each = serve(arguments=("--observe", "0"))
+    connection = Connection(each.address)
+    paths = ["/hold?0.5", "/two", "/three"]
+    for path in paths:
+        connection.send(path)
+    until(lambda: total(each, "in_flight") == 1, "the first to run")
+    each.reload()
+    assert ["/hold", "/two", "/three"] == [connection.take(path)["path"] for path in paths]
+    connection.close()
+
+
+def test_final_stop_answers_what_runs_and_closes_what_is_idle(serve):
+    """With nobody to hand over to, idle connections get a plain end of file, running ones their answer."""
+    each = serve(workers=2)
+    wait_for_ready(each, 2)
+    (idle,) = idle_connections(each, 1)
+    busy = Connection(each.address)
+    busy.send("/hold?0.3")
+    until(lambda: total(each, "in_flight") == 1, "the request to run")
+    each.send(signal.SIGTERM)
+    assert "/hold" == busy.take(close=True)["path"]
+    with pytest.raises(Fault, match="closed"):
+        idle.take()
+    assert 0 == each.wait()
+    close_all([idle, busy])
+
+
+# -- balance ---------------------------------------------------------------------------------------------
+
+
+def holders(each, connections):
+    """How many connections each worker holds, as the workers themselves say."""
+    until(lambda: total(each, "open") == len(connections), "all connections to be seen")
+    until(lambda: total(each, "idle") == len(connections), "all connections to be idle")
+    return sorted(line["open"] for line in lines(each).values())
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("asks", [True, False])
+def test_idle_connections_are_spread_evenly(serve, at_once, asks):
+    """64 keep-alive connections on 4 workers: each holds 15 to 17, however they came."""
+    each = serve(workers=4)
+    wait_for_ready(each, 4)
+    connections = []
+    for _ in range(64):
+        connections.append(Connection(each.address))
+        if asks and not at_once:
+            connections[-1].ask()
+        elif not at_once:
+            until(lambda: total(each, "idle") == len(connections), "it to be seen")
+    if asks and at_once:
+        for connection in connections:
+            connection.send("/")
+        for connection in connections:
+            connection.take("/")
+    until(lambda: [True] * 4 == [15 <= held <= 17 for held in holders(each, connections)], "them to be even")
+    assert 64 == total(each, "accepted")
+    close_all(connections)
+
+
+def test_connections_one_after_the_other_are_shared_without_handing_over(serve):
+    """400 calls, a connection each: busiest and idlest of 4 workers differ by under 20 %, by turns alone."""
+    each = serve(workers=4)
+    wait_for_ready(each, 4)
+    for _ in range(400):
+        connection = Connection(each.address)
+        connection.ask(close=True)
+        connection.close()
+    served = sorted(sum(line["requests"]) for line in lines(each).values())
+    assert 400 == sum(served)
+    assert served[0] > 0.8 * served[-1], served
+    assert total(each, "handed_out") < 20
+
+
+def test_kernel_balance_hands_nothing_over(serve):
+    """--balance kernel: connections stay with the worker that accepted them."""
+    each = serve(workers=4, arguments=("--balance", "kernel"))
+    wait_for_ready(each, 4)
+    connections = idle_connections(each, 32)
+    assert (32, 0) == (total(each, "open"), total(each, "handed_out"))
+    close_all(connections)
+
+
+# -- deaths and stops ------------------------------------------------------------------------------------
+
+
+def test_killed_worker_loses_only_what_it_held(serve):
+    """kill -9: its own connections end, all others are answered, a new connection finds a worker."""
+    each = serve(workers=2)
+    wait_for_ready(each, 2)
+    connections = idle_connections(each, 20)
+    holders(each, connections)
+    victim = sorted(each.worker_pids())[0]
+    held = lines(each)[victim]["open"]
+    each.send(signal.SIGKILL, victim)
+    each.wait_for("worker died")
+    lost = 0
+    for connection in connections:
+        try:
+            connection.ask()
+        except Fault:
+            lost += 1
+    assert held == lost
+    connections.append(Connection(each.address))
+    assert "/new" == connections[-1].ask("/new?")["path"]
+    close_all(connections)
+
+
+def test_kills_under_load_lose_only_running_requests_and_held_connections(serve):
+    """New connections are never refused and never time out while worker after worker is killed."""
+    each = serve(workers=3, arguments=("--min-uptime", "0"))
+    wait_for_ready(each, 3)
+    with Load(each.address, keep=0, new=4, slow=0, idle=0) as load:
+        for _ in range(10):
+            before = load.answers.total()
+            each.send(signal.SIGKILL, sorted(each.worker_pids())[0])
+            until(lambda b=before: load.answers.total() > b + 100, "answers after the kill")
+            each.wait_for_workers(3)
+    assert set() == {
+        name for name in load.faults if "refused" in name or "timeout" in name or "status" in name
+    }
+    assert load.faults.total() <= 10 * 2, load.faults
+
+
+POINTS = ("handover-before-send", "handover-after-send", "inbox-before-receive", "inbox-after-receive")
+
+
+def stop_in_a_handover(serve, point):
+    """Two workers, and connections until the one in slot 1 has stopped itself at that point."""
+    each = serve(workers=2, environment={"FORKCLUSTER_STOP_AT": f"{point}@1.1"})
+    wait_for_ready(each, 2)
+    connections = []
+    while STOPPED not in map(state, each.worker_pids()):
+        assert len(connections) < 64, "no worker has stopped itself"
+        newest = Connection(each.address)
+        connections.append(newest)
+        newest.send("/")
+        until(
+            lambda c=newest: not c.is_open() or STOPPED in map(state, each.worker_pids()),
+            "an answer, or a worker to stop",
+        )
+    return each, connections
+
+
+def ask_all(connections):
+    """Answers of the first request and of another; how many connections did not live to give both."""
+    lost = 0
+    for connection in connections:
+        try:
+            connection.take("/")
+            connection.ask()
+        except Fault:
+            lost += 1
+    return lost
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_worker_stopped_in_a_handover_loses_nothing(serve, point):
+    """SIGSTOP at each step of a hand-over, then SIGCONT: every connection is answered, and again."""
+    each, connections = stop_in_a_handover(serve, point)
+    each.send(signal.SIGCONT, stopped(each))
+    assert 0 == ask_all(connections)
+    close_all(connections)
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_worker_killed_in_a_handover_loses_what_it_held_and_nothing_that_was_under_way(serve, point):
+    """kill -9 at each step: what was sent and not received lives on; what it alone had is gone."""
+    each, connections = stop_in_a_handover(serve, point)
+    victim = stopped(each)
+    now = lines(each)
+    line = now.pop(victim)
+    (other,) = now.values()
+    held = line["open"]
+    if point == "handover-after-send":  # its copies are not closed yet, nor counted as handed out
+        held -= other["sent"] - line["handed_out"]
+    if point == "inbox-after-receive":  # what it has received is not counted yet
+        held += line["sent"] - line["handed_in"]
+    each.send(signal.SIGKILL, victim)
+    assert held == ask_all(connections)
+    close_all(connections)
+
+
+def test_inbox_of_a_stopped_worker_is_served_by_others(serve):
+    """SIGSTOP of a receiver: others answer what waits in its inbox; it is sent no more."""
+    each, connections = stop_in_a_handover(serve, "inbox-before-receive")
+    victim = stopped(each)
+    each.wait_for("does not take connections")
+    until(lambda: lines(each)[victim]["stale"] == 1, "it to be no candidate")
+    others = len(connections) - lines(each)[victim]["open"]
+    for connection in connections:
+        connection.send("/again")
+    until(lambda: others == sum(not c.is_open() for c in connections), "answers of the others")
+    assert STOPPED == state(victim)
+    each.send(signal.SIGCONT, victim)
+    until(lambda: lines(each)[victim]["stale"] == 0, "it to take again")
+    answers = [[connection.take("/"), connection.take("/again")] for connection in connections]
+    assert len(connections) == len(answers)
+    close_all(connections)
+
+
+# -- descriptors -----------------------------------------------------------------------------------------
+
+EATING_APP = """
+import os
+EATEN = []
+
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/eat":
+        EATEN.extend(os.open("/dev/null", os.O_RDONLY) for _ in range(int(environ["QUERY_STRING"])))
+    if environ["PATH_INFO"] == "/free":
+        while EATEN:
+            os.close(EATEN.pop())
+    data = b'{"pid": %d, "path": "%s", "body": ""}' % (os.getpid(), environ["PATH_INFO"].encode())
+    start_response("200 OK", [("Content-Length", str(len(data)))])
+    return [data]
+"""
+
+
+def test_worker_short_of_descriptors_is_sent_nothing(server):
+    """Its state says full, nothing is truncated, and it takes again when there is room."""
+    each = server(workers=2, descriptors_most=256)
+    (each.directory / "app.py").write_text(EATING_APP)
+    each.boot()
+    wait_for_ready(each, 2)
+    door = Connection(each.address)
+    eater = door.ask()["pid"]
+    door.ask(f"/eat?{256 - len(os.listdir(f'/proc/{eater}/fd')) - 24}")
+    connections = idle_connections(each, 24)
+    until(lambda: lines(each)[eater]["state"] == "full", "it to be full")
+    before = lines(each)[eater]
+    connections += idle_connections(each, 40)
+    full = lines(each)[eater]
+    assert ("full", before["handed_in"], 0) == (full["state"], full["handed_in"], full["truncated"])
+    for connection in [door, *connections]:  # one of them is still with it
+        connection.ask("/free?")
+    until(lambda: lines(each)[eater]["state"] == "ready", "it to be ready again")
+    assert 65 == len([connection.ask() for connection in [door, *connections]])
+    assert (0, 0) == (total(each, "truncated"), total(each, "shed"))
+    close_all([door, *connections])
