@@ -24,6 +24,7 @@ def main(channel: int, scoreboard: int, listener: int) -> None:
         epoch=1,
         slot=0,
         generation=1,
+        hold=False,
         channel=channel,
         scoreboard=scoreboard,
         inbox=-1,
@@ -31,10 +32,12 @@ def main(channel: int, scoreboard: int, listener: int) -> None:
         options=read(request, {}).launch(request).options,
         access_log=None,
         application=wsgi,
-        load=lambda: wsgi,
+        interface="wsgi",
+        load=lambda: (wsgi, "wsgi"),
+        wants_loop=lambda error: False,
         describe_failure=str,
     )
-    engine = make_engine(spec)
+    engine = make_engine(spec, nested=False)
     ours = Channel.adopt(channel)
     ours.send(Message(Kind.READY, "", 0, 1))
     engine.serve_wsgi(wsgi)
