@@ -8,8 +8,9 @@
 #include "py_gateway.h"
 
 #define SMALL_BODY (16 * 1024) /* copied behind the head: one buffer, one send */
-#define REFERENCE  (64 * 1024) /* a body at least this long is kept by reference while it waits, not copied  \
-                                */
+#define REFERENCE                                                                                            \
+    (64 * 1024) /* a body at least this long is kept by reference while it waits, not copied                 \
+                 */
 
 static size_t
 hexadecimal(char *out, uint64_t number)

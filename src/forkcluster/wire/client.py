@@ -41,9 +41,7 @@ def _connect(line: socket.socket, path: str, timeout: float | None) -> None:
     """Connect, waiting for room in the master's queue; the line then has the timeout."""
     # A blocking socket with a limit of its own: to a non-blocking one a full queue is an error.
     limit = struct.pack("ll", int(timeout or 0), int((timeout or 0) % 1 * 1e6))
-    line.setsockopt(
-        socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit
-    )
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
     try:
         line.connect(path)
     except OSError as error:
