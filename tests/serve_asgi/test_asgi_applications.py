@@ -9,6 +9,7 @@ import httpx
 import pytest
 from harness import until
 from live import LOOPS, finish, make
+from websockets.sync.client import connect
 from wire import Wire
 
 NUMBERS = "".join(f"{number}\n" for number in range(1000))
@@ -132,6 +133,16 @@ def test_fastapi_error(client):
     """A fault of a view."""
     assert 500 == client.get("/error").status_code
     client.server.wait_for("a fault of the view") if client.server.workers == 1 else None
+
+
+@site("fastapi")
+def test_fastapi_websocket(client):
+    """A WebSocket echo."""
+    host, port = client.server.address
+    with connect(f"ws://{host}:{port}/ws", proxy=None) as socket:
+        for text in ("one", "zwei", "trois €"):
+            socket.send(text)
+            assert f"echo {text}" == socket.recv(timeout=10)
 
 
 @site("fastapi")
