@@ -33,7 +33,7 @@ static bool
 is_movable(const FcConn *conn)
 {
     return conn->fd >= 0 && (conn->state == FC_CONN_IDLE || conn->state == FC_CONN_HEAD) && !conn->hung_up &&
-           unread_of(conn) <= FC_PASS_UNREAD && fc_output_empty(&conn->out);
+           !conn->probe && unread_of(conn) <= FC_PASS_UNREAD && fc_output_empty(&conn->out);
 }
 
 static FcPassed
