@@ -182,6 +182,20 @@ fc_asgi_over(FcAsgi *request, bool whole)
     fc_asgi_schedule(self);
 }
 
+static void
+call_watcher(FcAsgi *request)
+{
+    PyObject *watcher = Py_XNewRef(request->watcher), *result;
+
+    if (watcher == NULL)
+        return;
+    result = PyObject_CallNoArgs(watcher);
+    if (result == NULL)
+        PyErr_WriteUnraisable(watcher);
+    Py_XDECREF(result);
+    Py_DECREF(watcher);
+}
+
 /* Whether somebody still waits: a future of the list that is not done, as one of a cancelled wait is. */
 static bool
 is_awaited(FcModule *module, PyObject *futures)
@@ -197,20 +211,6 @@ is_awaited(FcModule *module, PyObject *futures)
         Py_XDECREF(done);
     }
     return found;
-}
-
-static void
-call_watcher(FcAsgi *request)
-{
-    PyObject *watcher = Py_XNewRef(request->watcher), *result;
-
-    if (watcher == NULL)
-        return;
-    result = PyObject_CallNoArgs(watcher);
-    if (result == NULL)
-        PyErr_WriteUnraisable(watcher);
-    Py_XDECREF(result);
-    Py_DECREF(watcher);
 }
 
 void
@@ -253,8 +253,8 @@ ended(FcAsgi *request)
     if (request->next != NULL)
         request->next->link = request->link;
     request->link = NULL;
-    Py_CLEAR(request->scope);
     Py_CLEAR(request->watcher);
+    Py_CLEAR(request->scope);
     Py_CLEAR(request->coro);
     Py_CLEAR(request->task);
     fc_asgi_schedule(self); /* a drain may have waited for this one */

@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from client import Client
 from server import Server
+from starter import Starter
 
 Start = Callable[..., Server]
 
@@ -27,27 +28,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
             for server in servers:
                 if isinstance(server, Server):
                     report.sections.append((f"log of {name}", "\n".join(server.lines[-60:])))
-
-
-class Starter:
-    """Starts servers and stops them all; a stop that is not clean fails."""
-
-    def __init__(self, folder: Callable[[], Path]) -> None:
-        self._folder = folder
-        self.servers: list[Server] = []
-
-    def __call__(self, target: str, *options: str, env: dict[str, str] | None = None) -> Server:
-        server = Server(target, *options, cwd=self._folder(), env=env)
-        self.servers.append(server)
-        return server
-
-    def close(self) -> None:
-        """Stop what is still running."""
-        for server in self.servers:
-            code = server.stop()
-            assert code == 0, f"the master ended with {code}:\n{server.log}"
-            reports = [line for line in server.lines if "runtime error:" in line or "Sanitizer" in line]
-            assert not reports, f"a sanitizer reported {reports}:\n{server.log}"
 
 
 @pytest.fixture(scope="module")

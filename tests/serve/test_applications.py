@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Starter
 from server import APPS, Server
+from starter import Starter
 
 requests = pytest.importorskip("requests")
 Session = requests.Session

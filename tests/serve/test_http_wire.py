@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 from client import DEADLINE, Answer, Client, Cut
-from conftest import Starter
 from server import Server, until
+from starter import Starter
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "native"))
 from corpus import Case, Limits, Request, read_corpus

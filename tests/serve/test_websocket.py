@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from client import Cut
-from conftest import Starter
 from server import Server, until
+from starter import Starter
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from ws_client import BINARY, CLOSE, CONT, PING, PONG, TEXT, Frame, Socket, closing, frame

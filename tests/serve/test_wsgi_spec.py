@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 import pytest
 from client import Client, Cut
-from conftest import Starter
 from server import Server, until
+from starter import Starter
 
 CONTINUE = "Expect: 100-continue"
 

@@ -28,6 +28,7 @@ ROOMS = {
     "master": SHARED | C_SMALL,
     "mold": SHARED | C_SMALL,
     "worker": SHARED | C_SMALL | {"_engine"},
+    "watcher": SHARED | {"_process"},
     "__main__": {"cli"},
 }
 # The mold becomes the worker by forking: the only import from one process's folder into another's. (The other
@@ -39,6 +40,7 @@ GUESTS = {
     "options": {"tomli"},
     "wire": {"setproctitle"},
     "cli": {"click", "rich"},
+    "watcher": {"watchfiles"},
     "worker": {"uvloop", "websockets"},
 }
 

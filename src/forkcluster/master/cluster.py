@@ -73,6 +73,16 @@ class Cluster:
         """The highest generation number given so far."""
         return self._newest_generation
 
+    @property
+    def announced(self) -> bool:
+        """Whether the first boot is over."""
+        return self._announced
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the end has been asked for, or has come."""
+        return self._stopping
+
     def renewing(self) -> int:
         """Count the workers that serve until they are replaced."""
         return sum(1 for worker in self.workers.values() if worker.serving and worker.leaving)

@@ -25,6 +25,7 @@ from forkcluster.master.history import History
 from forkcluster.master.home import Place, open_control
 from forkcluster.master.listeners import open_all
 from forkcluster.master.loop import Loop
+from forkcluster.master.notify import Notifier, Standing
 from forkcluster.master.pidfile import PidFile
 from forkcluster.master.probe import Probe, Question
 from forkcluster.master.ready import screen
@@ -35,6 +36,7 @@ from forkcluster.master.rounds import Rounds
 from forkcluster.master.seats import Ref
 from forkcluster.master.signals import Signals
 from forkcluster.master.sockets import Sockets
+from forkcluster.master.watching import Watching
 from forkcluster.options import cpus
 from forkcluster.options.frozen import Launch, Options
 from forkcluster.wire.messages import Kind, Message
@@ -59,7 +61,7 @@ class Master:
     """One app's master, from bound listeners to exit code."""
 
     def __init__(
-        self, launch: Launch, sockets: Sockets, signals: Signals, control: Place | None = None
+        self, launch: Launch, sockets: Sockets, signals: Signals, control: Place | None, notifier: Notifier
     ) -> None:
         options = launch.options
         self._loop = Loop()
@@ -81,6 +83,8 @@ class Master:
             self._cluster, self._crew, self._events.append, self._history, launch.options
         )
         self._rounds = Rounds(self._cluster, self._crew, self._events.append, self._say, launch.options)
+        self._notifier = notifier
+        self._watching = self._make_watching(control.path) if control and launch.options.watch else None
         self._control: ControlServer | None = None
         if control is not None:
             self._control = ControlServer(self._loop, control.listener.socket, self._commands.handle)
@@ -92,21 +96,33 @@ class Master:
         while self._exit_code is None:
             self._settle()
             self._commands.look()
+            self._notifier.update(self._standing())
             if self._exit_code is None:
                 self._loop.turn(self._wake_at())
-                self._reader.expire(self._loop.now())
-                self._expire_control()
-                self._crew.stacks.expire(self._loop.now())
-                self._rounds.look(self._loop.now())
+                self._expire(self._loop.now())
                 self._crew.children.reap_strays(expecting=self._crew.expecting())
                 self._events.append(on.Tick())
         self._reader.cancel()
         self._commands.finished(self._exit_code)
+        if self._watching is not None:
+            self._watching.stop()
         if self._control is not None:
             self._control.close()
         self._crew.close()
         self._loop.close()
         return self._exit_code
+
+    def _standing(self) -> Standing:
+        cluster = self._cluster
+        roll = cluster.roll
+        status = f"{len(cluster.ready())} of {cluster.target} workers ready, generation {cluster.current}"
+        if roll is not None:
+            status = f"reloading: {roll.phase.value}"
+        return Standing(cluster.announced, roll.generation if roll else 0, cluster.stopping, status)
+
+    def _make_watching(self, control: str) -> Watching:
+        directory = self._releases[1].directory
+        return Watching(self._loop, self._crew.children, self._launch.options, directory, control)
 
     def _settle(self) -> None:
         while self._events:
@@ -116,12 +132,18 @@ class Master:
     def _wake_at(self) -> float | None:
         times = [self._cluster.deadline(self._loop.now()), self._reader.overdue_at()]
         times += [self._crew.stacks.deadline(), self._rounds.deadline()]
-        times += [self._control.deadline()] if self._control else []
+        times.append(self._notifier.deadline())
+        times += [each.deadline() for each in (self._control, self._watching) if each is not None]
         return min((time for time in times if time is not None), default=None)
 
-    def _expire_control(self) -> None:
-        if self._control is not None:
-            self._control.expire(self._loop.now())
+    def _expire(self, now: float) -> None:
+        self._reader.expire(now)
+        self._crew.stacks.expire(now)
+        self._rounds.look(now)
+        self._notifier.expire(now)
+        for each in (self._control, self._watching):
+            if each is not None:
+                each.expire(now)
 
     def _perform(self, action: do.Action) -> None:  # noqa: PLR0912  one line per action
         match action:
@@ -245,6 +267,8 @@ class Master:
         report = self._crew.reports.get(self._cluster.current) or LoadReport()
         log.info("ready", app=options.name, listening=" ".join(urls), workers=workers, pid=os.getpid())
         show(screen(options, report, urls, workers, self._loop.now() - self._started))
+        if self._watching is not None:
+            self._watching.start()
 
 
 def show(text: str) -> None:
@@ -311,6 +335,7 @@ def serve(launch: Launch) -> int:
     log_file = options.log_file and os.path.join(directory, options.log_file)
     log.configure("master", options.log_level, options.log_format, log_file)
     signals = Signals()
+    notifier = Notifier(os.environ)
     raise_descriptor_limit()
     set_title(title_of("master", options.name))
     _process.set_child_subreaper()
@@ -324,8 +349,9 @@ def serve(launch: Launch) -> int:
         if pidfile:
             pidfile.write()
         control = open_control(options.control, options.name, os.environ)
-        return Master(launch, sockets, signals, control).run()
+        return Master(launch, sockets, signals, control, notifier).run()
     finally:
+        notifier.close()
         if control:
             control.close()
         if pidfile:

@@ -23,8 +23,15 @@ def spawn_mold(release: Release, channel: Channel) -> int:
     return _spawn(arguments, release.directory, keep=channel.fileno())
 
 
-def _spawn(arguments: list[str], directory: str, *, keep: int) -> int:
-    process = subprocess.Popen(arguments, cwd=directory, pass_fds=[keep], close_fds=True)
+def spawn_watcher(app: str, python: str, directory: str, control: str, paths: list[str]) -> int:
+    """Exec the watcher of these paths; give its pid. Raise OSError."""
+    arguments = [str(os.getpid()), control, *paths, title_of("watcher", app)]
+    return _spawn(command(python, "watcher", *arguments), directory)
+
+
+def _spawn(arguments: list[str], directory: str, *, keep: int | None = None) -> int:
+    passed = () if keep is None else (keep,)
+    process = subprocess.Popen(arguments, cwd=directory, pass_fds=passed, close_fds=True)
     process.returncode = 0  # Children waits for it; a Popen that thinks it is over never will
     return process.pid
 

@@ -92,6 +92,8 @@ class Options:
     access_log_format: str
     # process
     pid: str | None
+    watch: bool
+    watch_path: tuple[str, ...]
     control: str | None  # a path, or "off"; None: in the app's home
 
     def to_json(self) -> str:

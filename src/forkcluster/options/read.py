@@ -8,6 +8,7 @@ merged.
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from importlib.util import find_spec
 from typing import cast
 
 from forkcluster.errors import ConfigurationError, UsageError, did_you_mean
@@ -178,6 +179,10 @@ def _check_together(options: Options) -> None:
         raise ConfigurationError(
             "header sets Server, which is sent already", "add --no-server-header to send only yours"
         )
+    if options.watch and find_spec("watchfiles") is None:
+        raise ConfigurationError("watch needs the package watchfiles", "pip install 'forkcluster[watch]'")
+    if options.watch and options.control == "off":
+        raise ConfigurationError("watch asks for reloads through the control socket", "drop --control off")
     if options.log_config is not None:
         logconfig.check(options.log_config)
 

@@ -336,6 +336,11 @@ def _process() -> list[Option]:
     group = "Process"
     return [
         Option(name="pid", kind=FILE, group=group, help="Write the master's process id to this file."),
+        Option(name="watch", kind=SWITCH, group=group, default="false", aliases=("reload",),
+               help="Reload when a file of the application changes; needs forkcluster[watch]."),
+        Option(name="watch_path", kind=Texts("a path or a list of paths", "PATH", checks.path, ":"),
+               group=group, implied="the application's directory",
+               help="Watch this directory or file instead; may be repeated."),
         Option(name="control", kind=Kind("a path, or off", "PATH", checks.path), group=group,
                implied="in FORKCLUSTER_HOME",
                help="Put the control socket here, in a directory only this user can write; off: none."),
