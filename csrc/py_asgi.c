@@ -291,9 +291,25 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
 #define OWNED(X)                                                                                             \
     X(loop)                                                                                                  \
     X(task_type)                                                                                             \
-    X(task_names) X(task_name) X(create_future) X(call_soon) X(turn) X(state) X(beat) X(call_later)          \
-        X(on_drain) X(cancelled_error) X(on_websocket) X(on_drained) X(asgi_http) X(asgi_websocket)          \
-            X(extensions) X(extensions_trailers) X(extensions_websocket) X(seen_start) X(seen_body)
+    X(task_names)                                                                                            \
+    X(task_name)                                                                                             \
+    X(create_future)                                                                                         \
+    X(call_soon)                                                                                             \
+    X(turn)                                                                                                  \
+    X(state)                                                                                                 \
+    X(beat)                                                                                                  \
+    X(call_later)                                                                                            \
+    X(on_drain)                                                                                              \
+    X(cancelled_error)                                                                                       \
+    X(on_websocket)                                                                                          \
+    X(on_drained)                                                                                            \
+    X(asgi_http)                                                                                             \
+    X(asgi_websocket)                                                                                        \
+    X(extensions)                                                                                            \
+    X(extensions_trailers)                                                                                   \
+    X(extensions_websocket)                                                                                  \
+    X(seen_start)                                                                                            \
+    X(seen_body)
 
 void
 fc_asgi_forget(PyEngine *self)

@@ -201,6 +201,7 @@ get(FcAsgi *request, PyObject *event, FcWordId key)
     return PyDict_GetItemWithError(event, request->answer.engine->module->words[key]);
 }
 
+/* False with an exception set: its __bool__ has raised. */
 static bool
 is_true(PyObject *value)
 {
@@ -336,6 +337,7 @@ send_start(FcAsgi *request, const Message *message, PyObject **result)
 {
     PyObject *status = message->status;
     long code = status != NULL ? PyLong_AsLong(status) : -1;
+    bool trailers = !PyErr_Occurred() && is_true(message->trailers);
     char line[64];
     size_t len;
 
@@ -358,7 +360,7 @@ send_start(FcAsgi *request, const Message *message, PyObject **result)
     }
     if (add_headers(request, message->headers) < 0)
         return PYGEN_ERROR;
-    request->answer.trailers = is_true(message->trailers);
+    request->answer.trailers = trailers;
     request->answer.started = true;
     return sent(result);
 }
@@ -449,6 +451,8 @@ send_file(FcAsgi *request, off_t offset, uint64_t length, bool more, PyObject **
 PySendResult
 fc_asgi_send_more(FcAsgi *request, PyObject **result, PyObject **future)
 {
+    if (request->complete) /* by another task, behind what this one has given */
+        return sent(result);
     if (request->gone || request->answer.conn == NULL)
         return broken(request);
     if (request->sending_file)
@@ -533,13 +537,15 @@ send_zerocopy(FcAsgi *request, PyObject *event, PyObject **result, PyObject **fu
 {
     PyObject *file = get(request, event, FC_W_file);
     int64_t offset = number(request, event, FC_W_offset), count = number(request, event, FC_W_count);
+    bool more = offset != -2 && count != -2 && is_true(get(request, event, FC_W_more_body));
     int64_t position = -1, rest;
     struct stat status;
     int fd;
 
-    if (file == NULL || offset == -2 || count == -2) {
-        if (!PyErr_Occurred())
-            PyErr_SetString(PyExc_ValueError, "http.response.zerocopysend: no file");
+    if (PyErr_Occurred())
+        return PYGEN_ERROR;
+    if (file == NULL) {
+        PyErr_SetString(PyExc_ValueError, "http.response.zerocopysend: no file");
         return PYGEN_ERROR;
     }
     fd = PyObject_AsFileDescriptor(file);
@@ -563,8 +569,7 @@ send_zerocopy(FcAsgi *request, PyObject *event, PyObject **result, PyObject **fu
         PyErr_SetFromErrno(PyExc_OSError);
         return PYGEN_ERROR;
     }
-    return send_file(request, offset, (uint64_t)count, is_true(get(request, event, FC_W_more_body)), result,
-                     future);
+    return send_file(request, offset, (uint64_t)count, more, result, future);
 }
 
 /* A 103 with the links, at once (RFC 8297), before the head of the answer or not at all. Clients of 1.0 do
@@ -615,8 +620,10 @@ static PySendResult
 send_trailers(FcAsgi *request, PyObject *event, PyObject **result)
 {
     PyObject *headers = get(request, event, FC_W_headers), *fast;
-    bool wanted;
+    bool more = is_true(get(request, event, FC_W_more_trailers)), wanted;
 
+    if (PyErr_Occurred())
+        return PYGEN_ERROR;
     if (request->trailer == NULL && (request->trailer = PyBytes_FromStringAndSize(NULL, 0)) == NULL)
         return PYGEN_ERROR;
     fast = headers != NULL ? PySequence_Fast(headers, "headers must be an iterable of pairs") : NULL;
@@ -629,7 +636,7 @@ send_trailers(FcAsgi *request, PyObject *event, PyObject **result)
         }
     }
     Py_XDECREF(fast);
-    if (is_true(get(request, event, FC_W_more_trailers)))
+    if (more)
         return sent(result);
     wanted = fc_conn_takes_trailers(request->answer.conn);
     fc_asgi_over(request, fc_answer_end(&request->answer, PyBytes_AS_STRING(request->trailer),
@@ -737,9 +744,13 @@ fc_asgi_send(FcAsgi *request, PyObject *event, bool *taken, PyObject **result, P
         return PYGEN_ERROR;
     }
     /* The wait for a file was cancelled, or another task's lasts: first things first. */
-    if (request->sending_file && go_on_with_file(request, result, future) == PYGEN_NEXT)
-        return PYGEN_NEXT;
-    Py_CLEAR(*result);
+    if (request->sending_file) {
+        PySendResult state = go_on_with_file(request, result, future);
+
+        if (state != PYGEN_RETURN)
+            return state;
+        Py_CLEAR(*result);
+    }
     *taken = true;
     if (request->complete || request->answer.conn == NULL)
         return unexpected(request, message.type);

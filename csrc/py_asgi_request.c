@@ -659,6 +659,8 @@ request_dealloc(PyObject *object)
     PyTypeObject *type = Py_TYPE(object);
     PyEngine *engine = request->answer.engine;
 
+    part_from(&request->receive); /* the first thing: what follows may run code that calls a port */
+    part_from(&request->send);
     Py_CLEAR(request->watcher);
     Py_CLEAR(request->waiting_receive);
     Py_CLEAR(request->waiting_send);
@@ -668,8 +670,6 @@ request_dealloc(PyObject *object)
     if (request->file >= 0)
         close(request->file);
     Py_CLEAR(request->scope);
-    part_from(&request->receive);
-    part_from(&request->send);
     if (engine->live && engine->spare_request_count < SPARE_REQUESTS) {
         request->next = engine->spare_requests;
         engine->spare_requests = request;

@@ -538,6 +538,18 @@ async def cancelled_send(scope, receive, send):
 
 
 @case
+async def overtaken_send(scope, receive, send):
+    """End the answer while another task's send waits for room."""
+    await start(send)
+    first = asyncio.ensure_future(refusal(send, {"type": "http.response.body", "body": b"x" * (4 << 20), "more_body": True}))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    note(scope, first.done())
+    await body(send, b"end")
+    note(scope, await first)
+
+
+@case
 async def status(scope, receive, send):
     await start(send, int(scope["path"][1:]))
     await body(send, b"" if scope["path"] in {"/204", "/304"} else b"text")
@@ -692,6 +704,15 @@ async def bad_event(scope, receive, send):
     await body(send, json.dumps(await refusal(send, BAD[name])).encode())
 
 
+class Undecided:
+    """Neither true nor false, as the arrays of some libraries are."""
+
+    def __bool__(self):
+        raise ValueError("undecided")
+
+
+UNDECIDED = Undecided()
+
 BAD = {
     "none": None,
     "list": ["type"],
@@ -741,6 +762,9 @@ BAD = {
     "file-none": {"type": "http.response.zerocopysend"},
     "file-number": {"type": "http.response.zerocopysend", "file": 9999},
     "file-object": {"type": "http.response.zerocopysend", "file": object()},
+    "start-undecided": {"type": "http.response.start", "status": 200, "trailers": UNDECIDED},
+    "body-undecided": {"type": "http.response.body", "more_body": UNDECIDED},
+    "file-undecided": {"type": "http.response.zerocopysend", "file": io.open(__file__, "rb"), "more_body": UNDECIDED},
 }
 
 

@@ -148,6 +148,18 @@ def test_event_refused_after_the_start(live, name, words, when):
         assert b"hello" == wire.ask("hello").body
 
 
+UNDECIDED = [("before", "start-undecided"), ("started", "body-undecided"), ("started", "file-undecided")]
+
+
+@pytest.mark.parametrize(("when", "name"), UNDECIDED, ids=[name for _, name in UNDECIDED])
+def test_flag_that_is_neither_true_nor_false(live, when, name):
+    """The exception of a flag's __bool__ is what send() raises, and nothing of the event is taken."""
+    with live.wire() as wire:
+        answer = wire.ask("bad_event", target=f"/{when}/{name}", headers=[("X-Bare", "1")])
+        assert "ValueError: undecided" == answer.json
+        assert b"hello" == wire.ask("hello").body
+
+
 def test_refused_start_leaves_nothing(live):
     """A start that was refused may be given anew; no field or length of the first is left."""
     answer = live.ask("start_again")

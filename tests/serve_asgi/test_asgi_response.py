@@ -138,6 +138,14 @@ def test_cancelled_send(live, key):
         assert b"end" == whole[count * 100_000 :]
 
 
+def test_overtaken_send(live, key):
+    """A send() that waits for room has succeeded when another task completes the answer."""
+    with live.wire(receive_buffer=4096) as wire:
+        wire.request("overtaken_send", target=f"/?{key}")
+        assert [False, "taken"] == live.wait_for_notes(key, 2)
+        assert b"x" * (4 << 20) + b"end" == wire.answer().body
+
+
 STATUS = [
     (200, "OK"),
     (201, "Created"),
