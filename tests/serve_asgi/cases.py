@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import threading
+from pathlib import Path
 
 import anyio
 from validator import Validator
@@ -541,7 +542,8 @@ async def cancelled_send(scope, receive, send):
 async def overtaken_send(scope, receive, send):
     """End the answer while another task's send waits for room."""
     await start(send)
-    first = asyncio.ensure_future(refusal(send, {"type": "http.response.body", "body": b"x" * (4 << 20), "more_body": True}))
+    much = {"type": "http.response.body", "body": b"x" * (4 << 20), "more_body": True}
+    first = asyncio.ensure_future(refusal(send, much))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     note(scope, first.done())
@@ -764,7 +766,11 @@ BAD = {
     "file-object": {"type": "http.response.zerocopysend", "file": object()},
     "start-undecided": {"type": "http.response.start", "status": 200, "trailers": UNDECIDED},
     "body-undecided": {"type": "http.response.body", "more_body": UNDECIDED},
-    "file-undecided": {"type": "http.response.zerocopysend", "file": io.open(__file__, "rb"), "more_body": UNDECIDED},
+    "file-undecided": {
+        "type": "http.response.zerocopysend",
+        "file": Path(__file__).open("rb"),
+        "more_body": UNDECIDED,
+    },
 }
 
 
