@@ -12,7 +12,6 @@ import json
 import os
 import sys
 import threading
-from pathlib import Path
 
 import anyio
 from validator import Validator
@@ -768,7 +767,7 @@ BAD = {
     "body-undecided": {"type": "http.response.body", "more_body": UNDECIDED},
     "file-undecided": {
         "type": "http.response.zerocopysend",
-        "file": Path(__file__).open("rb"),
+        "file": os.open(__file__, os.O_RDONLY),
         "more_body": UNDECIDED,
     },
 }
