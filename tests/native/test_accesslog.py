@@ -5,7 +5,7 @@ The cases are functions of accesslog_test.c; each name is the sentence that hold
 
 import pytest
 
-FORMATTING = ("csrc/fields.c", "csrc/logformat.c", "csrc/logline.c", "csrc/logjson.c")
+FORMATTING = ("csrc/fields.c", "csrc/syntax.c", "csrc/logformat.c", "csrc/logline.c", "csrc/logjson.c")
 SOURCES = ("tests/native/accesslog_test.c", "csrc/accesslog.c", *FORMATTING)
 CASES = [
     "lines_reach_the_file_in_order",

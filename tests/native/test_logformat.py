@@ -8,6 +8,7 @@ import pytest
 SOURCES = (
     "tests/native/logformat_run.c",
     "csrc/fields.c",
+    "csrc/syntax.c",
     "csrc/logformat.c",
     "csrc/logline.c",
     "csrc/logjson.c",
