@@ -28,7 +28,7 @@ LINKS = $(shell echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | \
 FUZZER = $(firstword $(foreach clang,$(CLANGS),$(call LINKS,$(clang))))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check check-python check-c sanitize fuzz bench instructions docs options format clean
+.PHONY: help run test stress check check-python check-c sanitize fuzz bench instructions docs options format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -60,6 +60,9 @@ run: $(VENV)/.built  ## the example application on all CPUs (BIND=, ARGS=)
 
 test: $(VENV)/.built $(VENV)/.test  ## every test (TESTS=tests/unit, ARGS=-x)
 	$(BIN)/python -m pytest $(TESTS) $(ARGS)
+
+stress: $(VENV)/.built $(VENV)/.test  ## tests that a busy machine has made fail: a race is to be found
+	$(BIN)/python -m pytest tests -m stress $(ARGS)
 
 # -- checks
 

@@ -192,12 +192,13 @@ static PyType_Spec connection_spec = {
 static PyObject *
 raise_errno(int error, const char *text)
 {
-    PyObject *args = Py_BuildValue("(is)", error, text);
+    /* The instance first: its class is the subclass that belongs to the number, and "except BlockingIOError"
+     * looks at the class that was set (before 3.12 OSError would stay). */
+    PyObject *exception = PyObject_CallFunction(PyExc_OSError, "is", error, text);
 
-    if (args) {
-        PyErr_SetObject(PyExc_OSError, args);
-        Py_DECREF(args);
-    }
+    if (exception != NULL)
+        PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
+    Py_XDECREF(exception);
     return NULL;
 }
 

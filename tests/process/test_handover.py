@@ -309,6 +309,7 @@ def test_worker_killed_in_a_handover_loses_what_it_held_and_nothing_that_was_und
     close_all(connections)
 
 
+@pytest.mark.stress
 def test_inbox_of_a_stopped_worker_is_served_by_others(serve):
     """SIGSTOP of a receiver: others answer what waits in its inbox; it is sent no more."""
     each, connections = stop_in_a_handover(serve, "inbox-before-receive")
