@@ -186,6 +186,7 @@ def test_idle_connections_are_spread_evenly(serve, at_once, asks):
     close_all(connections)
 
 
+@pytest.mark.stress
 def test_connections_one_after_the_other_are_shared_without_handing_over(serve):
     """400 calls, a connection each: busiest and idlest of 4 workers differ by under 20 %, by turns alone."""
     each = serve(workers=4)
