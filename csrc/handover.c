@@ -31,6 +31,7 @@ stop_of(const char *name, const FcLine *line)
         [FC_STOP_AFTER_SEND] = "handover-after-send",
         [FC_STOP_BEFORE_RECEIVE] = "inbox-before-receive",
         [FC_STOP_AFTER_RECEIVE] = "inbox-after-receive",
+        [FC_STOP_BEFORE_ACCEPT] = "accept-before",
     };
 
     if (at != NULL && (sscanf(at, "@%lu.%lu", &slot, &epoch) != 2 || slot != fc_load(&line->slot) ||
@@ -45,7 +46,7 @@ stop_of(const char *name, const FcLine *line)
 void
 fc_handover_stop_here(FcHandover *handover, FcStop point)
 {
-    if (handover->stop_at != point)
+    if (handover == NULL || handover->stop_at != point)
         return;
     handover->stop_at = FC_STOP_NOWHERE;
     raise(SIGSTOP);

@@ -372,6 +372,10 @@ look(FcMonitor *monitor, uint64_t now)
 static void
 on_listener(FcMonitor *monitor, uint8_t index)
 {
+    pthread_mutex_lock(&monitor->lock);
+    if (monitor->engine != NULL)
+        fc_handover_stop_here(monitor->engine->handover, FC_STOP_BEFORE_ACCEPT);
+    pthread_mutex_unlock(&monitor->lock);
     if (!accept_some(monitor, index, ACCEPT_BURST))
         pause_accepting(monitor);
 }

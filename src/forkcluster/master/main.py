@@ -76,7 +76,7 @@ class Master:
         self._cluster = Cluster(count_workers(options), limits_of(options))
         self._started = self._loop.now()
         board = _scoreboard.create(options.name)
-        self._crew = Crew(self._loop, self._events.append, board)
+        self._crew = Crew(self._loop, self._events.append, board, sockets.all_descriptors)
         self._reader = Reader(self._crew.children, launch.request)
         self._interrupted = False
         self._history = History()
