@@ -64,14 +64,15 @@ def test_a_lock_whose_file_was_removed_meanwhile_is_not_believed(tmp_path):
 
 def test_places_are_private(tmp_path):
     """Each directory is made with mode 0700, whatever the umask."""
+    place = AppPlace(str(tmp_path / "home"), "shop")
     old = os.umask(0)
     try:
-        place = make_place(str(tmp_path / "home"), "shop")
+        make_place(place)
     finally:
         os.umask(old)
     directories = [place.home, os.path.join(place.home, "apps"), place.directory]
     assert [0o700] * 3 == [os.stat(path).st_mode & 0o777 for path in directories]
-    assert f"{tmp_path}/home/logs/shop-error.log" == AppPlace(place.home, "shop").error
+    assert f"{tmp_path}/home/logs/shop-error.log" == place.error
 
 
 def test_a_home_that_was_asked_for_is_the_only_one():

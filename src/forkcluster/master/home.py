@@ -11,7 +11,6 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import count
 
 from forkcluster import log
 from forkcluster.errors import BindError, ConfigurationError
@@ -73,22 +72,22 @@ def open_home(control: str | None, app: str, environment: Mapping[str, str]) -> 
 
 def _take(base: str, app: str) -> Home:
     """Take the first place that nobody has. Raise OSError or ConfigurationError."""
-    for number in count(1):
-        name = app if number == 1 else f"{app}-{number}"
-        place = AppPlace(base, name)
-        if not os.path.lexists(place.record):
-            lock = _lock(base, name)
-            if lock is not None:
-                break
+    number, lock = 0, None
+    while lock is None:
+        number += 1
+        place = AppPlace(base, app if number == 1 else f"{app}-{number}")
+        lock = _lock(place)
     if number > 1:
         text = "another app of this name is registered; choose a name with --name"
-        log.warning(text, app=app, registered_as=name)
+        log.warning(text, app=app, registered_as=place.name)
     return Home(place, lock)
 
 
-def _lock(base: str, name: str) -> Lock | None:
-    """Take the lock of a place that has no record; None when somebody else has it."""
-    place = make_place(base, name)
+def _lock(place: AppPlace) -> Lock | None:
+    """Take the lock of a place that has no record; None when somebody else has the place."""
+    if os.path.lexists(place.record):
+        return None
+    make_place(place)
     try:
         lock = Lock.take(place.lock)
     except OSError as error:

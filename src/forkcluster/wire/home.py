@@ -69,14 +69,12 @@ def bases(environment: Mapping[str, str]) -> Iterator[str]:
         yield os.path.join(runtime, "forkcluster")
 
 
-def make_place(home: str, name: str) -> AppPlace:
+def make_place(place: AppPlace) -> None:
     """Make the app's directory and those above it, each private. Raise ConfigurationError."""
-    place = AppPlace(home, name)
-    for directory in (home, os.path.join(home, "apps"), place.directory):
+    for directory in (place.home, os.path.join(place.home, "apps"), place.directory):
         make_private(directory)
     if not os.access(place.directory, os.W_OK):
         raise ConfigurationError(f"the directory {place.directory} cannot be written by this user", REMEDY)
-    return place
 
 
 def make_private(directory: str) -> None:
