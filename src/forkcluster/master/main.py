@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from forkcluster import _process, log
 from forkcluster.errors import EXIT_INTERNAL, ForkclusterError
 from forkcluster.master.clustered import ClusterMaster, open_sockets
-from forkcluster.master.home import open_control
+from forkcluster.master.home import open_home
 from forkcluster.master.master import Outside
 from forkcluster.master.notify import Notifier
 from forkcluster.master.pidfile import PidFile
@@ -70,7 +70,6 @@ def serve(launch: Launch) -> int:
             pidfile = PidFile(os.path.join(directory, options.pid))
             pidfile.write()
             stack.callback(pidfile.remove)
-        control = open_control(options.control, options.name, os.environ)
-        if control:
-            stack.callback(control.close)
-        return ClusterMaster(launch, Outside(signals, control, notifier), sockets).run()
+        home = open_home(options.control, options.name, os.environ)
+        stack.callback(home.close)
+        return ClusterMaster(launch, Outside(signals, home, notifier), sockets).run()

@@ -18,7 +18,7 @@ from forkcluster.master.children import Children
 from forkcluster.master.commands import Commands
 from forkcluster.master.control import ControlServer, Reply
 from forkcluster.master.history import History
-from forkcluster.master.home import Place
+from forkcluster.master.home import Home
 from forkcluster.master.loop import Loop
 from forkcluster.master.notify import Notifier, Standing
 from forkcluster.master.release import Release, pin
@@ -55,7 +55,7 @@ class Outside:
     """What a master is given by its main, which closes it afterwards."""
 
     signals: Signals
-    control: Place | None
+    home: Home
     notifier: Notifier
 
 
@@ -80,11 +80,12 @@ class Master(ABC):
         ]
         self._exit_code: int | None = None
         self._interrupted = False
-        control = outside.control
-        self._watching = self._make_watching(control.path) if control and launch.options.watch else None
+        control = outside.home.control
+        path = control.path if control else None
+        self._watching = self._make_watching(path) if path and launch.options.watch else None
         self._control: ControlServer | None = None
         if control is not None:
-            self._control = ControlServer(self._loop, control.listener.socket, self._handle)
+            self._control = ControlServer(self._loop, control.socket, self._handle)
             self._timed.append(Timed(self._control.deadline, self._control.expire))
         if self._watching is not None:
             self._timed.append(Timed(self._watching.deadline, self._watching.expire))
