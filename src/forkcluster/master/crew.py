@@ -54,12 +54,15 @@ class WorkerHand:
 class Crew:
     """All molds and workers of one app."""
 
-    def __init__(self, loop: Loop, emit: Emit, board: int, listeners: Listeners) -> None:
+    def __init__(
+        self, loop: Loop, children: Children, emit: Emit, board: int, cluster: Cluster, listeners: Listeners
+    ) -> None:
         self._loop = loop
+        self._children = children
         self._emit = emit
+        self._cluster = cluster
         self._board_fd = board
         self._board = _scoreboard.Scoreboard(board, writable=True)
-        self.children = Children(loop)
         self.stacks = Stacks(loop)
         self._hooked = 0  # the newest generation whose mold was told to run its hook
         self._oom = OomCounter()
@@ -92,7 +95,7 @@ class Crew:
             release.generation, release.directory, bare, release.options, release.access_log, known, hook
         )
         self._molds[number] = MoldHand(pid, ours, order, set())
-        self.children.adopt(pid, lambda how: self._mold_ended(number, how))
+        self._children.adopt(pid, lambda how: self._mold_ended(number, how))
         self._loop.watch(ours.fileno(), lambda: self._hear_mold(number))
 
     def run_hook(self, generation: int, hook: str) -> None:
@@ -109,7 +112,7 @@ class Crew:
     def kill_mold(self, number: int) -> None:
         """SIGKILL it."""
         if number in self._molds:
-            self.children.kill(self._molds[number].pid)
+            self._children.kill(self._molds[number].pid)
 
     def _hear_mold(self, number: int) -> None:
         mold = self._molds[number]
@@ -224,13 +227,13 @@ class Crew:
         if hand is None or hand.stacks < 0:
             done("(the worker is not there yet, or not any more)")
             return
-        ask = partial(self.children.send_signal, hand.pid, STACKS_SIGNAL)
+        ask = partial(self._children.send_signal, hand.pid, STACKS_SIGNAL)
         self.stacks.collect(who, hand.stacks, ask, done)
 
-    def describe(self, cluster: Cluster) -> list[dict[str, object]]:
+    def describe(self) -> list[dict[str, object]]:
         """Say for every worker, by slot, what it is and does."""
         found: list[dict[str, object]] = []
-        for worker in sorted(cluster.workers.values(), key=lambda worker: (worker.slot, worker.who)):
+        for worker in sorted(self._cluster.workers.values(), key=lambda worker: (worker.slot, worker.who)):
             line = self._board.line(worker.who.seat)
             found.append(
                 {
@@ -255,7 +258,7 @@ class Crew:
         reached = []
         for who, hand in self._workers.items():
             slot = self._board.line(who.seat)["slot"]
-            if hand.pid and (slots is None or slot in slots) and self.children.send_signal(hand.pid, number):
+            if hand.pid and (slots is None or slot in slots) and self._children.send_signal(hand.pid, number):
                 reached.append(hand.pid)
         return reached
 
@@ -284,7 +287,7 @@ class Crew:
         hand = self._workers.get(who)
         if hand is not None:
             hand.doomed = True
-            self.children.kill(hand.pid)
+            self._children.kill(hand.pid)
 
     def _hear_worker(self, who: Ref) -> None:
         hand = self._workers[who]
@@ -320,9 +323,9 @@ class Crew:
             close_all([] if pidfd is None else [pidfd])
             return
         hand.pid = pid
-        self.children.adopt(pid, lambda how: self._worker_ended(who, how), pidfd)
+        self._children.adopt(pid, lambda how: self._worker_ended(who, how), pidfd)
         if hand.doomed:
-            self.children.kill(pid)
+            self._children.kill(pid)
         self._emit(on.WorkerBorn(who, pid))
 
     def _worker_ended(self, who: Ref, how: str) -> None:

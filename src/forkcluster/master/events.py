@@ -167,9 +167,12 @@ class StopAsked:
     at_once: bool = False
 
 
+Common = Tick | ReloadAsked | Configured | ConfigurationRefused | Scaled | RenewAsked | StopAsked
+"""What can happen to any app, whatever its mode."""
+
 Event = (
-    Start
-    | Tick
+    Common
+    | Start
     | MoldLoaded
     | MoldFailed
     | MoldEnded
@@ -181,12 +184,6 @@ Event = (
     | WorkerHung
     | WorkerLost
     | WorkerEnded
-    | ReloadAsked
-    | Configured
     | Probed
     | Answered
-    | ConfigurationRefused
-    | Scaled
-    | RenewAsked
-    | StopAsked
 )
