@@ -22,7 +22,7 @@ from forkcluster.master.control import ControlServer
 from forkcluster.master.crew import Crew
 from forkcluster.master.facts import Limits
 from forkcluster.master.history import History
-from forkcluster.master.home import Place, open_control
+from forkcluster.master.home import Home, open_home
 from forkcluster.master.listeners import open_all
 from forkcluster.master.loop import Loop
 from forkcluster.master.notify import Notifier, Standing
@@ -62,7 +62,7 @@ class Master:
     """One app's master, from bound listeners to exit code."""
 
     def __init__(
-        self, launch: Launch, sockets: Sockets, signals: Signals, control: Place | None, notifier: Notifier
+        self, launch: Launch, sockets: Sockets, signals: Signals, home: Home, notifier: Notifier
     ) -> None:
         options = launch.options
         self._loop = Loop()
@@ -85,10 +85,12 @@ class Master:
         )
         self._rounds = Rounds(self._cluster, self._crew, self._events.append, self._say, launch.options)
         self._notifier = notifier
-        self._watching = self._make_watching(control.path) if control and launch.options.watch else None
+        control = home.control
+        path = control.path if control else None
+        self._watching = self._make_watching(path) if path and launch.options.watch else None
         self._control: ControlServer | None = None
         if control is not None:
-            self._control = ControlServer(self._loop, control.listener.socket, self._commands.handle)
+            self._control = ControlServer(self._loop, control.socket, self._commands.handle)
 
     def run(self) -> int:
         """Serve until told to stop; give the exit code."""
@@ -351,16 +353,16 @@ def serve(launch: Launch) -> int:
     spec = BindSpec(directory, options.backlog, options.socket_mode, options.socket_owner, options.reuse)
     sockets = Sockets(open_all(options.bind, spec, os.environ), spec)
     pidfile = PidFile(os.path.join(directory, options.pid)) if options.pid else None
-    control: Place | None = None
+    home: Home | None = None
     try:
         if pidfile:
             pidfile.write()
-        control = open_control(options.control, options.name, os.environ)
-        return Master(launch, sockets, signals, control, notifier).run()
+        home = open_home(options.control, options.name, os.environ)
+        return Master(launch, sockets, signals, home, notifier).run()
     finally:
         notifier.close()
-        if control:
-            control.close()
+        if home:
+            home.close()
         if pidfile:
             pidfile.remove()
         sockets.close()
