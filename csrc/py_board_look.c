@@ -119,16 +119,22 @@ const char fc_board_look_doc[] =
     PyDoc_STR("look($self, /)\n--\n\n"
               "(seat, epoch, in flight, requests ended, oldest or None) of every seat that has an owner.");
 
-static PyObject *
-look_at_line(const FcLine *line, unsigned seat)
+static uint64_t
+requests_ended(const FcLine *line)
 {
     uint64_t ended = 0;
 
     for (unsigned i = 0; i < FC_CLASSES; i++)
         ended += fc_load(&line->requests[i]);
+    return ended;
+}
+
+static PyObject *
+look_at_line(const FcLine *line, unsigned seat)
+{
     return Py_BuildValue("(IKKKN)", seat, (unsigned long long)fc_load(&line->epoch),
-                         (unsigned long long)fc_load(&line->in_flight), (unsigned long long)ended,
-                         oldest_request(line));
+                         (unsigned long long)fc_load(&line->in_flight),
+                         (unsigned long long)requests_ended(line), oldest_request(line));
 }
 
 PyObject *
@@ -192,26 +198,29 @@ fc_board_loads(Scoreboard *self, PyObject *arg)
     return list;
 }
 
-const char fc_board_totals_doc[] =
-    PyDoc_STR("totals($self, /)\n--\n\n"
-              "(requests by class, durations by bucket) of all seats that ever had an owner, summed.");
+const char fc_board_totals_doc[] = PyDoc_STR(
+    "totals($self, /)\n--\n\n"
+    "(requests by class, durations by bucket, requests ended by seat) of all seats that ever had an owner;\n"
+    "the first two are summed.");
 
 PyObject *
 fc_board_totals(Scoreboard *self, PyObject *unused)
 {
-    uint64_t requests[FC_CLASSES] = {0}, duration[FC_BUCKETS] = {0};
+    uint64_t requests[FC_CLASSES] = {0}, duration[FC_BUCKETS] = {0}, ended[FC_SEATS];
+    unsigned seats = 0;
 
     (void)unused;
     if (!fc_board_find(self, 0, false))
         return NULL;
-    for (unsigned seat = 0; seat < FC_SEATS; seat++) {
-        const FcLine *line = fc_board_line(&self->board, seat);
+    for (; seats < FC_SEATS; seats++) {
+        const FcLine *line = fc_board_line(&self->board, seats);
 
         if (fc_load(&line->epoch) == 0)
             break;
         add_words(requests, line->requests, FC_CLASSES);
         add_words(duration, line->duration, FC_BUCKETS);
+        ended[seats] = requests_ended(line);
     }
-    return Py_BuildValue("(NN)", list_of_numbers(requests, FC_CLASSES),
-                         list_of_numbers(duration, FC_BUCKETS));
+    return Py_BuildValue("(NNN)", list_of_numbers(requests, FC_CLASSES),
+                         list_of_numbers(duration, FC_BUCKETS), list_of_numbers(ended, seats));
 }

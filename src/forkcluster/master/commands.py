@@ -4,20 +4,19 @@ Some answers come later (a reload's outcome, the end); what is waited for is kep
 processes.
 """
 
-import os
 import signal
+import time
 from collections.abc import Callable
 from functools import partial
 
-from forkcluster import __version__
 from forkcluster.errors import ApplicationError, ForkclusterError, UsageError, did_you_mean
 from forkcluster.master import events as on
 from forkcluster.master.cluster import Cluster
 from forkcluster.master.control import Reply
 from forkcluster.master.crew import Crew, Emit
 from forkcluster.master.facts import Worker
-from forkcluster.master.history import History
 from forkcluster.master.roll import Outcome
+from forkcluster.master.status import Status
 from forkcluster.options import cpus
 from forkcluster.options.frozen import Options
 from forkcluster.wire.control import Body
@@ -29,11 +28,11 @@ SIGNALS = ("USR1", "USR2", "WINCH", "URG", "PROF", "TERM", "KILL", "ABRT", "STOP
 class Commands:
     """The commands of one master."""
 
-    def __init__(self, cluster: Cluster, crew: Crew, emit: Emit, history: History, options: Options) -> None:
+    def __init__(self, cluster: Cluster, crew: Crew, emit: Emit, status: Status, options: Options) -> None:
         self._cluster = cluster
         self._crew = crew
         self._emit = emit
-        self._history = history
+        self._report = status
         self._options = options
         self._for_reload: list[tuple[int, Reply]] = []
         self._for_renewal: list[Reply] = []
@@ -87,22 +86,7 @@ class Commands:
     # -- the commands
 
     def _status(self, request: Body, reply: Reply) -> None:
-        cluster = self._cluster
-        reply(
-            {
-                "ok": True,
-                "version": __version__,
-                "app": self._options.name,
-                "target": self._options.target,
-                "pid": os.getpid(),
-                "ready": cluster.announced and not cluster.stopping,
-                "generation": cluster.current,
-                "reloading": cluster.roll.phase.value if cluster.roll else None,
-                "wanted": cluster.target,
-                "workers": self._crew.describe(cluster),
-                "events": self._history.latest(_number(request, "events", 50)),
-            }
-        )
+        reply(self._report.body(time.monotonic(), _number(request, "events", 50)))
 
     def _reload(self, _request: Body, reply: Reply) -> None:
         self._for_reload.append((self._cluster.newest_generation, reply))

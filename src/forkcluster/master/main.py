@@ -36,6 +36,7 @@ from forkcluster.master.rounds import Rounds
 from forkcluster.master.seats import Ref
 from forkcluster.master.signals import Signals
 from forkcluster.master.sockets import Sockets
+from forkcluster.master.status import Status
 from forkcluster.master.watching import Watching
 from forkcluster.options import cpus
 from forkcluster.options.frozen import Launch, Options
@@ -80,9 +81,17 @@ class Master:
         self._reader = Reader(self._crew.children, launch.request)
         self._interrupted = False
         self._history = History()
-        self._commands = Commands(
-            self._cluster, self._crew, self._events.append, self._history, launch.options
+        self._rates = self._crew.make_rates()
+        status = Status(
+            self._cluster,
+            self._crew,
+            self._history,
+            self._rates,
+            launch.options,
+            lambda: self._sockets.of(self._cluster.current),
+            self._started,
         )
+        self._commands = Commands(self._cluster, self._crew, self._events.append, status, launch.options)
         self._rounds = Rounds(self._cluster, self._crew, self._events.append, self._say, launch.options)
         self._notifier = notifier
         control = home.control
@@ -135,7 +144,7 @@ class Master:
     def _wake_at(self) -> float | None:
         times = [self._cluster.deadline(self._loop.now()), self._reader.overdue_at()]
         times += [self._crew.stacks.deadline(), self._crew.inboxes.look_at(), self._rounds.deadline()]
-        times.append(self._notifier.deadline())
+        times += [self._notifier.deadline(), self._rates.deadline()]
         times += [each.deadline() for each in (self._control, self._watching) if each is not None]
         return min((time for time in times if time is not None), default=None)
 
@@ -145,6 +154,7 @@ class Master:
         self._crew.inboxes.look(now)
         self._rounds.look(now)
         self._notifier.expire(now)
+        self._rates.look(now)
         for each in (self._control, self._watching):
             if each is not None:
                 each.expire(now)

@@ -1,26 +1,27 @@
-"""How fast an app answers, over the last seconds: samples of the scoreboard's totals, and what two of them tell.
+"""How fast an app answers, over the last seconds: samples of the scoreboard's totals and what two tell.
 
 A sample is taken every INTERVAL seconds and two are kept, so whoever asks is answered over the last INTERVAL
-to 2 x INTERVAL seconds. Idle it costs one C call per INTERVAL. Pure but for the two reads that it is given.
+to 2 x INTERVAL seconds. Idle it costs one C call per INTERVAL. Pure but for the read that it is given.
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 INTERVAL = 5.0
 
-Totals = tuple[Sequence[int], Sequence[int]]  # requests by class, durations by bucket
+# Requests by class, durations by bucket, requests by seat.
+Totals = tuple[Sequence[int], Sequence[int], Sequence[int]]
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The counters at one time (CLOCK_MONOTONIC seconds); `ended`: requests ended by seat."""
+    """The counters at one time (CLOCK_MONOTONIC seconds)."""
 
     at: float
     requests: Sequence[int]
     durations: Sequence[int]
-    ended: Mapping[int, int]
+    by_seat: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +33,14 @@ class Figures:
     errors_per_second: float  # answers of class 5xx
     p50: float | None
     p99: float | None
-    by_seat: Mapping[int, float]  # requests per second
+    by_seat: Sequence[float]  # requests per second
 
 
 class Rates:
     """Samples when it is time to, and compares with now when asked."""
 
-    def __init__(
-        self, totals: Callable[[], Totals], ended: Callable[[], Mapping[int, int]], bounds: Sequence[int]
-    ) -> None:
+    def __init__(self, totals: Callable[[], Totals], bounds: Sequence[int]) -> None:
         self._totals = totals
-        self._ended = ended
         self._bounds = [bound / 1e9 for bound in bounds]
         self._samples: deque[Sample] = deque(maxlen=2)
         self._next = 0.0
@@ -54,18 +52,14 @@ class Rates:
     def look(self, now: float) -> None:
         """Take a sample, if it is time to."""
         if now >= self._next:
-            self._samples.append(self._sample(now))
+            self._samples.append(Sample(now, *self._totals()))
             self._next = now + INTERVAL
 
     def figures(self, now: float) -> Figures | None:
         """Compare now with the oldest sample; None before there is one."""
         if not self._samples or now <= self._samples[0].at:
             return None
-        return compare(self._samples[0], self._sample(now), self._bounds)
-
-    def _sample(self, now: float) -> Sample:
-        requests, durations = self._totals()
-        return Sample(now, requests, durations, self._ended())
+        return compare(self._samples[0], Sample(now, *self._totals()), self._bounds)
 
 
 def compare(before: Sample, after: Sample, bounds: Sequence[float]) -> Figures:
@@ -73,7 +67,8 @@ def compare(before: Sample, after: Sample, bounds: Sequence[float]) -> Figures:
     seconds = after.at - before.at
     requests = [late - early for early, late in zip(before.requests, after.requests, strict=True)]
     durations = [late - early for early, late in zip(before.durations, after.durations, strict=True)]
-    by_seat = {seat: (ended - before.ended.get(seat, 0)) / seconds for seat, ended in after.ended.items()}
+    earlier = [*before.by_seat, *[0] * (len(after.by_seat) - len(before.by_seat))]
+    by_seat = [(late - early) / seconds for early, late in zip(earlier, after.by_seat, strict=True)]
     return Figures(
         seconds,
         sum(requests) / seconds,
