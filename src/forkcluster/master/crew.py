@@ -17,7 +17,7 @@ from forkcluster.master.cluster import Cluster
 from forkcluster.master.inboxes import Inboxes
 from forkcluster.master.loop import Loop
 from forkcluster.master.oom import OomCounter
-from forkcluster.master.rates import Figures, Rates
+from forkcluster.master.rates import Rates
 from forkcluster.master.release import Release
 from forkcluster.master.seats import Ref
 from forkcluster.master.spawn import spawn_mold
@@ -56,12 +56,14 @@ class WorkerHand:
 class Crew:
     """All molds and workers of one app."""
 
-    def __init__(self, loop: Loop, emit: Emit, board: int) -> None:
+    def __init__(self, loop: Loop, children: Children, emit: Emit, board: int, cluster: Cluster) -> None:
         self._loop = loop
+        self._children = children
         self._emit = emit
+        self._cluster = cluster
         self._board_fd = board
         self._board = _scoreboard.Scoreboard(board, writable=True)
-        self.children = Children(loop)
+        self.rates = Rates(self._board.totals, _scoreboard.bucket_bounds())
         self.stacks = Stacks(loop)
         self._hooked = 0  # the newest generation whose mold was told to run its hook
         self._oom = OomCounter()
@@ -94,7 +96,7 @@ class Crew:
             release.generation, release.directory, bare, release.options, release.access_log, known, hook
         )
         self._molds[number] = MoldHand(pid, ours, order, set())
-        self.children.adopt(pid, lambda how: self._mold_ended(number, how))
+        self._children.adopt(pid, lambda how: self._mold_ended(number, how))
         self._loop.watch(ours.fileno(), lambda: self._hear_mold(number))
 
     def run_hook(self, generation: int, hook: str) -> None:
@@ -111,7 +113,7 @@ class Crew:
     def kill_mold(self, number: int) -> None:
         """SIGKILL it."""
         if number in self._molds:
-            self.children.kill(self._molds[number].pid)
+            self._children.kill(self._molds[number].pid)
 
     def _hear_mold(self, number: int) -> None:
         mold = self._molds[number]
@@ -215,10 +217,6 @@ class Crew:
         """Give what every worker's line says of its requests."""
         return self._board.look()
 
-    def make_rates(self) -> Rates:
-        """Make what samples the scoreboard's totals."""
-        return Rates(self._board.totals, _scoreboard.bucket_bounds())
-
     def ended_before(self, who: Ref) -> int:
         """Give how many requests the seat's line had counted when the worker took it over."""
         hand = self._workers.get(who)
@@ -230,24 +228,26 @@ class Crew:
         if hand is None or hand.stacks < 0:
             done("(the worker is not there yet, or not any more)")
             return
-        ask = partial(self.children.send_signal, hand.pid, STACKS_SIGNAL)
+        ask = partial(self._children.send_signal, hand.pid, STACKS_SIGNAL)
         self.stacks.collect(who, hand.stacks, ask, done)
 
     def mold_pids(self) -> list[int]:
         """Give the molds' pids."""
         return [mold.pid for mold in self._molds.values()]
 
-    def describe(self, cluster: Cluster, now: float, figures: Figures | None) -> list[dict[str, object]]:
+    def describe(self) -> list[dict[str, object]]:
         """Say for every worker, by slot, what it is, does and has done (counted since its own start)."""
         found: list[dict[str, object]] = []
+        now = self._loop.now()
+        figures = self.rates.figures(now)
         pace = figures.by_seat if figures else ()
-        for worker in sorted(cluster.workers.values(), key=lambda worker: (worker.slot, worker.who)):
+        for worker in sorted(self._cluster.workers.values(), key=lambda worker: (worker.slot, worker.who)):
             seat = worker.who.seat
             line = self._board.line(seat)
             hand = self._workers.get(worker.who)
             before = hand.before if hand and hand.before else (0,) * len(line["requests"])
             own = [count - old for count, old in zip(line["requests"], before, strict=True)]
-            slot = cluster.tally.slots.get(worker.slot, SlotTally())
+            slot = self._cluster.tally.slots.get(worker.slot, SlotTally())
             found.append(
                 {
                     "slot": worker.slot,
@@ -276,7 +276,7 @@ class Crew:
         reached = []
         for who, hand in self._workers.items():
             slot = self._board.line(who.seat)["slot"]
-            if hand.pid and (slots is None or slot in slots) and self.children.send_signal(hand.pid, number):
+            if hand.pid and (slots is None or slot in slots) and self._children.send_signal(hand.pid, number):
                 reached.append(hand.pid)
         return reached
 
@@ -305,7 +305,7 @@ class Crew:
         hand = self._workers.get(who)
         if hand is not None:
             hand.doomed = True
-            self.children.kill(hand.pid)
+            self._children.kill(hand.pid)
 
     def _hear_worker(self, who: Ref) -> None:
         hand = self._workers[who]
@@ -341,9 +341,9 @@ class Crew:
             close_all([] if pidfd is None else [pidfd])
             return
         hand.pid = pid
-        self.children.adopt(pid, lambda how: self._worker_ended(who, how), pidfd)
+        self._children.adopt(pid, lambda how: self._worker_ended(who, how), pidfd)
         if hand.doomed:
-            self.children.kill(pid)
+            self._children.kill(pid)
         self._emit(on.WorkerBorn(who, pid))
 
     def _worker_ended(self, who: Ref, how: str) -> None:

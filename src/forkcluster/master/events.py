@@ -169,9 +169,12 @@ class StopAsked:
     at_once: bool = False
 
 
+Common = Tick | ReloadAsked | Configured | ConfigurationRefused | Scaled | RenewAsked | StopAsked
+"""What can happen to any app, whatever its mode."""
+
 Event = (
-    Start
-    | Tick
+    Common
+    | Start
     | MoldLoaded
     | MoldFailed
     | MoldEnded
@@ -183,12 +186,6 @@ Event = (
     | WorkerHung
     | WorkerLost
     | WorkerEnded
-    | ReloadAsked
-    | Configured
     | Probed
     | Answered
-    | ConfigurationRefused
-    | Scaled
-    | RenewAsked
-    | StopAsked
 )

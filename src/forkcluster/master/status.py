@@ -1,24 +1,19 @@
-"""What the control socket's `status` says of an app: the one answer that list, describe, monit, the dashboard
-and the metrics are made of.
+"""What the control socket's `status` says of a cluster, beyond its workers and events: what list, monit, the
+dashboard and the metrics are made of.
 
-Everything here is cheap: a few C calls, no file but TCP_INFO of the listeners. Times of day and ages are
-seconds.
+Cheap: a few C calls, and TCP_INFO of the listeners. Ages and durations are seconds.
 """
 
-import os
 import socket
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from forkcluster import __version__
 from forkcluster.master.cluster import Cluster
 from forkcluster.master.crew import Crew
-from forkcluster.master.history import History
 from forkcluster.master.listeners import Listener
-from forkcluster.master.rates import Figures, Rates
+from forkcluster.master.rates import Figures
 from forkcluster.master.tally import REASONS, Tally
-from forkcluster.options.frozen import Options
 from forkcluster.wire.control import Body
 
 # Where struct tcp_info (tcp(7)) of a listening socket has its queue: tcpi_unacked, tcpi_sacked.
@@ -27,40 +22,24 @@ QUEUE = struct.Struct("24x2I")
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Gathers the answer. `listeners` gives those of the generation that serves."""
+    """Gathers what only a cluster knows. `listeners` gives those of the generation that serves."""
 
     cluster: Cluster
     crew: Crew
-    history: History
-    rates: Rates
-    options: Options
     listeners: Callable[[], tuple[Listener, ...]]
     started: float  # CLOCK_MONOTONIC seconds
     admin: str | None = None  # the admin listener's address
 
-    def body(self, now: float, events: int) -> Body:
-        """Give the answer with the latest `events` events."""
-        cluster = self.cluster
-        figures = self.rates.figures(now)
+    def body(self, now: float) -> Body:
+        """Give it as the control socket tells it."""
+        figures = self.crew.rates.figures(now)
         return {
-            "ok": True,
-            "version": __version__,
-            "app": self.options.name,
-            "target": self.options.target,
-            "pid": os.getpid(),
             "uptime": now - self.started,
-            "ready": cluster.announced and not cluster.stopping,
-            "stopping": cluster.stopping,
-            "generation": cluster.current,
-            "reloading": cluster.roll.phase.value if cluster.roll else None,
-            "wanted": cluster.target,
             "admin": self.admin,
             "figures": None if figures is None else _figures(figures),
-            "counts": _counts(cluster.tally, now),
+            "counts": _counts(self.cluster.tally, now),
             "listeners": [_listener(each) for each in self.listeners()],
             "molds": self.crew.mold_pids(),
-            "workers": self.crew.describe(cluster, now, figures),
-            "events": self.history.latest(events),
         }
 
 
