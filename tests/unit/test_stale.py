@@ -1,5 +1,7 @@
 """Which inboxes are not read and which accept queues are stranded, from what each look sees."""
 
+import itertools
+
 from forkcluster.master.seats import Ref
 from forkcluster.master.stale import LONGEST_PAUSE, STALE_AFTER, Stranding, Watch
 
@@ -79,7 +81,7 @@ def test_accept_queue_that_is_not_emptied_is_nudged_for_ever_less_often():
     """Soon at first, then twice as late each time, up to a limit; from the beginning once it was empty."""
     stranding = Stranding()
     nudges = [step for step in range(200) if stranding.look(waiting=True, now=step * STALE_AFTER)]
-    pauses = [(late - early) * STALE_AFTER for early, late in zip(nudges, nudges[1:], strict=False)]
+    pauses = [(late - early) * STALE_AFTER for early, late in itertools.pairwise(nudges)]
     assert [1, 0.5, 1.0, 2.0, 4.0, LONGEST_PAUSE] == [nudges[0], *pauses[:5]]
     assert {LONGEST_PAUSE} == set(pauses[5:])
     assert not stranding.look(waiting=False, now=50.0)
