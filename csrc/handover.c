@@ -27,10 +27,8 @@ stop_of(const char *name, const FcLine *line)
     const char *at = name != NULL ? strchr(name, '@') : NULL;
     size_t len = name == NULL ? 0 : at != NULL ? (size_t)(at - name) : strlen(name);
     static const char *const names[] = {
-        [FC_STOP_BEFORE_SEND] = "handover-before-send",
-        [FC_STOP_AFTER_SEND] = "handover-after-send",
-        [FC_STOP_BEFORE_RECEIVE] = "inbox-before-receive",
-        [FC_STOP_AFTER_RECEIVE] = "inbox-after-receive",
+        [FC_STOP_BEFORE_SEND] = "handover-before-send",    [FC_STOP_AFTER_SEND] = "handover-after-send",
+        [FC_STOP_BEFORE_RECEIVE] = "inbox-before-receive", [FC_STOP_AFTER_RECEIVE] = "inbox-after-receive",
         [FC_STOP_BEFORE_ACCEPT] = "accept-before",
     };
 
