@@ -10,6 +10,7 @@
 #include <linux/sockios.h>
 
 #include "connection.h"
+#include "phrase.h"
 
 /* -- sending
  * ------------------------------------------------------------------------------------------------------ */
@@ -379,38 +380,11 @@ fc_conn_abort(FcEngine *engine, FcConn *conn)
     fc_conn_close(engine, conn);
 }
 
-static const char *
-phrase(int status)
-{
-    switch (status) {
-    case 400:
-        return "Bad Request";
-    case 408:
-        return "Request Timeout";
-    case 413:
-        return "Content Too Large";
-    case 414:
-        return "URI Too Long";
-    case 417:
-        return "Expectation Failed";
-    case 431:
-        return "Request Header Fields Too Large";
-    case 501:
-        return "Not Implemented";
-    case 503:
-        return "Service Unavailable";
-    case 505:
-        return "HTTP Version Not Supported";
-    default:
-        return "Internal Server Error";
-    }
-}
-
 void
 fc_conn_refuse(FcEngine *engine, FcConn *conn, int status)
 {
     bool head_request = conn->buf != NULL && conn->buf->request.method == FC_METHOD_HEAD;
-    const char *words = phrase(status), *server = engine->config.server;
+    const char *words = fc_phrase(status), *server = engine->config.server;
     char answer[512], body[64];
     size_t date_len = 0;
     const char *date = engine->config.date ? fc_engine_date(engine, &date_len) : "";

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "py_gateway.h"
+#include "py_asgi.h"
 
 #define TURN_MOST 64
 #define TURN_NS   1000000ull

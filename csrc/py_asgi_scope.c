@@ -2,7 +2,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "py_gateway.h"
+#include "py_asgi.h"
 
 static inline int
 hex(char c)

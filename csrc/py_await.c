@@ -7,7 +7,7 @@
  */
 #include <stddef.h>
 
-#include "py_gateway.h"
+#include "py_asgi.h"
 
 #include <structmember.h>
 

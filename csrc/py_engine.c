@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "py_gateway.h"
+#include "py_asgi.h"
 
 /* -- reports
  * ------------------------------------------------------------------------------------------------------ */

@@ -186,22 +186,25 @@ def test_no_writable_home_is_no_obstacle(server):
     found = each.wait_for(r"no home for the control socket.*path=(\S+)")
     assert each.pid == ask(found[1], "status")["pid"]
     each.stop()
-    assert not os.path.exists(os.path.dirname(found[1]))
+    assert not os.path.exists(found[1].removesuffix("/apps/app/control.sock"))
 
 
 def test_control_off_makes_no_socket(server):
     """Asked for, it is left out."""
     each = server(arguments=("--control", "off")).boot()
-    assert not (each.directory / "home").exists()
+    assert not os.path.exists(each.control)
     assert 0 == each.stop()
 
 
-def test_second_app_of_the_same_name_gets_a_socket_of_its_own(server):
-    """Two projects may both be called app; a warning says how to tell them apart."""
+def test_second_app_of_the_same_name_gets_a_place_of_its_own(server):
+    """Two projects may both be called app; a warning says how to tell them apart; nothing stays behind."""
     one = server().boot()
     two = server().boot()
-    found = two.wait_for(r"another app of this name.*control=(\S+)")
-    assert [one.pid, two.pid] == [ask(path, "status")["pid"] for path in (one.control, found[1])]
+    two.wait_for("another app of this name is registered.*registered_as=app-2")
+    paths = [one.control, one.control.replace("/app/", "/app-2/")]
+    assert [one.pid, two.pid] == [ask(path, "status")["pid"] for path in paths]
+    two.stop()
+    assert ["app"] == os.listdir(one.directory / "home" / "apps")
 
 
 def test_socket_that_a_killed_master_left_is_replaced(server):

@@ -1,15 +1,15 @@
-"""Where the control socket of an app is: finds a private directory, makes it, and refuses one that is not.
+"""Where an app's own files are: takes its place in the home, holds its lock, listens on its control socket.
 
-Asked for by --control or FORKCLUSTER_HOME, a place that is not safe is an error; by default the next one is
-tried: ~/.forkcluster, XDG_RUNTIME_DIR, a new temporary directory.
+A managed app's place and lock come with its launch. A foreground app takes the first of NAME, NAME-2 … that
+is neither a managed app's nor running. A home that was asked for (FORKCLUSTER_HOME) must be usable; by
+default the next is tried, at last a new temporary directory.
 """
 
 import contextlib
 import os
-import socket
-import stat
+import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from forkcluster import log
@@ -17,101 +17,98 @@ from forkcluster.errors import BindError, ConfigurationError
 from forkcluster.master.bind import BindSpec, bind
 from forkcluster.master.listeners import Listener
 from forkcluster.options.address import UNIX_PATH_MAX, Unix
-
-SOCKET = "control.sock"
+from forkcluster.wire.home import AppPlace, Lock, bases, check_directory, make_place
 
 
 @dataclass(slots=True)
-class Place:
-    """The listening control socket; `private` is a temporary directory that goes with it."""
+class Home:
+    """One app's place, its lock and its control socket (None: --control off).
 
-    listener: Listener
-    path: str
-    private: str | None = None
+    `private`: the home is a temporary directory made for this app alone. `managed`: the app has a record, and
+    its place outlives it.
+    """
+
+    place: AppPlace
+    lock: Lock
+    control: Listener | None = None
+    private: bool = False
+    managed: bool = False
 
     def close(self) -> None:
-        """Close the socket and remove its file, and a directory made for it alone. Idempotent."""
-        self.listener.close()
-        if self.private is not None:
+        """Close the socket and remove what only a running app needs, then give up the lock. Idempotent."""
+        if self.control is not None:
+            self.control.close()
+        if not self.managed and self.lock.descriptor >= 0 and self.lock.in_place():
             with contextlib.suppress(OSError):
-                os.rmdir(self.private)
+                os.unlink(self.place.lock)
+                os.rmdir(self.place.directory)
+        self.lock.close()
+        if self.private:
+            shutil.rmtree(self.place.home, ignore_errors=True)
 
 
-def open_control(wanted: str | None, app: str, environment: Mapping[str, str]) -> Place | None:
-    """Listen on the control socket: at `wanted`, nowhere when that is "off", in the app's home when None.
+def open_home(control: str | None, app: str, environment: Mapping[str, str]) -> Home:
+    """Take a foreground app's place. `control` is the option: a path, "off", or None for one in the place.
 
-    Raise ConfigurationError or BindError when the place that was asked for cannot be used.
+    Raise ConfigurationError or BindError when what was asked for cannot be used.
     """
-    if wanted == "off":
-        return None
-    if wanted is not None:
-        check_directory(os.path.dirname(wanted))
-        return Place(_listen(wanted), wanted)
-    home = environment.get("FORKCLUSTER_HOME")
-    if home:
-        return _in_directory(_prepare(os.path.abspath(home), app), app)
-    refused = []
-    for base in _default_bases(environment):
+    if control not in (None, "off"):
+        check_directory(os.path.dirname(control))
+    refused: list[str] = []
+    for base in bases(environment):
         try:
-            return _in_directory(_prepare(base, app), app)
+            return _equip(_take(base, app), control)
         except (OSError, ConfigurationError, BindError) as error:
+            if environment.get("FORKCLUSTER_HOME"):
+                raise
             refused.append(str(error))
-    private = tempfile.mkdtemp(prefix=f"forkcluster-{os.getpid()}-")
-    path = os.path.join(private, SOCKET)
+    base = tempfile.mkdtemp(prefix=f"forkcluster-{os.getpid()}-")
+    home = _equip(_take(base, app), control)
+    home.private = True
+    path = home.control.path if home.control else None
     log.warning("no home for the control socket; a temporary directory is used", path=path, why=refused[0])
-    return Place(_listen(path), path, private)
+    return home
 
 
-def _default_bases(environment: Mapping[str, str]) -> Iterator[str]:
-    yield os.path.join(os.path.expanduser("~"), ".forkcluster")
-    if runtime := environment.get("XDG_RUNTIME_DIR"):
-        yield os.path.join(runtime, "forkcluster")
+def _take(base: str, app: str) -> Home:
+    """Take the first place that nobody has. Raise OSError or ConfigurationError."""
+    number, lock = 0, None
+    while lock is None:
+        number += 1
+        place = AppPlace(base, app if number == 1 else f"{app}-{number}")
+        lock = _lock(place)
+    if number > 1:
+        text = "another app of this name is registered; choose a name with --name"
+        log.warning(text, app=app, registered_as=place.name)
+    return Home(place, lock)
 
 
-def _prepare(base: str, app: str) -> str:
-    """Make base/apps/app, each private. Raise OSError or ConfigurationError."""
-    directory = base
-    for name in ("", "apps", app):
-        directory = os.path.join(directory, name) if name else directory
-        try:
-            os.mkdir(directory, 0o700)
-        except FileExistsError:
-            pass
-        except OSError as error:
-            text = f"making the directory {directory}: {error.strerror}"
-            raise ConfigurationError(text, "set FORKCLUSTER_HOME or --control PATH|off") from error
-        check_directory(directory)
-    if not os.access(directory, os.W_OK):
-        raise ConfigurationError(f"the directory {directory} cannot be written by this user")
-    return directory
-
-
-def check_directory(directory: str) -> None:
-    """Raise ConfigurationError unless only this user (or root) can put things into the directory."""
-    what = f"the control socket cannot be in {directory}"
+def _lock(place: AppPlace) -> Lock | None:
+    """Take the lock of a place that has no record; None when somebody else has the place."""
+    if os.path.lexists(place.record):
+        return None
+    make_place(place)
     try:
-        info = os.lstat(directory)
+        lock = Lock.take(place.lock)
     except OSError as error:
-        raise ConfigurationError(f"{what}: {error.strerror}", "make it first, with mode 0700") from error
-    if stat.S_ISLNK(info.st_mode):
-        raise ConfigurationError(f"{what}: it is a symbolic link", "name the directory itself")
-    if not stat.S_ISDIR(info.st_mode):
-        raise ConfigurationError(f"{what}: it is no directory")
-    if info.st_uid not in (os.geteuid(), 0):
-        raise ConfigurationError(f"{what}: it belongs to another user (uid {info.st_uid})")
-    if info.st_mode & 0o022:
-        mode = stat.S_IMODE(info.st_mode)
-        raise ConfigurationError(f"{what}: others may write there (mode {mode:o})", f"chmod 700 {directory}")
+        raise ConfigurationError(f"locking {place.lock}: {error.strerror}") from error
+    if lock is not None and os.path.lexists(place.record):
+        lock.close()  # a managed app was made here just now
+        return None
+    return lock
 
 
-def _in_directory(directory: str, app: str) -> Place:
-    """Listen on the app's socket; beside it, when another app of that name runs."""
-    path = os.path.join(directory, SOCKET)
-    _clean(directory)
-    if _alive(path):
-        path = os.path.join(directory, f"control.{os.getpid()}.sock")
-        log.warning("another app of this name is running; choose a name with --name", app=app, control=path)
-    return Place(_listen(path), path)
+def _equip(home: Home, control: str | None) -> Home:
+    """Listen on the control socket and say in the lock where it is. Raise ConfigurationError or BindError."""
+    try:
+        if control != "off":
+            home.control = _listen(control or home.place.control)
+    except (ConfigurationError, BindError):
+        home.close()
+        raise
+    path = home.control.path if home.control else None
+    home.lock.note(pid=os.getpid(), control=path, managed=home.managed)
+    return home
 
 
 def _listen(path: str) -> Listener:
@@ -122,24 +119,3 @@ def _listen(path: str) -> Listener:
     sock = bind(address, BindSpec("/", backlog=64, socket_mode=0o600))
     info = os.lstat(path)
     return Listener(address, sock, path, (info.st_dev, info.st_ino))
-
-
-def _clean(directory: str) -> None:
-    """Remove sockets that masters which were killed have left beside the first."""
-    for name in os.listdir(directory):
-        path = os.path.join(directory, name)
-        ours = name.startswith("control.") and name.endswith(".sock") and name != SOCKET
-        if ours and stat.S_ISSOCK(os.lstat(path).st_mode) and not _alive(path):
-            with contextlib.suppress(OSError):
-                os.unlink(path)
-
-
-def _alive(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
-        try:
-            probe.connect(path)
-        except (FileNotFoundError, ConnectionRefusedError):
-            return False
-        except OSError:
-            return True
-        return True

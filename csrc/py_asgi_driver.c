@@ -1,0 +1,245 @@
+/* The coroutine that an ASGI request's Task runs: a driver around the application's own. See py_asgi.h.
+ *
+ * It stands between Task and application so that the end of the application's coroutine is seen without a
+ * callback: an exception is reported, an answer that was not completed is cut.
+ */
+#include <string.h>
+#include <unistd.h>
+
+#include "py_asgi.h"
+
+/* The first step, inside the Task: what the application does before it gives its coroutine happens in the
+ * Task's own context. NULL: it has failed. */
+static PyObject *
+begin(FcAsgi *request)
+{
+    PyObject *scope = request->scope;
+
+    request->scope = NULL;
+    request->coro = fc_asgi_call(request, scope);
+    Py_DECREF(scope);
+    return request->coro;
+}
+
+/* The application has forked, and the child came back here: it shares the loop's descriptors with its parent,
+ * so any step further would be taken in the parent's name. */
+static void
+leave_if_forked(FcAsgi *request)
+{
+    static const char words[] = "forkcluster: a forked child has returned into the server; it ends here\n";
+    ssize_t ignored;
+
+    if (!request->answer.engine->forked_away)
+        return;
+    ignored = write(2, words, sizeof words - 1);
+    (void)ignored;
+    _exit(1);
+}
+
+static PySendResult
+driver_send(PyObject *object, PyObject *value, PyObject **result)
+{
+    FcAsgi *request = (FcAsgi *)object;
+    PySendResult state = PYGEN_ERROR;
+
+    *result = NULL;
+    if (request->coro == NULL && request->scope == NULL) {
+        *result = Py_NewRef(Py_None);
+        return PYGEN_RETURN;
+    }
+    Py_INCREF(request);
+    if (request->coro != NULL || begin(request) != NULL)
+        state = PyIter_Send(request->coro, value, result);
+    leave_if_forked(request);
+    if (state == PYGEN_NEXT) {
+        Py_DECREF(request);
+        return state;
+    }
+    if (state == PYGEN_RETURN)
+        Py_CLEAR(*result);
+    if (fc_asgi_finish(request) < 0) {
+        Py_DECREF(request);
+        return PYGEN_ERROR;
+    }
+    Py_DECREF(request);
+    *result = Py_NewRef(Py_None);
+    return PYGEN_RETURN;
+}
+
+static PyObject *
+stop(void)
+{
+    PyErr_SetNone(PyExc_StopIteration);
+    return NULL;
+}
+
+static PyObject *
+driver_step(PyObject *object, PyObject *value)
+{
+    PyObject *result = NULL;
+    PySendResult state = driver_send(object, value, &result);
+
+    if (state == PYGEN_NEXT)
+        return result;
+    Py_XDECREF(result);
+    return state == PYGEN_ERROR ? NULL : stop();
+}
+
+static PyObject *
+driver_next(PyObject *object)
+{
+    return driver_step(object, Py_None);
+}
+
+/* Raise in the application; before its first step there is nobody to catch it. */
+static PyObject *
+throw_into(FcAsgi *request, PyObject *args)
+{
+    PyObject *type = NULL, *value = NULL, *traceback = NULL, *method, *result;
+
+    if (request->coro != NULL) {
+        method = PyObject_GetAttr(request->coro, request->answer.engine->module->words[FC_W_throw]);
+        result = method != NULL ? PyObject_Call(method, args, NULL) : NULL;
+        Py_XDECREF(method);
+        return result;
+    }
+    if (!PyArg_UnpackTuple(args, "throw", 1, 3, &type, &value, &traceback))
+        return NULL;
+    if (PyExceptionInstance_Check(type))
+        PyErr_SetObject((PyObject *)Py_TYPE(type), type);
+    else
+        PyErr_SetObject(type, value);
+    return NULL;
+}
+
+/* A cancellation, most often. One that the application lets through ends the answer, and the Task as
+ * cancelled. */
+static PyObject *
+driver_throw(PyObject *object, PyObject *args)
+{
+    FcAsgi *request = (FcAsgi *)object;
+    PyObject *result;
+    int outcome;
+
+    if (request->coro == NULL && request->scope == NULL)
+        return stop();
+    Py_INCREF(request);
+    result = throw_into(request, args);
+    leave_if_forked(request);
+    if (result == NULL) {
+        if (PyErr_ExceptionMatches(PyExc_StopIteration))
+            PyErr_Clear();
+        outcome = fc_asgi_finish(request);
+        if (outcome == 0)
+            stop();
+    }
+    Py_DECREF(request);
+    return result;
+}
+
+static PyObject *
+driver_close(PyObject *object, PyObject *ignored)
+{
+    FcAsgi *request = (FcAsgi *)object;
+    PyObject *result = Py_None, *type, *value, *traceback;
+
+    (void)ignored;
+    if (request->coro == NULL && request->scope == NULL)
+        Py_RETURN_NONE;
+    Py_INCREF(request);
+    if (request->coro != NULL)
+        result = PyObject_CallMethodNoArgs(request->coro, request->answer.engine->module->words[FC_W_close_]);
+    else
+        Py_INCREF(result);
+    PyErr_Fetch(&type, &value, &traceback);
+    fc_asgi_over(request, false);
+    fc_asgi_ended(request);
+    PyErr_Restore(type, value, traceback);
+    Py_DECREF(request);
+    return result;
+}
+
+static PyObject *
+get_queued(PyObject *object, void *ignored)
+{
+    FcConn *conn = ((FcAsgi *)object)->answer.conn;
+
+    (void)ignored;
+    return PyLong_FromUnsignedLongLong(conn != NULL ? conn->out.size : 0);
+}
+
+/* An attribute of the application's own coroutine, so that asyncio's and anyio's questions to this one (its
+ * name, its stack, whether it was started) have the answer a reader expects. Not called yet: the closure says
+ * which default. */
+static PyObject *
+get_of_coro(PyObject *object, void *name)
+{
+    FcAsgi *request = (FcAsgi *)object;
+    const char *text = name;
+
+    if (request->coro != NULL)
+        return PyObject_GetAttrString(request->coro, text);
+    if (text[0] == '_')
+        return PyUnicode_FromString("request");
+    if (strcmp(text, "cr_running") == 0 || strcmp(text, "cr_suspended") == 0)
+        Py_RETURN_FALSE;
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef request_methods[] = {
+    {"send", driver_step, METH_O, "send(value, /)\n--\n\nResume the application (PEP 342)."},
+    {"throw", driver_throw, METH_VARARGS,
+     "throw(type, value=None, traceback=None, /)\n--\n\nRaise in the application."},
+    {"close", driver_close, METH_NOARGS,
+     "close()\n--\n\nEnd the application's coroutine and cut the answer."},
+    {"raw_receive", fc_raw_receive, METH_NOARGS,
+     "raw_receive()\n--\n\nAwait bytes of a connection that speaks no HTTP any more; b'' at its end."},
+    {"raw_read", fc_raw_read, METH_NOARGS,
+     "raw_read()\n--\n\nBytes that are there; b'' at the end; None: nothing yet, the watcher will be "
+     "called."},
+    {"raw_watch", fc_raw_watch, METH_O,
+     "raw_watch(callback, /)\n--\n\nCall it when raw_read will find something."},
+    {"raw_answer", fc_raw_answer, METH_NOARGS,
+     "raw_answer()\n--\n\nDecline the upgrade: the send callable of a plain response."},
+    {"raw_write", fc_raw_write, METH_O,
+     "raw_write(data, /)\n--\n\nSend or queue bytes; False: the client is gone."},
+    {"raw_drain", fc_raw_drain, METH_NOARGS,
+     "raw_drain()\n--\n\nAwait that little is queued. Raises OSError."},
+    {"raw_close", fc_raw_close, METH_NOARGS, "raw_close()\n--\n\nEnd the connection after what is queued."},
+    {"raw_abort", fc_raw_abort, METH_NOARGS, "raw_abort()\n--\n\nCut the connection."},
+    {"raw_account", fc_raw_account, METH_O,
+     "raw_account(status, /)\n--\n\nCount and log the answer to the upgrade."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef request_getset[] = {
+    {"__name__", get_of_coro, NULL, "Of the application's coroutine.", "__name__"},
+    {"__qualname__", get_of_coro, NULL, "Of the application's coroutine.", "__qualname__"},
+    {"cr_await", get_of_coro, NULL, "Of the application's coroutine.", "cr_await"},
+    {"cr_code", get_of_coro, NULL, "Of the application's coroutine.", "cr_code"},
+    {"cr_frame", get_of_coro, NULL, "Of the application's coroutine.", "cr_frame"},
+    {"cr_origin", get_of_coro, NULL, "Of the application's coroutine.", "cr_origin"},
+    {"cr_running", get_of_coro, NULL, "Of the application's coroutine.", "cr_running"},
+    {"cr_suspended", get_of_coro, NULL, "Of the application's coroutine.", "cr_suspended"},
+    {"queued", get_queued, NULL, "Bytes that wait to be sent.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot request_slots[] = {
+    {Py_tp_dealloc, fc_asgi_dealloc},
+    {Py_tp_methods, request_methods},
+    {Py_tp_getset, request_getset},
+    {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, driver_next},
+    {Py_am_await, PyObject_SelfIter},
+    {Py_am_send, driver_send},
+    {Py_tp_doc, (void *)"One ASGI request; the coroutine that its Task runs."},
+    {0, NULL},
+};
+
+PyType_Spec fc_request_spec = {
+    .name = "forkcluster._engine.Request",
+    .basicsize = sizeof(FcAsgi),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = request_slots,
+};
