@@ -145,6 +145,10 @@ fc_acceptor_turn(FcMonitor *monitor, uint64_t now)
 void
 fc_acceptor_wake(FcMonitor *monitor, uint8_t index)
 {
+    pthread_mutex_lock(&monitor->lock);
+    if (monitor->engine != NULL)
+        fc_handover_stop_here(monitor->engine->handover, FC_STOP_BEFORE_ACCEPT);
+    pthread_mutex_unlock(&monitor->lock);
     if (!accept_some(monitor, index, ACCEPT_BURST))
         pause_accepting(monitor);
 }
