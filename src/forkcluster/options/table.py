@@ -409,3 +409,7 @@ BY_NAME: Final[Mapping[str, Option]] = {option.name: option for option in TABLE}
 BY_KEY: Final[Mapping[str, Option]] = {
     name: option for option in TABLE if option.frozen for name in option.names
 }
+NEED_RESTART: Final = (
+    "name", "backlog", "socket_mode", "socket_owner", "pid", "log_file", "log_format", "log_level",
+)  # fmt: skip
+"""What a master reads once: a reload cannot change it."""
