@@ -5,6 +5,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "connection.h"
 #include "handover.h"
 #include "monitor_parts.h"
 
