@@ -38,6 +38,8 @@ NEED_RESTART = (
     "log_file",
     "log_format",
     "log_level",
+    "admin",
+    "min_ready",
 )
 
 
