@@ -1,4 +1,4 @@
-"""Writes docs/metrics.md from the catalogue of metrics; with --check only says whether the page is up to date.
+"""Writes docs/metrics.md from the catalogue; with --check only says whether the page is up to date.
 
 Owns the page's words around the table. Knows the catalogue and nothing else of forkcluster.
 """

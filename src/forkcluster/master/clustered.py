@@ -43,7 +43,14 @@ class ClusterMaster(Master):
         self._probe: Probe | None = None
         self._cluster = Cluster(count_workers(options), limits_of(options))
         board = _scoreboard.create(options.name)
-        self._crew = Crew(self._loop, self._children, self._events.append, board, self._cluster)
+        self._crew = Crew(
+            self._loop,
+            self._children,
+            self._events.append,
+            board=board,
+            cluster=self._cluster,
+            listeners=sockets.all_descriptors,
+        )
         self._admin = self._make_admin(outside.home, board)
         status = Status(
             self._cluster,
