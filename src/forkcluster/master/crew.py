@@ -234,6 +234,10 @@ class Crew:
         """Give what every worker's line says of its requests."""
         return self._board.look()
 
+    def publish(self, *, ready: bool) -> None:
+        """Say on the scoreboard whether the app can be sent requests."""
+        self._board.ready = ready
+
     def ended_before(self, who: Ref) -> int:
         """Give how many requests the seat's line had counted when the worker took it over."""
         hand = self._workers.get(who)
