@@ -29,6 +29,7 @@ ROOMS = {
     "mold": SHARED | C_SMALL,
     "worker": SHARED | C_SMALL | {"_engine"},
     "watcher": SHARED | {"_process"},
+    "admin": SHARED | C_SMALL | {"_engine"},
     "__main__": {"cli"},
 }
 # The mold becomes the worker by forking: the only import from one process's folder into another's. (The other
@@ -37,10 +38,11 @@ DOORS = {("forkcluster.mold.main", "forkcluster.worker.main")}
 
 # Guests: who, beyond the standard library, may be imported by whom.
 GUESTS = {
-    "options": {"tomli"},
+    "options": {"tomli", "yaml"},
     "wire": {"setproctitle"},
     "cli": {"click", "rich"},
     "watcher": {"watchfiles"},
+    "admin": {"prometheus_client", "psutil"},
     "worker": {"uvloop", "websockets"},
 }
 

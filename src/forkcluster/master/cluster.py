@@ -21,6 +21,8 @@ from forkcluster.master.transaction import Transaction, names
 
 MOLD_EXIT_TIMEOUT = 2.0
 QUIT_TIMEOUT = 1.0
+EXAMINE_TIMEOUT = 3.0  # for the stacks of one that is late
+MOST_FORK_FAILURES = 2
 HUNG_TIMEOUT = 5.0  # for the other requests of a worker that hangs
 ORPHAN_TIMEOUT = 2.0
 
@@ -37,6 +39,7 @@ class Cluster(Transaction):
         self._newest_mold = 0
         self._announced = False
         self._retire_at: float | None = None  # stopping: when workers are told
+        self._closed = False  # stopping: nobody can connect any more
         self._finished = False
         self._exit_code = EXIT_OK
 
@@ -81,24 +84,25 @@ class Cluster(Transaction):
                     self.molds[number].failure = text
             case on.MoldEnded(number, how):
                 self._mold_ended(number, how, now)
-            case on.ForkFailed(who, text):
-                self._worker_ended(who, f"could not be forked: {text}", now)
+            case on.ForkFailed():
+                self._fork_failed(event, now)
+            case on.Examined():
+                self._examined(event)
             case on.WorkerBorn(who, pid):
-                if who in self.workers:
-                    self.workers[who].pid = pid
+                self._worker_born(who, pid)
             case on.WorkerReady(who):
                 self._worker_ready(who, now)
             case on.WorkerFailed(who, text):
                 if who in self.workers:
                     self.workers[who].failure = text
-            case on.WorkerLeaves(who, reason):
-                self._worker_leaves(who, reason, now)
+            case on.WorkerLeaves():
+                self._worker_leaves(event, now)
             case on.WorkerHung(who, text):
                 self._worker_hung(who, text, now)
             case on.WorkerLost(who):
                 self._worker_lost(who, now)
-            case on.WorkerEnded(who, how):
-                self._worker_ended(who, how, now)
+            case on.WorkerEnded(who, how, oom):
+                self._worker_ended(who, how, now, oom=oom)
             case on.ReloadAsked():
                 self._reload_asked(now)
             case on.Configured():
@@ -156,6 +160,24 @@ class Cluster(Transaction):
             text = "the mold ended; workers go on, a new one is started"
             self._say("error", text, generation=mold.generation, how=mold.failure or how)
 
+    def _worker_born(self, who: Ref, pid: int) -> None:
+        worker = self.workers.get(who)
+        if worker is not None:
+            worker.pid = pid
+            if worker.mold in self.molds:
+                self.molds[worker.mold].fork_failures = 0
+
+    def _fork_failed(self, event: on.ForkFailed, now: float) -> None:
+        worker = self.workers.get(event.who)
+        mold = self.molds.get(worker.mold) if worker is not None else None
+        if mold is not None and not event.scarce:
+            mold.fork_failures += 1
+            if mold.fork_failures >= MOST_FORK_FAILURES and not mold.ending:
+                text = "the mold cannot fork; it is replaced"
+                self._say("error", text, generation=mold.generation, why=event.text)
+                self._end_mold(mold, now)
+        self._worker_ended(event.who, f"could not be forked: {event.text}", now)
+
     def _worker_ready(self, who: Ref, now: float) -> None:
         worker = self.workers.get(who)
         if worker is None or not worker.booting:
@@ -168,12 +190,13 @@ class Cluster(Transaction):
         self._booted = True
         self._say("info", "worker ready", **names(worker))
 
-    def _worker_leaves(self, who: Ref, reason: str, now: float) -> None:
-        worker = self.workers.get(who)
+    def _worker_leaves(self, event: on.WorkerLeaves, now: float) -> None:
+        worker = self.workers.get(event.who)
         if worker is None or worker.ending or worker.leaving:
             return
-        self._say("info", "worker asks to be retired", reason=reason, **names(worker))
+        self._say("info", "worker asks to be retired", reason=event.reason, **names(worker))
         worker.leaving = True
+        worker.why = "recycle" if event.limit else "asked"
         if worker.booting:
             self._quit(worker, now)
 
@@ -182,6 +205,7 @@ class Cluster(Transaction):
         if worker is None or worker.ending:
             return
         self._say("error", "worker hangs; it is replaced", request=text, **names(worker))
+        worker.why = "hang"
         self._retire(worker, now)
         worker.deadline = now + min(HUNG_TIMEOUT, self.limits.drain_timeout)
 
@@ -191,11 +215,12 @@ class Cluster(Transaction):
             sooner = now + ORPHAN_TIMEOUT
             worker.deadline = sooner if worker.deadline is None else min(sooner, worker.deadline)
 
-    def _worker_ended(self, who: Ref, how: str, now: float) -> None:
+    def _worker_ended(self, who: Ref, how: str, now: float, *, oom: bool = False) -> None:
         worker = self.workers.pop(who, None)
         if worker is None:
             return
         self.seats.free(who)
+        self._count_end(worker, how, oom=oom)
         if worker.ending:
             level = "warning" if worker.killed else "info"
             self._say(level, "worker ended", how=how, **names(worker))
@@ -221,6 +246,11 @@ class Cluster(Transaction):
             text = f"{said}\n{worker.failure}" if worker.failure else said
             self._say("error", text, how=how, next_in=round(wait, 3), **names(worker))
 
+    def _count_end(self, worker: Worker, how: str, *, oom: bool) -> None:
+        unexpected = "oom" if oom else "boot" if worker.ready_at is None else "crash"
+        reason = worker.why or ("stop" if self._stopping else unexpected)
+        self.tally.ended(worker.slot, reason, how)
+
     # -- scale, stop -----------------------------------------------------------------------------------------
 
     def _scale(self, asked: int) -> None:
@@ -236,6 +266,7 @@ class Cluster(Transaction):
         for worker in list(self.workers.values()):
             if worker.serving:
                 worker.leaving = True
+                worker.why = worker.why or "restart"
             elif worker.booting and not worker.hold:
                 self._quit(worker, now)
 
@@ -280,18 +311,44 @@ class Cluster(Transaction):
     def _expire(self, now: float) -> None:
         for worker in list(self.workers.values()):
             if worker.deadline is not None and now >= worker.deadline:
-                self._overdue(worker)
+                self._overdue(worker, now)
         for mold in list(self.molds.values()):
             if mold.deadline is not None and now >= mold.deadline:
-                if mold.ready_at is None and not mold.ending:
-                    mold.failure = f"the application was not loaded within {self.limits.boot_timeout:g} s"
-                self._kill_mold(mold)
+                self._mold_overdue(mold, now)
 
-    def _overdue(self, worker: Worker) -> None:
-        if worker.booting:
-            worker.failure = (
-                worker.failure or f"the worker was not ready within {self.limits.boot_timeout:g} s"
-            )
+    def _mold_overdue(self, mold: Mold, now: float) -> None:
+        if mold.ready_at is None and not mold.ending and not mold.examined:
+            mold.examined = True
+            mold.failure = f"the application was not loaded within {self.limits.boot_timeout:g} s"
+            mold.deadline = now + EXAMINE_TIMEOUT
+            self._actions.append(do.Examine(mold.number))
+        else:
+            self._kill_mold(mold)
+
+    def _overdue(self, worker: Worker, now: float) -> None:
+        if worker.booting and not worker.examined:
+            worker.examined = True
+            late = f"the worker was not ready within {self.limits.boot_timeout:g} s"
+            worker.failure = worker.failure or late
+            worker.deadline = now + EXAMINE_TIMEOUT
+            self._actions.append(do.Examine(worker.who))
+        else:
+            self._kill(worker)
+
+    def _examined(self, event: on.Examined) -> None:
+        """Add its stacks to what is told of it; then its time is over."""
+        if isinstance(event.who, int):
+            mold = self.molds.get(event.who)
+            if mold is not None and mold.ready_at is None and not mold.ending:
+                mold.failure = f"{mold.failure}\n{event.stacks}"
+                self._kill_mold(mold)
+            return
+        worker = self.workers.get(event.who)
+        if worker is not None and worker.booting:
+            worker.failure = f"{worker.failure}\n{event.stacks}"
+            self._kill(worker)
+
+    def _kill(self, worker: Worker) -> None:
         if worker.pid is None and worker.mold in self.molds:
             self._kill_mold(self.molds[worker.mold])
         worker.killed = True
@@ -316,7 +373,7 @@ class Cluster(Transaction):
     def _keep_slots(self, now: float) -> None:
         for worker in list(self.workers.values()):
             if worker.slot >= self.target and not worker.ending:
-                self._dismiss(worker, now)
+                self._dismiss(worker, now, "scale")
         for slot in [number for number in self.slots if number >= self.target]:
             del self.slots[slot]
         for slot in range(self.target if self._booted else min(self.target, 1)):
@@ -332,7 +389,7 @@ class Cluster(Transaction):
         keep = (good or coming)[:1]
         for worker in mine:
             if worker not in keep and (good or worker.booting):
-                self._dismiss(worker, now)
+                self._dismiss(worker, now, "reload")
         if not keep:
             self._fill_slot(number, wanted, now, surge=any(worker.serving for worker in mine))
 
@@ -351,6 +408,7 @@ class Cluster(Transaction):
         deadline = now + self.limits.boot_timeout
         hold = self.roll is not None and rolling and self.roll.phase in (Phase.CANARY, Phase.PROBING)
         self.workers[who] = Worker(who, number, wanted, mold.number, deadline, hold=hold)
+        self.tally.starts += 1
         self._actions.append(do.Fork(mold.number, who, number, wanted, hold))
 
     def _surging(self) -> int:
@@ -367,7 +425,11 @@ class Cluster(Transaction):
 
     def _wind_up(self, now: float) -> None:
         if self._retire_at is not None and now >= self._retire_at:
+            if not self._closed:
+                self._closed = True
+                self._actions.append(do.CloseListeners())
             for worker in self.workers.values():
+                worker.why = worker.why or "stop"
                 self._retire(worker, now)
         if self.workers:
             return
@@ -380,7 +442,8 @@ class Cluster(Transaction):
 
     # -- orders ----------------------------------------------------------------------------------------------
 
-    def _dismiss(self, worker: Worker, now: float) -> None:
+    def _dismiss(self, worker: Worker, now: float, why: str) -> None:
+        worker.why = worker.why or why
         if worker.serving:
             self._retire(worker, now)
         else:

@@ -45,10 +45,19 @@ class MoldEnded:
 
 @dataclass(frozen=True, slots=True)
 class ForkFailed:
-    """No process was made for this worker."""
+    """No process was made for this worker; `scarce`: for want of processes or memory, not by its mold."""
 
     who: Ref
     text: str
+    scarce: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """The stacks of a worker or mold that was late, or why there are none."""
+
+    who: Ref | int
+    stacks: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +89,7 @@ class WorkerLeaves:
 
     who: Ref
     reason: str
+    limit: bool = False  # a limit of the options was reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +109,11 @@ class WorkerLost:
 
 @dataclass(frozen=True, slots=True)
 class WorkerEnded:
-    """The worker's process has ended and was reaped."""
+    """The worker's process has ended and was reaped; `oom`: the kernel killed it for want of memory."""
 
     who: Ref
     how: str
+    oom: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,13 +178,17 @@ class StopAsked:
     at_once: bool = False
 
 
+Common = Tick | ReloadAsked | Configured | ConfigurationRefused | Scaled | RenewAsked | StopAsked
+"""What can happen to any app, whatever its mode."""
+
 Event = (
-    Start
-    | Tick
+    Common
+    | Start
     | MoldLoaded
     | MoldFailed
     | MoldEnded
     | ForkFailed
+    | Examined
     | WorkerBorn
     | WorkerReady
     | WorkerFailed
@@ -181,12 +196,6 @@ Event = (
     | WorkerHung
     | WorkerLost
     | WorkerEnded
-    | ReloadAsked
-    | Configured
     | Probed
     | Answered
-    | ConfigurationRefused
-    | Scaled
-    | RenewAsked
-    | StopAsked
 )

@@ -1,4 +1,5 @@
-"""What the start screen is told: gathers the facts of a cluster that has become ready. Prints nothing."""
+"""What the start screen is told: gathers the facts of a cluster that has become ready, and
+prints it."""
 
 import os
 import platform
@@ -12,7 +13,15 @@ from forkcluster.wire.orders import LoadReport
 COLOURLESS = ("NO_COLOR",)
 
 
-def screen(options: Options, report: LoadReport, urls: tuple[str, ...], workers: int, seconds: float) -> str:
+def screen(
+    options: Options,
+    report: LoadReport,
+    urls: tuple[str, ...],
+    *,
+    workers: int,
+    seconds: float,
+    admin: str | None,
+) -> str:
     """Give the start screen as this standard output should show it: coloured, plain, or one JSON line."""
     facts = Facts(
         version=__version__,
@@ -28,10 +37,19 @@ def screen(options: Options, report: LoadReport, urls: tuple[str, ...], workers:
         pid=os.getpid(),
         seconds=seconds,
         pid_file=options.pid,
+        admin=admin,
     )
     if options.log_format == "json":
         return render_json(facts)
     return render(facts, colour=_coloured())
+
+
+def show(text: str) -> None:
+    """Print to standard output; a terminal that went away is nobody's fault."""
+    try:
+        os.write(1, text.encode("utf-8", "backslashreplace"))
+    except OSError:
+        return
 
 
 def _preload(wanted: str, report: LoadReport) -> str:
