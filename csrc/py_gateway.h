@@ -210,8 +210,8 @@ typedef struct PyEngine {
     FcStrings strings;
     PyObject *app, *on_error;
     PyObject *templates[FC_LISTENERS]; /* environ of each listener, or the scope its next begins with */
-    PyObject *schemes[FC_LISTENERS]; /* what a request that no proxy speaks for came by */
-    char *root_path; /* Latin-1, without a trailing slash */
+    PyObject *schemes[FC_LISTENERS];   /* what a request that no proxy speaks for came by */
+    char *root_path;                   /* Latin-1, without a trailing slash */
     size_t root_path_len;
     char *extra; /* field lines added to every answer, with CRLFs */
     size_t extra_len;
