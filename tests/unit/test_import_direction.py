@@ -27,7 +27,7 @@ ROOMS = {
     "manager": SHARED,
     "master": SHARED | C_SMALL,
     "mold": SHARED | C_SMALL,
-    "worker": SHARED | C_SMALL | {"_engine"},
+    "worker": SHARED | C_SMALL | {"_engine", "_taskset"},
     "watcher": SHARED | {"_process"},
     "admin": SHARED | C_SMALL | {"_engine"},
     "__main__": {"cli"},
