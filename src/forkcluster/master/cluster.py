@@ -39,6 +39,9 @@ class Cluster(Transaction):
         self._retire_at: float | None = None  # stopping: when workers are told
         self._finished = False
         self._exit_code = EXIT_OK
+        self.failure = ""  # why the first boot was given up
+        self.deaths = 0  # of workers, by themselves
+        self.last_death = ""
 
     # -- the outside -----------------------------------------------------------------------------------------
 
@@ -218,6 +221,8 @@ class Cluster(Transaction):
             slot = self.slots.setdefault(worker.slot, Slot())
             wait = slot.backoff.after_death(uptime, self.limits.min_uptime)
             slot.start_at = now + wait
+            self.deaths += 1
+            self.last_death = how
             text = f"{said}\n{worker.failure}" if worker.failure else said
             self._say("error", text, how=how, next_in=round(wait, 3), **names(worker))
 
@@ -258,6 +263,7 @@ class Cluster(Transaction):
         """End the first boot: nothing was ever ready."""
         self._say("error", f"the application could not be started\n{reason}")
         self._exit_code = EXIT_APPLICATION
+        self.failure = reason
         self._stopping = True
         for mold in self.molds.values():
             self._kill_mold(mold)

@@ -6,7 +6,9 @@ processes.
 
 import os
 import signal
+import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 
 from forkcluster import __version__
@@ -26,10 +28,24 @@ from forkcluster.wire.control import Body
 SIGNALS = ("USR1", "USR2", "WINCH", "URG", "PROF", "TERM", "KILL", "ABRT", "STOP", "CONT")
 
 
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What a master says of itself beside what its policy knows. `urls` gives where it listens now."""
+
+    name: str  # the one it is registered under
+    managed: bool
+    urls: Callable[[], tuple[str, ...]]
+    started: float = field(default_factory=time.time)  # seconds since the epoch
+
+
 class Commands:
     """The commands of one master."""
 
-    def __init__(self, cluster: Cluster, crew: Crew, emit: Emit, history: History, options: Options) -> None:
+    def __init__(
+        self, cluster: Cluster, crew: Crew, emit: Emit, history: History, *, options: Options, place: Placed
+    ) -> None:
+        self._place = place
+        self._reloads = 0
         self._cluster = cluster
         self._crew = crew
         self._emit = emit
@@ -62,6 +78,7 @@ class Commands:
 
     def concluded(self, outcome: Outcome) -> None:
         """Answer those who wait for this reload."""
+        self._reloads += outcome.done
         waiting, self._for_reload = self._for_reload, []
         for after, reply in waiting:
             if outcome.generation > after:
@@ -93,9 +110,19 @@ class Commands:
                 "ok": True,
                 "version": __version__,
                 "app": self._options.name,
+                "name": self._place.name,
+                "namespace": self._options.namespace,
+                "mode": "cluster",
+                "managed": self._place.managed,
                 "target": self._options.target,
                 "pid": os.getpid(),
+                "started": self._place.started,
+                "urls": self._place.urls(),
                 "ready": cluster.announced and not cluster.stopping,
+                "stopping": cluster.stopping,
+                "deaths": cluster.deaths,
+                "last_death": cluster.last_death,
+                "reloads": self._reloads,
                 "generation": cluster.current,
                 "reloading": cluster.roll.phase.value if cluster.roll else None,
                 "wanted": cluster.target,

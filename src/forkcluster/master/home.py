@@ -17,6 +17,7 @@ from forkcluster.errors import BindError, ConfigurationError
 from forkcluster.master.bind import BindSpec, bind
 from forkcluster.master.listeners import Listener
 from forkcluster.options.address import UNIX_PATH_MAX, Unix
+from forkcluster.options.frozen import Registration
 from forkcluster.wire.home import AppPlace, Lock, bases, check_directory, make_place
 
 
@@ -45,6 +46,12 @@ class Home:
         self.lock.close()
         if self.private:
             shutil.rmtree(self.place.home, ignore_errors=True)
+
+
+def adopt_home(control: str | None, registration: Registration) -> Home:
+    """Take over a managed app's place, whose lock the terminal has taken. Raise as `open_home`."""
+    place = AppPlace(registration.home, registration.name)
+    return _equip(Home(place, Lock.adopt(place.lock, registration.lock), managed=True), control)
 
 
 def open_home(control: str | None, app: str, environment: Mapping[str, str]) -> Home:

@@ -8,21 +8,20 @@ never forks.
 import os
 import resource
 import signal
-import sys
 from collections import deque
 
 from forkcluster import _process, _scoreboard, log
-from forkcluster.errors import EXIT_INTERNAL, ForkclusterError
+from forkcluster.errors import EXIT_INTERNAL, ApplicationError, ForkclusterError, InternalError
 from forkcluster.master import actions as do
 from forkcluster.master import events as on
 from forkcluster.master.bind import BindSpec
 from forkcluster.master.cluster import Cluster
-from forkcluster.master.commands import Commands
+from forkcluster.master.commands import Commands, Placed
 from forkcluster.master.control import ControlServer
 from forkcluster.master.crew import Crew
 from forkcluster.master.facts import Limits
 from forkcluster.master.history import History
-from forkcluster.master.home import Home, open_home
+from forkcluster.master.home import Home, adopt_home, open_home
 from forkcluster.master.listeners import open_all
 from forkcluster.master.loop import Loop
 from forkcluster.master.notify import Notifier, Standing
@@ -31,6 +30,7 @@ from forkcluster.master.probe import Probe, Question
 from forkcluster.master.ready import screen
 from forkcluster.master.release import Release, pin
 from forkcluster.master.reload import Reader
+from forkcluster.master.report import Report
 from forkcluster.master.roll import Outcome
 from forkcluster.master.rounds import Rounds
 from forkcluster.master.seats import Ref
@@ -39,6 +39,7 @@ from forkcluster.master.sockets import Sockets
 from forkcluster.master.watching import Watching
 from forkcluster.options import cpus
 from forkcluster.options.frozen import Launch, Options
+from forkcluster.wire.home import AppPlace
 from forkcluster.wire.identity import acting_as, resolve
 from forkcluster.wire.messages import Kind, Message
 from forkcluster.wire.orders import LoadReport
@@ -62,7 +63,14 @@ class Master:
     """One app's master, from bound listeners to exit code."""
 
     def __init__(
-        self, launch: Launch, sockets: Sockets, signals: Signals, home: Home, notifier: Notifier
+        self,
+        launch: Launch,
+        sockets: Sockets,
+        signals: Signals,
+        *,
+        home: Home,
+        notifier: Notifier,
+        report: Report,
     ) -> None:
         options = launch.options
         self._loop = Loop()
@@ -72,7 +80,7 @@ class Master:
         self._sockets = sockets
         self._probe: Probe | None = None
         self._launch = launch
-        self._releases = {1: pin(1, sys.executable, launch.request, options)}
+        self._releases = {1: pin(1, launch.request, options)}
         self._cluster = Cluster(count_workers(options), limits_of(options))
         self._started = self._loop.now()
         board = _scoreboard.create(options.name)
@@ -80,11 +88,18 @@ class Master:
         self._reader = Reader(self._crew.children, launch.request)
         self._interrupted = False
         self._history = History()
+        placed = Placed(home.place.name, home.managed, self._urls)
         self._commands = Commands(
-            self._cluster, self._crew, self._events.append, self._history, launch.options
+            self._cluster,
+            self._crew,
+            self._events.append,
+            self._history,
+            options=launch.options,
+            place=placed,
         )
         self._rounds = Rounds(self._cluster, self._crew, self._events.append, self._say, launch.options)
         self._notifier = notifier
+        self._report = report
         control = home.control
         path = control.path if control else None
         self._watching = self._make_watching(path) if path and launch.options.watch else None
@@ -96,6 +111,9 @@ class Master:
         """Serve until told to stop; give the exit code."""
         self._loop.watch(self._signals.reader, self._hear_signals)
         self._events.append(on.Start(bare=self._launch.options.preload == "never"))
+        configured, scaled = self._launch.registration.scaled if self._launch.registration else (0, 0)
+        if scaled and configured == self._cluster.target:
+            self._events.append(on.Scaled(to=scaled))
         while self._exit_code is None:
             self._settle()
             self._commands.look()
@@ -107,6 +125,11 @@ class Master:
                 self._events.append(on.Tick())
         self._reader.cancel()
         self._commands.finished(self._exit_code)
+        if self._cluster.failure:
+            text = "the application could not be started"
+            self._report.failed(ApplicationError(text, details=self._cluster.failure))
+        else:
+            self._report.ended(self._exit_code)
         if self._watching is not None:
             self._watching.stop()
         if self._control is not None:
@@ -265,13 +288,19 @@ class Master:
         self._crew.tell_all(Kind.LOG, [descriptor])
         os.close(descriptor)
 
+    def _urls(self) -> tuple[str, ...]:
+        return tuple(listener.url for listener in self._sockets.of(self._cluster.current))
+
     def _announce(self) -> None:
         options = self._launch.options
-        urls = tuple(listener.url for listener in self._sockets.of(self._cluster.current))
+        urls = self._urls()
         workers = len(self._cluster.ready())
         report = self._crew.reports.get(self._cluster.current) or LoadReport()
         log.info("ready", app=options.name, listening=" ".join(urls), workers=workers, pid=os.getpid())
-        show(screen(options, report, urls, workers, self._loop.now() - self._started))
+        seconds = self._loop.now() - self._started
+        if not self._launch.managed:
+            show(screen(options, report, urls, workers, seconds))
+        self._report.ready(pid=os.getpid(), urls=urls, workers=workers, seconds=round(seconds, 3))
         if self._watching is not None:
             self._watching.start()
         if options.when_ready:
@@ -338,6 +367,19 @@ def main(argv: list[str]) -> int:
 
 def serve(launch: Launch) -> int:
     """Bind, run, clean up; give the exit code. Raise UserError when it cannot start."""
+    mine = launch.registration
+    report = Report(mine.report, AppPlace(mine.home, mine.name).outcome) if mine else Report()
+    try:
+        return _serve(launch, report)
+    except ForkclusterError as error:
+        report.failed(error)
+        raise
+    except Exception as error:
+        report.failed(InternalError(f"the master failed: {error!r}", "please report what its log says"))
+        raise
+
+
+def _serve(launch: Launch, report: Report) -> int:
     options = launch.options
     directory = launch.request.directory
     log_file = options.log_file and os.path.join(directory, options.log_file)
@@ -357,8 +399,11 @@ def serve(launch: Launch) -> int:
     try:
         if pidfile:
             pidfile.write()
-        home = open_home(options.control, options.name, os.environ)
-        return Master(launch, sockets, signals, home, notifier).run()
+        if launch.registration:
+            home = adopt_home(options.control, launch.registration)
+        else:
+            home = open_home(options.control, options.name, os.environ)
+        return Master(launch, sockets, signals, home=home, notifier=notifier, report=report).run()
     finally:
         notifier.close()
         if home:

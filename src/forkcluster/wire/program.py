@@ -5,6 +5,7 @@ application's `json.py` or `select.py` would be imported in place of the standar
 which prevents that, came with 3.11; the few words after -c do it everywhere.
 """
 
+import os
 from typing import Final
 
 BOOT: Final = (
@@ -16,3 +17,16 @@ BOOT: Final = (
 def command(python: str, program: str, *arguments: str) -> list[str]:
     """The argument vector that runs `forkcluster.<program>.main.main(sys.argv)` under that interpreter."""
     return [python, "-c", BOOT.format(program=program), *arguments]
+
+
+def memory(data: bytes, name: str) -> int:
+    """Give a memfd to read `data` from, at its beginning; it is close-on-exec. Raise OSError."""
+    descriptor = os.memfd_create(name)
+    try:
+        with os.fdopen(os.dup(descriptor), "wb") as file:
+            file.write(data)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
