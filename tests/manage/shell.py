@@ -91,7 +91,8 @@ class Shell:
             text=True,
             timeout=3 * PATIENCE,
         )
-        print(f"$ forkcluster {' '.join(map(str, words))}\n{done.stdout}{done.stderr}[{done.returncode}]")
+        shown = "{…}" if "--json" in words else done.stdout
+        print(f"$ forkcluster {' '.join(map(str, words))}\n{shown}{done.stderr}[{done.returncode}]")
         assert code in (None, done.returncode), done.stderr
         return Done(done.returncode, done.stdout, done.stderr)
 

@@ -45,4 +45,4 @@ def test_list_shows_restarts_with_the_last_reason(shell):
     (worker,) = shell.list()["app"]["workers"]
     os.kill(worker["pid"], signal.SIGKILL)
     until(lambda: shell.list()["app"]["restarts"] == 1, "the restart")
-    assert "was-killed-by-SIGKILL" in shell.run("list").out
+    assert "crash:-was-killed-by-SIGKILL" in shell.run("list").out

@@ -13,7 +13,7 @@ from forkcluster.cli.serve import working_directory
 from forkcluster.cli.table import Column, show
 from forkcluster.errors import EXIT_OK
 from forkcluster.manager.register import Register
-from forkcluster.manager.status import View, look, reason
+from forkcluster.manager.status import View, look, number, part, reason
 from forkcluster.manager.targets import only as only_these
 from forkcluster.manager.targets import resolve
 from forkcluster.manager.views import described
@@ -68,13 +68,12 @@ def _restarts(view: View) -> str:
 
 
 def _rate(view: View) -> str:
-    rate = view.status.get("rate")
-    return f"{rate:.1f}" if isinstance(rate, int | float) else ""
+    rate = number(part(view.status, "figures"), "requests_per_second")
+    return "" if rate is None else f"{rate:.1f}"
 
 
 def _latency(view: View) -> str:
-    p99 = view.status.get("p99")
-    return milliseconds(p99) if isinstance(p99, int | float) else ""
+    return milliseconds(number(part(view.status, "figures"), "p99"))
 
 
 COLUMNS: Final[tuple[Column[View], ...]] = (

@@ -1,6 +1,7 @@
 """`forkcluster [serve] TARGET`: read the options, then report on them or become the master."""
 
 import os
+from collections.abc import Mapping
 
 import click
 
@@ -8,6 +9,7 @@ from forkcluster.cli import report, serve
 from forkcluster.cli.options import TableCommand, flags, table_options
 from forkcluster.cli.words import FUTURE
 from forkcluster.errors import UsageError
+from forkcluster.options.file import reference
 from forkcluster.options.frozen import Request
 from forkcluster.options.read import read
 from forkcluster.options.table import BY_NAME
@@ -60,7 +62,7 @@ def _serve(check_config: bool, print_config: bool, **values: object) -> None:
             f"the command {target} is not in this release yet",
             f"a module of that name is meant? Say {target}:application, or ./{target}.py",
         )
-    request = Request(flags(values), serve.working_directory())
+    request = request_of(flags(values))
     reading = read(request, os.environ)
     if print_config:
         click.echo(report.settings(reading), nl=False)
@@ -68,3 +70,12 @@ def _serve(check_config: bool, print_config: bool, **values: object) -> None:
         click.echo(report.verdict(reading))
     else:
         serve.become_master(reading.launch(request))
+
+
+def request_of(given: Mapping[str, tuple[str, ...]]) -> Request:
+    """What was asked for; an app of a file with several is read as if one were beside that file."""
+    directory = serve.working_directory()
+    if "app" not in given or "config" not in given:
+        return Request(given, directory)
+    named = reference(os.path.join(directory, given["config"][-1]), given["app"][-1])
+    return Request({**given, **named.flags}, named.directory)

@@ -1,7 +1,9 @@
 """`forkcluster start`: applications and registered apps, in the background."""
 
+import contextlib
 import os
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
 
 import click
 
@@ -9,12 +11,12 @@ from forkcluster.cli import choosing
 from forkcluster.cli.options import TableCommand, flags, table_options
 from forkcluster.cli.results import Results
 from forkcluster.cli.serve import working_directory
+from forkcluster.cli.serving import request_of
 from forkcluster.errors import EXIT_INTERRUPTED, ForkclusterError, UsageError
 from forkcluster.manager import starting
 from forkcluster.manager.register import App, Register
 from forkcluster.manager.starting import Flags, Pending
 from forkcluster.manager.targets import registered
-from forkcluster.options.frozen import Request
 from forkcluster.wire.outcome import End, Outcome
 
 HELP = """Start applications in the background, each under a master of its own, and wait until they are ready.
@@ -54,9 +56,10 @@ def _start(
     results = Results(as_json=as_json)
     pending: list[Pending] = []
     words: Sequence[str | None] = targets or [None]
-    for word in words:
-        pending += _begin(register, word, given, results, force=force)
-    return finish(pending, results, wait=wait, timeout=timeout)
+    with deferred_interrupt() as heard:
+        for word in words:
+            pending += _begin(register, word, given, results, force=force)
+    return finish(pending, results, heard, wait=wait, timeout=timeout)
 
 
 def _begin(
@@ -67,7 +70,7 @@ def _begin(
     known = [] if word is None or force else registered(word, register.apps())
     if word is not None and known and not _stands_here(word, known, directory):
         return [p for app in known if (p := _begin_known(register, app, given, results)) is not None]
-    request = Request({**given, **({} if word is None else {"target": (word,)})}, directory)
+    request = request_of({**given, **({} if word is None else {"target": (word,)})})
     try:
         return [starting.begin_new(register, request, os.environ, force=force)]
     except ForkclusterError as error:
@@ -89,16 +92,38 @@ def _begin_known(register: Register, app: App, given: Flags, results: Results) -
         return None
 
 
-def finish(pending: Sequence[Pending], results: Results, *, wait: bool, timeout: float | None) -> int:
-    """Wait for what was begun, unless told not to; give the exit code."""
+@contextlib.contextmanager
+def deferred_interrupt() -> Iterator[list[int]]:
+    """Let a Ctrl-C wait until every start is begun whole, its master executed; the list then has it."""
+    heard: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+    try:
+        yield heard
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def finish(
+    pending: Sequence[Pending],
+    results: Results,
+    heard: Sequence[int] = (),
+    *,
+    wait: bool,
+    timeout: float | None,
+) -> int:
+    """Wait for what was begun, unless told not to; give the exit code. `heard`: a Ctrl-C came already."""
     if not wait:
         for each in pending:
             each.close()
             results.good(each.name, "is starting", state="starting")
         return results.finish()
     try:
-        starting.wait(pending, timeout, lambda name, heard: tell(results, name, heard))
+        if heard:
+            raise KeyboardInterrupt
+        starting.wait(pending, timeout, lambda name, how: tell(results, name, how))
     except KeyboardInterrupt:
+        for each in pending:
+            each.close()
         names = ", ".join(each.name for each in pending)
         click.echo(f"\nnot waited for any longer; going on to start: {names} (forkcluster list)", err=True)
         results.finish()

@@ -11,7 +11,7 @@ from forkcluster.manager.register import App, Register
 from forkcluster.wire.home import held
 
 LOOK = 0.01  # seconds between two looks at a lock
-LINGER = 5.0  # what a master may take from its answer to its end
+LINGER = 5.0  # seconds that a master may take from its answer to its end
 
 Done = Callable[[App, ForkclusterError | None], None]
 

@@ -4,6 +4,7 @@ The master is a session of its own. The lock passes to it with its descriptor, s
 cannot both succeed, and there is no moment in which nobody holds it.
 """
 
+import contextlib
 import os
 import selectors
 import subprocess
@@ -29,7 +30,7 @@ from forkcluster.options.read import Reading, read
 from forkcluster.wire import outcome as outcomes
 from forkcluster.wire.home import AppPlace, Lock, held, make_place, make_private
 from forkcluster.wire.outcome import End, Outcome
-from forkcluster.wire.program import command, memory
+from forkcluster.wire.program import command, memory, shielded
 from forkcluster.wire.title import title_of
 
 # What belongs to the process that runs the command, not to the app that it starts.
@@ -44,6 +45,9 @@ NOT_INHERITED = frozenset(
 Flags = Mapping[str, tuple[str, ...]]
 Env = Mapping[str, str]
 Renewed = tuple[Record, Reading]
+
+
+END_TIME = 5.0  # seconds that a master may take from its last word to its end
 
 
 @dataclass(slots=True)
@@ -161,16 +165,17 @@ def _execute(place: AppPlace, lock: Lock, record: Record, reading: Reading) -> P
         opened.append(options)
         opened.append(_append(place.output))
         opened.append(_append(place.error))
-        process = subprocess.Popen(
-            command(python, "master", str(options), title_of("master", reading.options.name)),
-            stdin=subprocess.DEVNULL,
-            stdout=opened[-2],
-            stderr=opened[-1],
-            cwd=record.request.directory,
-            env={**record.environment, "PWD": record.request.directory},
-            pass_fds=(options, lock.descriptor, theirs),
-            start_new_session=True,
-        )
+        with shielded():
+            process = subprocess.Popen(
+                command(python, "master", str(options), title_of("master", reading.options.name)),
+                stdin=subprocess.DEVNULL,
+                stdout=opened[-2],
+                stderr=opened[-1],
+                cwd=record.request.directory,
+                env={**record.environment, "PWD": record.request.directory},
+                pass_fds=(options, lock.descriptor, theirs),
+                start_new_session=True,
+            )
     except OSError as error:
         os.close(ours)
         raise ConfigurationError(
@@ -258,6 +263,12 @@ def wait(pending: Sequence[Pending], timeout: float | None, heard: Heard) -> Non
                 each.close()
 
 
+def _see_off(pending: Pending) -> None:
+    """Wait for a master that has failed, so that its name is free; what it has reported is true anyway."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        pending.process.wait(END_TIME)
+
+
 def _conclude(pending: Pending) -> Outcome | ForkclusterError:
     """Understand what a master has reported before it closed the pipe."""
     import json
@@ -268,6 +279,8 @@ def _conclude(pending: Pending) -> Outcome | ForkclusterError:
     except ValueError:
         found = None
     if found is not None:
+        if found.end is not End.READY:
+            _see_off(pending)
         return found
     code = pending.process.wait()
     how = f"was killed by signal {-code}" if code < 0 else f"exited with status {code}"

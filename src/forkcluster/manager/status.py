@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from forkcluster.manager.control import Answer, NotRunningError, ask_all
+from forkcluster.manager.control import Answer, NoAnswerError, ask_all
 from forkcluster.manager.figures import Figures, sample
 from forkcluster.manager.register import App
 from forkcluster.wire.control import Body
@@ -50,8 +50,10 @@ class View:
     def all_restarts(self) -> int:
         """The same, since it was registered and its master was started."""
         record = self.app.record
-        counted = [self.status.get(name) for name in ("deaths", "reloads")]
-        return (record.restarts if record else 0) + sum(each for each in counted if isinstance(each, int))
+        counts = part(self.status, "counts")
+        reloads = part(part(counts, "reloads"), "done").get("count", 0)
+        found = [record.restarts if record else 0, counts.get("restarts", 0), reloads]
+        return sum(each for each in found if isinstance(each, int))
 
     @property
     def ready(self) -> int:
@@ -94,9 +96,9 @@ def state_of(app: App, answer: Answer | None) -> str:
         return _state_without_master(app)
     if isinstance(answer, dict):
         return _state_of_master(answer)
-    if app.pid is None and (answer is None or isinstance(answer, NotRunningError)):
-        return "starting"
-    return "silent"
+    if isinstance(answer, NoAnswerError) or app.control is None:
+        return "silent"
+    return "starting" if app.pid is None else "stopping"  # it does not listen yet, or not any more
 
 
 def _state_without_master(app: App) -> str:
@@ -122,10 +124,23 @@ def _state_of_master(status: Body) -> str:
     return "degraded" if isinstance(wanted, int) and len(serving) < wanted else "ready"
 
 
+def part(values: Mapping[str, object], name: str) -> Mapping[str, object]:
+    """Give a table within an answer; empty if it is not there."""
+    found = values.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def number(values: Mapping[str, object], name: str) -> float | None:
+    """Give a number within an answer; None if it is not there."""
+    found = values.get(name)
+    return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
+
+
 def reason(view: View) -> str:
     """Why it was started again last, or why it does not run; empty if there is nothing to say."""
     if view.app.outcome and view.state in ("errored", "lost"):
         failure = view.app.outcome.failure
         return failure.message if failure else "its master was killed"
-    last = view.status.get("last_death")
-    return str(last) if last else ""
+    last = part(part(view.status, "counts"), "last_restart")
+    reason, how = str(last.get("reason") or ""), str(last.get("how") or "")
+    return f"{reason}: {how}" if how else reason

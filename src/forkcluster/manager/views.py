@@ -6,12 +6,13 @@ Values of the environment are masked; see `manager.secrets`.
 from collections.abc import Mapping
 
 from forkcluster.manager.secrets import masked
-from forkcluster.manager.status import View, reason
+from forkcluster.manager.status import View, part, reason
 
 
 def described(view: View) -> dict[str, object]:
     """Everything that is known of an app, None where it is not known."""
     app, record, status = view.app, view.app.record, view.status
+    listeners, figures = status.get("listeners"), part(status, "figures")
     return {
         "id": record.id if record else None,
         "name": app.name,
@@ -24,7 +25,7 @@ def described(view: View) -> dict[str, object]:
         "directory": record.request.directory if record else None,
         "flags": _flags(record.request.flags) if record else None,
         "pid": app.pid,
-        "urls": status.get("urls", []),
+        "urls": [each.get("url") for each in listeners] if isinstance(listeners, list) else [],
         "ready": view.ready,
         "instances": status.get("wanted"),
         "generation": status.get("generation"),
@@ -35,8 +36,8 @@ def described(view: View) -> dict[str, object]:
         "cpu": view.figures.cpu,
         "memory": view.figures.memory,
         "processes": view.figures.processes,
-        "rate": status.get("rate"),
-        "p99": status.get("p99"),
+        "rate": figures.get("requests_per_second"),
+        "p99": figures.get("p99"),
         "workers": status.get("workers", []),
         "version": status.get("version"),
         "logs": {"out": app.place.output, "error": app.place.error} if record else None,

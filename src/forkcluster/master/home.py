@@ -36,10 +36,15 @@ class Home:
     managed: bool = False
 
     def close(self) -> None:
-        """Close the socket and remove what only a running app needs, then give up the lock. Idempotent."""
+        """Close the socket and remove what only a running app needs. Idempotent.
+
+        A managed app's lock is held to the very end of the process: who waits for it waits for that.
+        """
         if self.control is not None:
             self.control.close()
-        if not self.managed and self.lock.descriptor >= 0 and self.lock.in_place():
+        if self.managed:
+            return
+        if self.lock.descriptor >= 0 and self.lock.in_place():
             with contextlib.suppress(OSError):
                 os.unlink(self.place.lock)
                 os.rmdir(self.place.directory)
