@@ -28,18 +28,8 @@ from forkcluster.master.roll import Outcome
 from forkcluster.master.signals import Signals
 from forkcluster.master.watching import Watching
 from forkcluster.options.frozen import Launch, Options
+from forkcluster.options.table import NEED_RESTART
 from forkcluster.wire.control import Body
-
-NEED_RESTART = (
-    "name",
-    "backlog",
-    "socket_mode",
-    "socket_owner",
-    "pid",
-    "log_file",
-    "log_format",
-    "log_level",
-)
 
 
 class Timed(NamedTuple):
