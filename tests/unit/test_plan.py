@@ -46,6 +46,7 @@ def known(**changes):
         (WANTED, replace(RUNNING, workers=5), Verb.SCALE, "scaled by hand"),
         (WANTED, replace(RUNNING, options=None), Verb.RESTART, "another release"),
         (WANTED, replace(RUNNING, ours=False), Verb.RESTART, "in another way"),
+        (WANTED, replace(RUNNING, ours=False, owner="x.toml"), Verb.REFUSE, "belongs to x.toml"),
     ],
 )  # fmt: skip
 def test_the_least_that_brings_the_file_about_is_done(wanted, registered, verb, why):

@@ -1,4 +1,4 @@
-"""A master as a child of ours: executed with its options, its output through pipes, a socket to say ready on."""
+"""A master as a child of ours: its options in a memfd, its output through pipes, a socket to say ready on."""
 
 import contextlib
 import os

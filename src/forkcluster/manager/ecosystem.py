@@ -1,4 +1,4 @@
-"""A configuration file as the manager sees it: which apps it starts, how each is asked for, who depends on whom.
+"""A configuration file as the manager sees it: its apps, how each is asked for, who depends on whom.
 
 Reads the file once; starts nothing and knows no register.
 """
@@ -64,7 +64,8 @@ class File:
         """Who depends on whom, by registered names, among the apps that are here."""
         own = {app.own: app.name for app in self.apps}
         return {
-            app.name: {own[each]: how for each, how in app.depends_on.items() if each in own} for app in self.apps
+            app.name: {own[each]: how for each, how in app.depends_on.items() if each in own}
+            for app in self.apps
         }
 
     def started(self) -> "File":

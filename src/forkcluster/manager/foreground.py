@@ -7,10 +7,10 @@ READY=1, as to systemd.
 
 import contextlib
 import os
+import select
 import selectors
 import signal
 import socket
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +21,6 @@ from forkcluster.manager import schedule
 from forkcluster.manager.child import Child, Program, spawn
 from forkcluster.manager.relay import Format, Lines
 from forkcluster.manager.schedule import Depends, Schedule
-from forkcluster.wire.notify import tell
 
 FORWARDED: Final = (signal.SIGHUP, signal.SIGUSR1)
 STOPPING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
@@ -81,7 +80,9 @@ class Foreground:
             self._selector.register(child.notify, selectors.EVENT_READ, lambda c=child: self._hear(c))
             for stream, pipe in child.pipes.items():
                 lines = self._lines(name, stream)
-                self._selector.register(pipe, selectors.EVENT_READ, lambda p=pipe, t=lines: self._pass_on(p, t))
+                self._selector.register(
+                    pipe, selectors.EVENT_READ, lambda p=pipe, t=lines: self._pass_on(p, t)
+                )
 
     def _lines(self, name: str, stream: str) -> Lines:
         formats = self.formats
@@ -183,8 +184,21 @@ class Foreground:
 
 
 def _write(number: int, data: bytes) -> None:
-    """Write it all; a reader that went away is no reason to stop serving."""
-    stream = sys.stdout.buffer if number == 1 else sys.stderr.buffer
-    with contextlib.suppress(BrokenPipeError):
-        stream.write(data)
-        stream.flush()
+    """Write it all, waiting for a slow reader; one that went away is no reason to stop serving."""
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(number, view) :]
+        except BlockingIOError:
+            select.select([], [number], [])
+        except OSError:
+            return
+
+
+def tell(environment: Mapping[str, str], text: str) -> None:
+    """Tell the service manager that started us, if there is one (sd_notify(3)); nobody need listen."""
+    path = environment.get("NOTIFY_SOCKET", "")
+    if not path:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line, contextlib.suppress(OSError):
+        line.sendto(text.encode(), "\0" + path[1:] if path.startswith("@") else path)

@@ -22,11 +22,12 @@ class Verb(str, Enum):
     RESTART = "restart"
     REMOVE = "remove"
     KEEP = "keep"
+    REFUSE = "refuse"
 
     @property
     def changes(self) -> bool:
         """Whether anything is done at all."""
-        return self is not Verb.KEEP
+        return self not in (Verb.KEEP, Verb.REFUSE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A registered app. `ours`: it was started from this file.
+    """A registered app. `ours`: it was started from this file; `owner`: what else it was started from.
 
     `options` are those that its newest generation was made of, None if that cannot be told: it does not run,
     or another release of forkcluster runs it.
@@ -53,6 +54,7 @@ class Known:
     options: Options | None = None
     workers: int = 0
     ours: bool = True
+    owner: str = ""
     state: str = ""
 
 
@@ -86,6 +88,8 @@ def plan(
 
 
 def _step(app: Wanted, known: Known | None) -> Step:
+    if known is not None and known.owner:
+        return Step(Verb.REFUSE, app.name, f"the name belongs to {known.owner}")
     if known is None or not known.running:
         if not app.autostart:
             return Step(Verb.KEEP, app.name, "is not started by itself (autostart = false)")
