@@ -1,0 +1,132 @@
+"""What the commands that take a configuration file share: its parameters, the plan as text, and doing it."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import click
+
+from forkcluster.cli import choosing
+from forkcluster.cli.results import Results
+from forkcluster.cli.serve import working_directory
+from forkcluster.cli.start import tell
+from forkcluster.errors import EXIT_INTERRUPTED, ForkclusterError, StateError
+from forkcluster.manager import ecosystem
+from forkcluster.manager.applying import Doing
+from forkcluster.manager.known import known_apps
+from forkcluster.manager.plan import Mode, Step, Verb, plan, summary
+from forkcluster.manager.register import Register
+from forkcluster.manager.starting import Flags
+from forkcluster.options import cpus
+from forkcluster.wire.control import Body
+from forkcluster.wire.outcome import Outcome
+
+MARKS = {
+    Verb.START: ("+", "green"), Verb.SCALE: ("~", "yellow"), Verb.RELOAD: ("~", "yellow"), Verb.RESTART: ("!", "red"),
+    Verb.REMOVE: ("-", "red"), Verb.KEEP: ("=", "bright_black"), Verb.REFUSE: ("?", "red"),
+}  # fmt: skip
+DONE = {
+    Verb.SCALE: "is scaled", Verb.RELOAD: "is reloaded", Verb.RESTART: "is restarted", Verb.REMOVE: "is deleted",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A file, the register, and what is to be done."""
+
+    register: Register
+    file: ecosystem.File
+    steps: tuple[Step, ...]
+
+
+def parameters() -> list[click.Parameter]:
+    """FILE, --only and --env."""
+    return [
+        click.Argument(["file"], required=False, metavar="[FILE]"),
+        click.Option(["--only"], multiple=True, metavar="NAMES", help="Take only the apps named here."),
+        click.Option(
+            ["env_name", "--env"], metavar="NAME", help="Take the variables of env_NAME over those of env."
+        ),
+        choosing.as_json(),
+    ]
+
+
+def prepare(
+    file: str | None,
+    only: Sequence[str],
+    env_name: str | None,
+    mode: Mode,
+    *,
+    prune: bool = False,
+    flags: Flags | None = None,
+) -> Planned:
+    """Read the file and compare it with what is registered. Raise ForkclusterError."""
+    directory = working_directory()
+    path = ecosystem.find(directory) if file is None else os.path.join(directory, file)
+    found = ecosystem.load(path, os.environ, env_name=env_name, only=only, flags=flags or {})
+    register = Register.find(os.environ)
+    here = cpus.observe()
+    wanted = [app.wanted(here) for app in found.apps]
+    if found.partial:  # who is named is meant
+        wanted = [app.meant() for app in wanted]
+    known = known_apps(register, found)
+    return Planned(register, found, plan(wanted, known, mode, prune=prune, partial=found.partial))
+
+
+def show(planned: Planned) -> str:
+    """The plan for a person: a line for each app, and below it what differs."""
+    width = max((len(step.name) for step in planned.steps), default=0)
+    lines = [f"{planned.file.path}: {summary(planned.steps)}", ""]
+    for step in planned.steps:
+        mark, colour = MARKS[step.verb]
+        head = click.style(f"{mark} {step.name.ljust(width)}  {step.verb.value.ljust(7)}", fg=colour)
+        lines.append(f"{head}  {step.why}".rstrip())
+        lines += [f"      {change}" for change in step.changes]
+    return "\n".join(lines)
+
+
+def as_json(planned: Planned) -> str:
+    """The plan for a program."""
+    steps = [
+        {
+            "name": step.name,
+            "action": step.verb.value,
+            "why": step.why,
+            "changes": [{"key": c.key, "before": c.before, "after": c.after} for c in step.changes],
+        }
+        for step in planned.steps
+    ]
+    return json.dumps(
+        {"file": planned.file.path, "summary": summary(planned.steps), "steps": steps}, indent=2
+    )
+
+
+def perform(planned: Planned, results: Results, timeout: float | None) -> int:
+    """Do what was planned, telling what each app came to; give the exit code."""
+    refused = [step for step in planned.steps if step.verb is Verb.REFUSE]
+    if refused:
+        for step in refused:
+            remedy = f"call one of them by another name, or forget that app: forkcluster delete {step.name}"
+            results.bad(step.name, StateError(step.why, remedy))
+        return results.finish()
+    for step in planned.steps:
+        if step.verb is Verb.KEEP:
+            results.good(step.name, step.why, state="kept")
+    doing = Doing(planned.register, planned.file, os.environ, timeout)
+    try:
+        doing.perform(planned.steps, lambda step, result: _tell(results, step, result))
+    except KeyboardInterrupt:
+        click.echo("\nnot waited for any longer; what was begun goes on (forkcluster list)", err=True)
+        results.finish()
+        return EXIT_INTERRUPTED
+    return results.finish()
+
+
+def _tell(results: Results, step: Step, result: Body | Outcome | ForkclusterError) -> None:
+    if isinstance(result, Outcome | ForkclusterError):
+        tell(results, step.name, result)
+        return
+    facts = {name: result[name] for name in ("generation", "seconds", "before", "workers") if name in result}
+    changes = "".join(f"\n    {change}" for change in step.changes)
+    results.good(step.name, f"{DONE[step.verb]}{changes}", state=step.verb.value, **facts)
