@@ -8,7 +8,7 @@ from forkcluster.cli import choosing, files
 from forkcluster.cli.results import Results
 from forkcluster.manager.plan import Mode
 
-HELP = """Make what runs what a configuration file says: start, scale, reload or restart apps, whatever is least.
+HELP = """Make what runs what a configuration file says: start, scale, reload or restart apps, the least it takes.
 
 Apps wait for those that they depend on; one that fails stops those that depend on it, and no others. The exit
 code is that of the first failure."""
@@ -40,6 +40,7 @@ def _command(name: str, text: str, callback: Callable[..., int], *own: click.Par
 
 
 def _apply(
+    *,
     file: str | None,
     only: Sequence[str],
     env_name: str | None,
@@ -53,7 +54,7 @@ def _apply(
 
 def _mode(mode: Mode) -> Callable[..., int]:
     def do(
-        file: str | None, only: Sequence[str], env_name: str | None, as_json: bool, timeout: float | None
+        *, file: str | None, only: Sequence[str], env_name: str | None, as_json: bool, timeout: float | None
     ) -> int:
         planned = files.prepare(file, only, env_name, mode)
         return files.perform(planned, Results(as_json=as_json), timeout)

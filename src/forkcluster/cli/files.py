@@ -23,11 +23,13 @@ from forkcluster.wire.control import Body
 from forkcluster.wire.outcome import Outcome
 
 MARKS = {
-    Verb.START: ("+", "green"), Verb.SCALE: ("~", "yellow"), Verb.RELOAD: ("~", "yellow"), Verb.RESTART: ("!", "red"),
-    Verb.REMOVE: ("-", "red"), Verb.KEEP: ("=", "bright_black"), Verb.REFUSE: ("?", "red"),
+    Verb.START: ("+", "green"), Verb.SCALE: ("~", "yellow"), Verb.RELOAD: ("~", "yellow"),
+    Verb.RESTART: ("!", "red"), Verb.REMOVE: ("-", "red"), Verb.KEEP: ("=", "bright_black"),
+    Verb.REFUSE: ("?", "red"),
 }  # fmt: skip
 DONE = {
-    Verb.SCALE: "is scaled", Verb.RELOAD: "is reloaded", Verb.RESTART: "is restarted", Verb.REMOVE: "is deleted",
+    Verb.SCALE: "is scaled", Verb.RELOAD: "is reloaded", Verb.RESTART: "is restarted",
+    Verb.REMOVE: "is deleted",
 }  # fmt: skip
 
 

@@ -12,8 +12,8 @@ from forkcluster.options.formats import read as formats
 
 HELP = """Write a configuration of another tool in our words: to standard output, or with -o to a file.
 
-FILE: an ecosystem file of PM2 (JSON, YAML; - is JSON on standard input), or a gunicorn.conf.py. What cannot be
-carried over stands in the head of the new file, and is told on standard error."""
+FILE: an ecosystem file of PM2 (JSON, YAML; - is JSON on standard input), or a gunicorn.conf.py. What cannot
+be carried over stands in the head of the new file, and is told on standard error."""
 
 
 def build() -> click.Command:

@@ -8,9 +8,9 @@ from forkcluster.cli import files
 from forkcluster.errors import EXIT_CHANGES, EXIT_OK
 from forkcluster.manager.plan import Mode
 
-HELP = """Compare a configuration file with what runs, and say what `forkcluster apply` would do. Nothing is changed.
+HELP = """Compare a configuration file with what runs, and say what `forkcluster apply` would do.
 
-Secrets are masked. Options are compared, code is not: new code is for `reload`."""
+Nothing is changed. Secrets are masked. Options are compared, code is not: new code is for `reload`."""
 
 
 def build() -> click.Command:
@@ -29,6 +29,7 @@ def build() -> click.Command:
 
 
 def _plan(
+    *,
     file: str | None,
     only: Sequence[str],
     env_name: str | None,

@@ -16,9 +16,9 @@ from forkcluster.manager.starting import base_environment
 
 HELP = """Run all apps of a configuration file in the foreground: for containers, where this may be process 1.
 
-What apps print comes out here, each line with its app's name. TERM and INT stop all apps, those first on which
-no other depends, and let them finish; HUP reloads them, QUIT ends them at once. The first app that fails stops
-the others, and its exit code is ours."""
+What apps print comes out here, each line with its app's name. TERM and INT stop all apps, those first on
+which no other depends, and let them finish; HUP reloads them, QUIT ends them at once. The first app that fails
+stops the others, and its exit code is ours."""
 
 
 def build() -> click.Command:

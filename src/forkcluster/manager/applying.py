@@ -24,7 +24,7 @@ Heard = Callable[[Step, Body | Outcome | ForkclusterError], None]
 
 @dataclass(frozen=True, slots=True)
 class Doing:
-    """How steps are done: in which register, from which file, with whose environment, for how long (seconds)."""
+    """How steps are done: in which register, from which file, with whose environment, in how many seconds."""
 
     register: Register
     file: File

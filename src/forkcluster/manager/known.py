@@ -60,7 +60,7 @@ def file_of(app: App) -> str | None:
 
 
 def _owner(app: App, path: str) -> str:
-    """Say to whom a name belongs that was not started from the file at `path`; nobody if it may be taken over."""
+    """Say to whom a name belongs that was not started from the file at `path`; empty if it may be taken."""
     record = app.record
     if record is None:
         return "" if app.fault else f"an app in the foreground (pid {app.pid})"

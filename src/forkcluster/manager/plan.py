@@ -58,8 +58,9 @@ class Wanted:
 class Known:
     """A registered app. `ours`: it was started from this file; `owner`: to what else the name belongs.
 
-    `differs` says in words that it was asked for in another way, which a reload cannot change. `options` are those that its newest generation was made of, None if that cannot be told: it does not run,
-    or another release of forkcluster runs it.
+    `differs` says in words that it was asked for in another way, which a reload cannot change. `options` are
+    those that its newest generation was made of, None if that cannot be told: it does not run, or another
+    release of forkcluster runs it.
     """
 
     name: str
@@ -114,17 +115,20 @@ def _step(app: Wanted, known: Known | None, mode: Mode) -> Step:
             return Step(Verb.KEEP, app.name, "is not started by itself (autostart = false)")
         why = "is not there yet" if known is None else f"is {known.state or 'stopped'}"
         return Step(Verb.START, app.name, why, workers=app.workers)
-    least = _least(app, known)
+    return _insist(mode, _least(app, known))
+
+
+def _insist(mode: Mode, least: Step) -> Step:
+    """What a command makes of the least that could be done to an app that runs."""
+    name, changes = least.name, least.changes
     if mode is Mode.START:
         differs = (
             "" if least.verb is Verb.KEEP else ", and differs from the file: apply, or reload, changes that"
         )
-        return Step(Verb.KEEP, app.name, f"runs already{differs}", least.changes)
-    if mode is Mode.RESTART and least.verb is not Verb.RESTART:
-        return Step(Verb.RESTART, app.name, "as asked for", least.changes)
-    if mode is Mode.RELOAD and least.verb is not Verb.RESTART:
-        return Step(Verb.RELOAD, app.name, "as asked for", least.changes)
-    return least
+        return Step(Verb.KEEP, name, f"runs already{differs}", changes)
+    if mode is Mode.APPLY or least.verb is Verb.RESTART:
+        return least
+    return Step(Verb.RELOAD if mode is Mode.RELOAD else Verb.RESTART, name, "as asked for", changes)
 
 
 def _least(app: Wanted, known: Known) -> Step:
