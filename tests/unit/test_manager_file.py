@@ -46,9 +46,14 @@ def path(tmp_path):
     return f"{tmp_path}/forkcluster.toml"
 
 
+def load(path, **how):
+    """The apps of the file at `path`."""
+    return ecosystem.load(ecosystem.from_file(path, {}), {}, **how)
+
+
 def test_each_app_is_asked_for_by_file_name_and_environment(path):
     """The request alone is enough to read it again, wherever that is done."""
-    found = ecosystem.load(path, {}, env_name="qa")
+    found = load(path, env_name="qa")
     assert ["web", "the-worker", "db"] == [app.name for app in found.apps]
     request = found.apps[1].request
     assert {"config": (path,), "app": ("worker",), "env_name": ("qa",)} == request.flags
@@ -58,24 +63,24 @@ def test_each_app_is_asked_for_by_file_name_and_environment(path):
 def test_dependencies_are_by_registered_name(path):
     """A prefix changes them, too."""
     assert {"web": {"the-worker": "started", "db": "ready"}, "the-worker": {}, "db": {}} == dict(
-        ecosystem.load(path, {}).depends
+        load(path).depends
     )
 
 
 def test_instances_become_a_number(path):
     """Of the CPUs that may be used."""
-    web = ecosystem.load(path, {}).apps[0]
+    web = load(path).apps[0]
     assert 3 == web.wanted(Cpus(3, 8, "")).workers
 
 
 def test_only_takes_the_apps_that_are_named(path):
     """By either name, commas or several; autostart does not keep them out."""
-    assert ["web", "the-worker"] == [app.name for app in ecosystem.load(path, {}).started().apps]
-    found = ecosystem.load(path, {}, only=["db,worker"])
+    assert ["web", "the-worker"] == [app.name for app in load(path).started().apps]
+    found = load(path, only=["db,worker"])
     assert (["the-worker", "db"], True) == ([app.name for app in found.started().apps], found.partial)
     assert {"the-worker": {}, "db": {}} == dict(found.depends)
     with pytest.raises(UsageError, match="--only wob") as caught:
-        ecosystem.load(path, {}, only=["wob"])
+        load(path, only=["wob"])
     assert "did you mean web" in caught.value.remedy
 
 
@@ -99,7 +104,7 @@ def test_one_wrong_app_is_the_whole_files_fault(path, text, words):
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
     with pytest.raises(ConfigurationError) as caught:
-        ecosystem.load(path, {})
+        load(path)
     assert words in str(caught.value)
 
 
@@ -117,7 +122,7 @@ def test_the_sample_is_a_good_file_and_is_never_written_over(tmp_path):
     (tmp_path / "app.py").write_text("")
     path = sample.create(str(tmp_path))
     assert [("app", "2")] == [
-        (app.reading.options.target, app.reading.options.instances) for app in ecosystem.load(path, {}).apps
+        (app.reading.options.target, app.reading.options.instances) for app in load(path).apps
     ]
     text = (tmp_path / sample.NAME).read_text()
     loose = "\n".join(

@@ -8,7 +8,7 @@ from forkcluster.cli import choosing, files
 from forkcluster.cli.results import Results
 from forkcluster.manager.plan import Mode
 
-HELP = """Make what runs what a configuration file says: start, scale, reload or restart apps, the least it takes.
+HELP = """Make what runs what a configuration file says: start, scale, reload or restart apps, if need be.
 
 Apps wait for those that they depend on; one that fails stops those that depend on it, and no others. The exit
 code is that of the first failure."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -65,9 +66,13 @@ def prepare(
 ) -> Planned:
     """Read the file and compare it with what is registered. Raise ForkclusterError."""
     directory = working_directory()
-    path = ecosystem.find(directory) if file is None else os.path.join(directory, file)
-    found = ecosystem.load(path, os.environ, env_name=env_name, only=only, flags=flags or {})
     register = Register.find(os.environ)
+    if file == "-":
+        source = ecosystem.from_input(sys.stdin.buffer.read(), register.home, directory)
+    else:
+        path = ecosystem.find(directory) if file is None else os.path.join(directory, file)
+        source = ecosystem.from_file(path, os.environ)
+    found = ecosystem.load(source, os.environ, env_name=env_name, only=only, flags=flags or {})
     here = cpus.observe()
     wanted = [app.wanted(here) for app in found.apps]
     if found.partial:  # who is named is meant
@@ -115,6 +120,7 @@ def perform(planned: Planned, results: Results, timeout: float | None) -> int:
     for step in planned.steps:
         if step.verb is Verb.KEEP:
             results.good(step.name, step.why, state="kept")
+    planned.file.save()
     doing = Doing(planned.register, planned.file, os.environ, timeout)
     try:
         doing.perform(planned.steps, lambda step, result: _tell(results, step, result))

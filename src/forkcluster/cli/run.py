@@ -17,8 +17,8 @@ from forkcluster.manager.starting import base_environment
 HELP = """Run all apps of a configuration file in the foreground: for containers, where this may be process 1.
 
 What apps print comes out here, each line with its app's name. TERM and INT stop all apps, those first on
-which no other depends, and let them finish; HUP reloads them, QUIT ends them at once. The first app that fails
-stops the others, and its exit code is ours."""
+which no other depends, and let them finish; HUP reloads them, QUIT ends them at once. The first app that
+fails stops the others, and its exit code is ours."""
 
 
 def build() -> click.Command:
@@ -41,7 +41,8 @@ def _run(file: str | None, only: Sequence[str], env_name: str | None, as_json: b
     directory = working_directory()
     path = ecosystem.find(directory) if file is None else os.path.join(directory, file)
     flags = {"log_format": ("json",)} if as_json else {}
-    found = ecosystem.load(path, os.environ, env_name=env_name, only=only, flags=flags).started()
+    source = ecosystem.from_file(path, os.environ)
+    found = ecosystem.load(source, os.environ, env_name=env_name, only=only, flags=flags).started()
     environment = base_environment(os.environ)
     programs = []
     for app in found.apps:

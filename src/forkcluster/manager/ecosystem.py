@@ -3,9 +3,10 @@
 Reads the file once; starts nothing and knows no register.
 """
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -16,8 +17,11 @@ from forkcluster.manager.schedule import Depends
 from forkcluster.options import cpus, ecosystem, entry
 from forkcluster.options.file import reference
 from forkcluster.options.formats import read as formats
+from forkcluster.options.formats.document import Document
 from forkcluster.options.frozen import Request
 from forkcluster.options.read import Reading, read
+from forkcluster.wire.files import write_whole
+from forkcluster.wire.home import make_private
 
 NAMES: Final = (
     "forkcluster.toml", "forkcluster.json", "forkcluster.yaml", "forkcluster.yml", "forkcluster.config.py",
@@ -53,11 +57,15 @@ class FileApp:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """The apps of a file, in its order; `partial` when --only left some out."""
+    """The apps of a file, in its order; `partial` when --only left some out.
+
+    `unsaved` is what must be at `path` before an app is started: it came through standard input.
+    """
 
     path: str
     apps: tuple[FileApp, ...]
     partial: bool = False
+    unsaved: bytes | None = None
 
     @property
     def depends(self) -> Depends:
@@ -71,7 +79,17 @@ class File:
     def started(self) -> "File":
         """Give the apps that starting the file starts: all but those with autostart = false, unless named."""
         apps = tuple(app for app in self.apps if app.autostart or self.partial)
-        return File(self.path, apps, self.partial)
+        return replace(self, apps=apps)
+
+    def save(self) -> None:
+        """Write down what came through standard input, for reloads to read. Raises ConfigurationError."""
+        if self.unsaved is None:
+            return
+        make_private(os.path.dirname(self.path))
+        try:
+            write_whole(self.path, self.unsaved)
+        except OSError as error:
+            raise ConfigurationError(f"writing {self.path}: {error.strerror}") from error
 
 
 def find(directory: str) -> str:
@@ -86,43 +104,74 @@ def find(directory: str) -> str:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A document, and where relative paths in it start. `data`: it is not in its file yet."""
+
+    document: Document
+    directory: str
+    data: bytes | None = None
+
+
+def from_file(path: str, environment: Mapping[str, str]) -> Source:
+    """Read the file at `path`, which is absolute and stays unresolved. Raises ConfigurationError."""
+    return Source(formats.read(path, environment), os.path.dirname(path))
+
+
+def from_input(data: bytes, home: str, directory: str) -> Source:
+    """Read JSON that came through standard input, as if it were a file in `directory`.
+
+    Raises ConfigurationError. It will be kept in the home, the latest one of each directory.
+    """
+    name = hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
+    path = os.path.join(home, "input", f"{name}.json")
+    return Source(formats.parse(path, "json", data), directory, data)
+
+
 def load(
-    path: str,
+    source: Source,
     environment: Mapping[str, str],
     *,
     env_name: str | None = None,
     only: Sequence[str] = (),
     flags: Flags = MappingProxyType({}),
 ) -> File:
-    """Read the apps of the file at `path`, which is absolute and stays unresolved.
+    """Understand the apps of a file.
 
     `only` names apps, `flags` are stronger than the file for each of them. Raises ConfigurationError for
     whatever is wrong with any app of the file, and UsageError for a name that no app has.
     """
-    found = ecosystem.understand(formats.read(path, environment))
+    path = source.document.path
+    found = ecosystem.understand(source.document)
     if env_name is not None:
         found.check_environment(env_name)
     if not found.entries:
         raise ConfigurationError(f"reading the configuration {path}: it has no apps", "add an [[apps]] table")
-    apps = tuple(_app(found, each, env_name, environment, flags) for each in found.entries)
+    asking = _Asking(found, source.directory, env_name, environment, flags)
+    apps = tuple(asking.app(each) for each in found.entries)
     schedule.check({app.own: app.depends_on for app in apps}, path)
     _check_names(apps, path)
     chosen = _only(apps, only, path)
-    return File(path, chosen, partial=len(chosen) < len(apps))
+    return File(path, chosen, len(chosen) < len(apps), source.data)
 
 
-def _app(
-    found: ecosystem.Ecosystem,
-    each: ecosystem.Entry,
-    env_name: str | None,
-    environment: Mapping[str, str],
-    flags: Flags,
-) -> FileApp:
-    described = entry.describe(found, each, env_name)
-    asked = reference(found.document.path, each.name if found.several else None, env_name)
-    request = Request({**flags, **asked.flags}, asked.directory)
-    reading = read(request, environment, described)
-    return FileApp(each.name, request, reading, described.depends_on, described.autostart)
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """How the apps of a file are asked for."""
+
+    found: ecosystem.Ecosystem
+    directory: str
+    env_name: str | None
+    environment: Mapping[str, str]
+    flags: Flags
+
+    def app(self, each: ecosystem.Entry) -> FileApp:
+        """Read one app."""
+        described = entry.describe(self.found, each, self.env_name)
+        asked = reference(self.found.document.path, each.name if self.found.several else None, self.env_name)
+        request = Request({**self.flags, **asked.flags}, self.directory)
+        reading = read(request, self.environment, described)
+        return FileApp(each.name, request, reading, described.depends_on, described.autostart)
 
 
 def _check_names(apps: Sequence[FileApp], path: str) -> None:
