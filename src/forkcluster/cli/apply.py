@@ -48,15 +48,17 @@ def _apply(
     prune: bool,
     timeout: float | None,
 ) -> int:
-    planned = files.prepare(file, only, env_name, Mode.APPLY, prune=prune)
-    return files.perform(planned, Results(as_json=as_json), timeout)
+    results = Results(as_json=as_json)
+    files.perform(files.prepare(file, only, env_name, Mode.APPLY, prune=prune), results, timeout)
+    return results.finish()
 
 
 def _mode(mode: Mode) -> Callable[..., int]:
     def do(
         *, file: str | None, only: Sequence[str], env_name: str | None, as_json: bool, timeout: float | None
     ) -> int:
-        planned = files.prepare(file, only, env_name, mode)
-        return files.perform(planned, Results(as_json=as_json), timeout)
+        results = Results(as_json=as_json)
+        files.perform(files.prepare(file, only, env_name, mode), results, timeout)
+        return results.finish()
 
     return do

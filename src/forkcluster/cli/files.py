@@ -12,16 +12,17 @@ from forkcluster.cli import choosing
 from forkcluster.cli.results import Results
 from forkcluster.cli.serve import working_directory
 from forkcluster.cli.start import tell
-from forkcluster.errors import EXIT_INTERRUPTED, ForkclusterError, StateError
+from forkcluster.errors import ForkclusterError, StateError, UsageError
 from forkcluster.manager import ecosystem
-from forkcluster.manager.applying import Doing
+from forkcluster.manager.applying import Applying, Result
 from forkcluster.manager.known import known_apps
 from forkcluster.manager.plan import Mode, Step, Verb, plan, summary
 from forkcluster.manager.register import Register
 from forkcluster.manager.starting import Flags
 from forkcluster.options import cpus
-from forkcluster.wire.control import Body
-from forkcluster.wire.outcome import Outcome
+from forkcluster.options.ecosystem import understand
+from forkcluster.options.formats.read import is_configuration
+from forkcluster.wire.outcome import End, Outcome
 
 MARKS = {
     Verb.START: ("+", "green"), Verb.SCALE: ("~", "yellow"), Verb.RELOAD: ("~", "yellow"),
@@ -109,29 +110,60 @@ def as_json(planned: Planned) -> str:
     )
 
 
-def perform(planned: Planned, results: Results, timeout: float | None) -> int:
-    """Do what was planned, telling what each app came to; give the exit code."""
+def is_file(word: str) -> bool:
+    """Tell whether a word of the command line names a configuration file, or standard input."""
+    return word == "-" or is_configuration(word)
+
+
+def default(directory: str) -> list[str]:
+    """Give the file that is meant when nothing is named: one with several apps."""
+    try:
+        path = ecosystem.find(directory)
+        return [path] if understand(ecosystem.from_file(path, os.environ).document).several else []
+    except UsageError:
+        return []
+
+
+def start(
+    file: str, given: Flags, only: Sequence[str], results: Results, timeout: float | None, *, wait: bool
+) -> None:
+    """Start the apps of a file that do not run. --env NAME is the file's, --env KEY=VALUE a variable's."""
+    env = given.get("env", ())
+    names = [text for text in env if "=" not in text]
+    if len(names) > 1:
+        raise UsageError(f"--env {' and --env '.join(names)}: only one environment of a file can hold")
+    flags = {name: texts for name, texts in given.items() if name != "env"}
+    if variables := tuple(text for text in env if "=" in text):
+        flags["env"] = variables
+    planned = prepare(file, only, names[0] if names else None, Mode.START, flags=flags)
+    perform(planned, results, timeout, wait=wait)
+
+
+def perform(planned: Planned, results: Results, timeout: float | None, *, wait: bool = True) -> None:
+    """Do what was planned, telling what each app came to."""
     refused = [step for step in planned.steps if step.verb is Verb.REFUSE]
     if refused:
         for step in refused:
             remedy = f"call one of them by another name, or forget that app: forkcluster delete {step.name}"
             results.bad(step.name, StateError(step.why, remedy))
-        return results.finish()
+        return
     for step in planned.steps:
         if step.verb is Verb.KEEP:
             results.good(step.name, step.why, state="kept")
     planned.file.save()
-    doing = Doing(planned.register, planned.file, os.environ, timeout)
+    applying = Applying(planned.register, planned.file, os.environ, timeout, wait=wait)
     try:
-        doing.perform(planned.steps, lambda step, result: _tell(results, step, result))
+        applying.perform(planned.steps, lambda step, result: _tell(results, step, result))
     except KeyboardInterrupt:
         click.echo("\nnot waited for any longer; what was begun goes on (forkcluster list)", err=True)
         results.finish()
-        return EXIT_INTERRUPTED
-    return results.finish()
+        raise click.Abort from None
 
 
-def _tell(results: Results, step: Step, result: Body | Outcome | ForkclusterError) -> None:
+def _tell(results: Results, step: Step, result: Result) -> None:
+    if isinstance(result, Outcome) and result.end is End.STARTING:
+        results.good(step.name, "is starting", state="starting")
+        return
     if isinstance(result, Outcome | ForkclusterError):
         tell(results, step.name, result)
         return

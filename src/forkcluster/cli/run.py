@@ -10,7 +10,7 @@ from forkcluster.cli.serve import working_directory
 from forkcluster.errors import UsageError
 from forkcluster.manager import ecosystem, relay
 from forkcluster.manager.child import Program
-from forkcluster.manager.foreground import Foreground
+from forkcluster.manager.foreground import Foreground, Formats
 from forkcluster.manager.interpreter import interpreter_of, prove
 from forkcluster.manager.starting import base_environment
 
@@ -50,6 +50,7 @@ def _run(file: str | None, only: Sequence[str], env_name: str | None, as_json: b
         prove(python)
         programs.append(Program(app.name, app.reading.launch(app.request), python, environment))
     names = [program.name for program in programs]
+    formats: Formats | None
     if as_json:
         formats = relay.as_json
     else:

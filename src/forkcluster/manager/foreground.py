@@ -25,6 +25,9 @@ from forkcluster.manager.schedule import Depends, Schedule
 FORWARDED: Final = (signal.SIGHUP, signal.SIGUSR1)
 STOPPING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
+Formats = Callable[[str, str], Format]
+"""App and stream to how its lines look."""
+
 
 @dataclass
 class Foreground:
@@ -32,7 +35,7 @@ class Foreground:
 
     programs: Sequence[Program]
     depends: Depends
-    formats: Callable[[str, str], Format] | None  # (app, stream); None: what is printed is inherited
+    formats: Formats | None  # None: what is printed is inherited
     environment: Mapping[str, str]
     _children: dict[str, Child] = field(default_factory=dict)
     _code: int = 0
