@@ -100,6 +100,9 @@ class Options:
     log_config: str | None
     access_log: str | None
     access_log_format: str
+    # metrics and health
+    admin: str | None  # an address, or "off"; None: in the app's directory
+    min_ready: int
     # process
     pid: str | None
     user: str | None
