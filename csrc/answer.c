@@ -192,7 +192,7 @@ log_answer(FcEngine *engine, FcConn *conn, int status, const char *fields, size_
         .pid = (int32_t)fc_load(&engine->line->pid),
     };
     if (!fc_accesslog_append(engine->log, &entry))
-        fc_store(&engine->line->log_dropped, fc_accesslog_dropped(engine->log));
+        count_dropped(engine);
 }
 
 void

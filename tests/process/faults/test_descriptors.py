@@ -6,7 +6,6 @@ import resource
 import signal
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,21 +18,23 @@ from forkcluster.errors import PeerError
 from forkcluster.manager.control import ask
 
 EATING = """
-import os
+import os, threading, time
 EATEN = []
+
+def give_back():
+    while not os.path.exists("full"):
+        time.sleep(0.01)
+    while EATEN:
+        os.close(EATEN.pop())
 
 def application(environ, start_response):
     if environ["PATH_INFO"].startswith("/eat"):
+        threading.Thread(target=give_back, daemon=True).start()
         try:
             while True:
                 EATEN.append(os.open("/dev/null", os.O_RDONLY))
         except OSError:
             pass
-        for _ in range(int(environ["QUERY_STRING"] or 0)):
-            os.close(EATEN.pop())
-    if environ["PATH_INFO"].startswith("/free"):
-        while EATEN:
-            os.close(EATEN.pop())
     data = b'{"pid": %d, "path": "%s", "body": ""}' % (os.getpid(), environ["PATH_INFO"].encode())
     start_response("200 OK", [("Content-Length", str(len(data)))])
     return [data]
@@ -50,14 +51,14 @@ def test_row_31_worker_without_a_descriptor_leaves_accepting_to_its_peers(server
     each = serve_source(server, EATING, workers=2, descriptors_most=128)
     wait_for_ready(each, 2)
     door = Connection(each.address)
-    eater = door.ask("/eat?0")["pid"]
+    eater = door.ask("/eat?")["pid"]
     before = cpu_of(eater)
     for _ in range(30):
         connection = Connection(each.address)
         assert eater != connection.ask(close=True)["pid"]
         connection.close()
     assert cpu_of(eater) - before < 0.5
-    door.ask("/free?")
+    (each.directory / "full").touch()
     until(lambda: lines(each)[eater]["state"] == "ready", "it to take connections again")
     close_all([door])
     whole(each, workers=2)
@@ -69,7 +70,7 @@ def test_row_31_lone_worker_without_a_descriptor_serves_one_after_the_other(serv
     wait_for_ready(each, 1)
     idle = idle_connections(each, 20)
     door = Connection(each.address)
-    door.ask("/eat?0")
+    door.ask("/eat?")
     for _ in range(20):
         connection = Connection(each.address)
         connection.ask(close=True)
@@ -90,9 +91,9 @@ def test_row_33_master_without_a_descriptor_supervises_on(server):
         for _ in range(16):  # whatever is free below the limit is taken up by these
             client = stack.enter_context(socket.socket(socket.AF_UNIX))
             client.connect(each.control)
-        with pytest.raises(PeerError, match="without an answer"):
+        with pytest.raises(PeerError):
             ask(each.control, "status", timeout=2)
-        each.wait_for("a client of the control socket was sent away")
+        each.wait_for("clients of the control socket are sent away")
         victim = min(each.worker_pids())
         each.send(signal.SIGKILL, victim)
         each.wait_for("worker died")
@@ -104,38 +105,55 @@ def test_row_33_master_without_a_descriptor_supervises_on(server):
     assert 2 == len(ask(each.control, "status")["workers"])
 
 
-PLAIN = """
-def application(environ, start_response):
-    start_response("200 OK", [("Content-Length", "2")])
-    return [b"ok"]
+SCARCE = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+pid_t
+fork(void)
+{
+    pid_t (*real)(void) = (pid_t (*)(void))dlsym(RTLD_NEXT, "fork");
+
+    if (access(getenv("SCARCE"), F_OK) == 0) {
+        errno = EAGAIN;
+        return -1;
+    }
+    return real();
+}
 """
-CAN_READ = "import os, sys; os.setuid(int(sys.argv[1])); open(os.__file__).close(); open(sys.argv[2]).close()"
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="needs a user of its own, whose processes can be counted")
-def test_row_34_limit_of_processes_leaves_fewer_workers(server, tmp_path):
-    """Forks fail for want of processes: it waits longer and longer, serves with what it has, and recovers."""
-    uid = str(54000 + os.getpid() % 1000)
-    if subprocess.run([sys.executable, "-c", CAN_READ, uid, __file__], capture_output=True).returncode:
-        pytest.skip("this interpreter is in a place that other users may not read")
-    for path in (tmp_path, *tmp_path.parents[:2]):
-        path.chmod(path.stat().st_mode | 0o055)
-    each = server(workers=2, arguments=("--user", uid, "--group", uid))
-    (each.directory / "app.py").write_text(PLAIN)
+def test_row_34_want_of_processes_leaves_fewer_workers(server):
+    """fork(2) says EAGAIN: it waits longer and longer, serves with what it has, and recovers."""
+    each = server(workers=2)
+    (each.directory / "scarce.c").write_text(SCARCE)
+    library = each.directory / "scarce.so"
+    subprocess.run(
+        ["gcc", "-shared", "-fPIC", "-o", library, each.directory / "scarce.c", "-ldl"], check=True
+    )
+    flag = each.directory / "scarce"
+    (each.directory / "app.py").write_text(CALLED)
+    each.environment = {"LD_PRELOAD": str(library), "SCARCE": str(flag)}
     each.boot()
     wait_for_ready(each, 2)
+    flag.touch()
     (mold,) = [process.pid for process in each.processes("mold")]
-    threads = sum(process.threads for process in each.processes() if process.pid != each.pid)
-    hard = resource.prlimit(mold, resource.RLIMIT_NPROC)[1]
-    resource.prlimit(mold, resource.RLIMIT_NPROC, (threads, hard))
     ask(each.control, "scale", workers="4")
     each.wait_for("could not be forked: Resource temporarily unavailable.*next_in=0.4")
-    assert 2 == len(each.worker_pids())
+    each.send(signal.SIGKILL, min(each.worker_pids()))
+    each.wait_for("worker died")
+    assert 1 == len(each.worker_pids())
+    assert 200 == each.get()[0]
+    each.reload("reload failed")
     assert 200 == each.get()[0]
     assert "the mold cannot fork" not in each.output
-    resource.prlimit(mold, resource.RLIMIT_NPROC, (hard, hard))
-    each.wait_for_workers(4)
+    flag.unlink()
     whole(each, workers=4)
+    assert [mold] == [process.pid for process in each.processes("mold")]
+    assert 200 == each.get()[0]
 
 
 def test_row_35_connection_that_cannot_be_sent_is_kept(server):
@@ -163,7 +181,7 @@ import os
 HELD = []
 def application(environ, start_response):
     if environ["PATH_INFO"].startswith("/grow"):
-        HELD.append(bytearray(60_000_000))
+        HELD.append(b"x" * 120_000_000)
     data = b'{"pid": %d, "path": "%s", "body": ""}' % (os.getpid(), environ["PATH_INFO"].encode())
     start_response("200 OK", [("Content-Length", str(len(data)))])
     return [data]
@@ -177,20 +195,24 @@ def test_row_37_workers_that_have_grown_are_replaced_one_at_a_time(server):
     old = each.worker_pids()
     idle = idle_connections(each, 10)
     grown = set()
-    while grown != old:
+    while len(grown) < 2:
         connection = Connection(each.address)
         grown.add(connection.ask("/grow?")["pid"])
         connection.close()
-        assert grown <= old
 
     def ready():
         return [line["state"] for line in lines(each).values()].count("ready")
 
     fewest = 2
-    while old & each.worker_pids():
+
+    def is_renewed():
+        nonlocal fewest
         fewest = min(fewest, ready())
         for connection in idle[:2]:
             connection.ask()
+        return not old & each.worker_pids()
+
+    until(is_renewed, "both to be replaced")
     assert 2 == fewest
     for connection in idle:
         connection.ask()

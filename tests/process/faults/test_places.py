@@ -1,4 +1,4 @@
-"""Ports, socket files, pid files and directories that are taken, stale, swapped or gone. Rows 53 to 58, 64 and
+"""Ports, socket files, pid files and directories: taken, stale, swapped or gone. Rows 53 to 58, 64 and
 65.
 """
 
