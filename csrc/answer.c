@@ -165,6 +165,16 @@ fc_conn_flush_blocking(FcEngine *engine, FcConn *conn)
 /* -- accounts
  * ----------------------------------------------------------------------------------------------------- */
 
+/* The seat's counter goes on where its last owner left it. */
+static void
+count_dropped(FcEngine *engine)
+{
+    uint64_t dropped = fc_accesslog_dropped(engine->log);
+
+    fc_add(&engine->line->log_dropped, dropped - engine->log_dropped);
+    engine->log_dropped = dropped;
+}
+
 static void
 log_answer(FcEngine *engine, FcConn *conn, int status, const char *fields, size_t fields_len,
            uint64_t body_len, uint64_t all_len)
@@ -191,8 +201,8 @@ log_answer(FcEngine *engine, FcConn *conn, int status, const char *fields, size_
         .slot = engine->config.slot,
         .pid = (int32_t)fc_load(&engine->line->pid),
     };
-    if (!fc_accesslog_append(engine->log, &entry))
-        count_dropped(engine);
+    fc_accesslog_append(engine->log, &entry);
+    count_dropped(engine);
 }
 
 void

@@ -197,6 +197,7 @@ typedef struct FcEngine {
     char *scratch;               /* FC_SCRATCH_SIZE, for bodies that go to a file and for lingering */
     FcSegment *spent;            /* sent segments whose owners the gateway must release */
     FcAccessLog *log;            /* borrowed; NULL: off */
+    uint64_t log_dropped;        /* lines of it that were not written, as far as they are counted */
     const FcTrust *trust;        /* borrowed */
     unsigned open, idle;         /* connections */
     uint64_t accept_pause_until; /* after EMFILE and the like */

@@ -70,10 +70,10 @@ def test_row_47_pipelined_requests_are_all_answered_at_a_drain(serve):
 
 
 def test_row_48_posts_on_kept_connections_meet_no_reset_in_reloads(server):
-    """A client posts as fast as it is answered, through ten reloads: no connection of its is ever closed."""
+    """A client posts as fast as it is answered, through five reloads: no connection of its is ever closed."""
     each = serve_source(server, CALLED, workers=2, arguments=("--observe", "0"))
     with Load(each.address, keep=4, new=0, slow=0, idle=0) as load:
-        for _ in range(10):
+        for _ in range(5):
             before = load.answers.total()
             each.reload()
             until(lambda b=before: load.answers.total() > b + 100, "answers")
