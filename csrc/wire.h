@@ -41,6 +41,14 @@ typedef enum FcKind {
     FC_KIND_STACKS = 53, /* write all Python stacks to the stack pipe */
     FC_KIND_LISTEN = 54, /* to a worker that was forked on hold: begin to accept */
     FC_KIND_PROBE = 55,  /* descriptor: a connection to be served as if accepted, and not counted */
+    /* master to logger, which hears LOAD and EXIT, too */
+    FC_KIND_TAKE = 64,   /* payload: JSON, whose pipes; descriptors: reading end and memfd of each */
+    FC_KIND_REOPEN = 65, /* open all files anew */
+    FC_KIND_FLUSH = 66,  /* empty all files */
+    /* logger to master */
+    FC_KIND_ENDED = 80,   /* arg: number of a pipe that nobody writes to and that was read to its end */
+    FC_KIND_FLUSHED = 81, /* the files are empty */
+    FC_KIND_TROUBLE = 82, /* payload: JSON, which file cannot be written and why, lines dropped so far */
 } FcKind;
 
 typedef struct FcHead {

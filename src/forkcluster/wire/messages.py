@@ -40,6 +40,12 @@ class Kind(IntEnum):
     STACKS = 53
     LISTEN = 54
     PROBE = 55
+    TAKE = 64
+    REOPEN = 65
+    FLUSH = 66
+    ENDED = 80
+    FLUSHED = 81
+    TROUBLE = 82
 
 
 class MessageError(ValueError):
