@@ -6,18 +6,15 @@ processes.
 
 import os
 import signal
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Collection, Sized
+from typing import Protocol
 
 from forkcluster import __version__
 from forkcluster.errors import ApplicationError, ForkclusterError, UsageError, did_you_mean
 from forkcluster.master import events as on
-from forkcluster.master.cluster import Cluster
 from forkcluster.master.control import Reply
-from forkcluster.master.crew import Crew, Emit
-from forkcluster.master.facts import Worker
 from forkcluster.master.history import History
-from forkcluster.master.roll import Outcome
+from forkcluster.master.roll import Outcome, Roll
 from forkcluster.options import cpus
 from forkcluster.options.frozen import Options
 from forkcluster.wire.control import Body
@@ -26,12 +23,52 @@ from forkcluster.wire.control import Body
 SIGNALS = ("USR1", "USR2", "WINCH", "URG", "PROF", "TERM", "KILL", "ABRT", "STOP", "CONT")
 
 
+class Policy(Protocol):
+    """What is asked of a policy, whatever the mode."""
+
+    target: int
+    most_workers: int
+    current: int
+    roll: Roll | None
+
+    @property
+    def newest_generation(self) -> int:
+        """The highest generation number given so far."""
+
+    @property
+    def announced(self) -> bool:
+        """Whether the first boot is over."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the end has been asked for, or has come."""
+
+    def ready(self) -> Sized:
+        """Give the workers that are part of the capacity."""
+
+    def renewing(self) -> int:
+        """Count the workers that are still to be replaced, as was asked for."""
+
+
+class Hands(Protocol):
+    """What is asked of the edge that holds the processes."""
+
+    def describe(self) -> list[dict[str, object]]:
+        """Say for every worker, by slot, what it is and does."""
+
+    def send_signal(self, number: signal.Signals, slots: Collection[int] | None) -> list[int]:
+        """Send a signal to the workers of these slots (None: all); give their pids."""
+
+
+Emit = Callable[[on.Common], None]
+
+
 class Commands:
     """The commands of one master."""
 
-    def __init__(self, cluster: Cluster, crew: Crew, emit: Emit, history: History, options: Options) -> None:
-        self._cluster = cluster
-        self._crew = crew
+    def __init__(self, policy: Policy, hands: Hands, emit: Emit, history: History, options: Options) -> None:
+        self._policy = policy
+        self._hands = hands
         self._emit = emit
         self._history = history
         self._options = options
@@ -45,7 +82,6 @@ class Commands:
             "restart": self._restart,
             "stop": self._stop,
             "signal": self._signal,
-            "stacks": self._stacks,
         }
 
     def handle(self, request: Body, reply: Reply) -> None:
@@ -71,10 +107,10 @@ class Commands:
 
     def look(self) -> None:
         """Answer those who wait for all workers to be replaced, when they are."""
-        if self._for_renewal and not self._cluster.renewing():
+        if self._for_renewal and not self._policy.renewing():
             waiting, self._for_renewal = self._for_renewal, []
             for reply in waiting:
-                reply({"ok": True, "workers": len(self._cluster.ready())})
+                reply({"ok": True, "workers": len(self._policy.ready())})
 
     def finished(self, code: int) -> None:
         """Answer everybody: the master ends."""
@@ -87,39 +123,40 @@ class Commands:
     # -- the commands
 
     def _status(self, request: Body, reply: Reply) -> None:
-        cluster = self._cluster
-        reply(
-            {
-                "ok": True,
-                "version": __version__,
-                "app": self._options.name,
-                "target": self._options.target,
-                "pid": os.getpid(),
-                "ready": cluster.announced and not cluster.stopping,
-                "generation": cluster.current,
-                "reloading": cluster.roll.phase.value if cluster.roll else None,
-                "wanted": cluster.target,
-                "workers": self._crew.describe(cluster),
-                "events": self._history.latest(_number(request, "events", 50)),
-            }
-        )
+        events = self._history.latest(_number(request, "events", 50))
+        reply({"ok": True, **self._report(), "workers": self._hands.describe(), "events": events})
+
+    def _report(self) -> Body:
+        """Say how the app is; a mode adds what only it knows."""
+        policy = self._policy
+        return {
+            "version": __version__,
+            "app": self._options.name,
+            "target": self._options.target,
+            "pid": os.getpid(),
+            "ready": policy.announced and not policy.stopping,
+            "stopping": policy.stopping,
+            "generation": policy.current,
+            "reloading": policy.roll.phase.value if policy.roll else None,
+            "wanted": policy.target,
+        }
 
     def _reload(self, _request: Body, reply: Reply) -> None:
-        self._for_reload.append((self._cluster.newest_generation, reply))
+        self._for_reload.append((self._policy.newest_generation, reply))
         self._emit(on.ReloadAsked())
 
     def _scale(self, request: Body, reply: Reply) -> None:
         text = str(request.get("workers", "")).strip()
-        before = self._cluster.target
+        before = self._policy.target
         if text == "max":
             wanted = cpus.workers("max", cpus.observe()).count
         elif text.lstrip("+-").isdecimal():
             wanted = before + int(text) if text[0] in "+-" else int(text)
         else:
             raise UsageError(f"scaling to {text!r}: expected N, +N, -N or max")
-        if not 1 <= wanted <= self._cluster.most_workers:
+        if not 1 <= wanted <= self._policy.most_workers:
             raise UsageError(
-                f"scaling to {wanted} workers: from 1 to {self._cluster.most_workers} are possible"
+                f"scaling to {wanted} workers: from 1 to {self._policy.most_workers} are possible"
             )
         self._emit(on.Scaled(to=wanted))
         reply({"ok": True, "before": before, "workers": wanted})
@@ -136,30 +173,15 @@ class Commands:
         name = str(request.get("signal", "")).upper().removeprefix("SIG")
         if name not in SIGNALS:
             raise UsageError(f"signal {name!r} is not sent to workers", f"one of {', '.join(SIGNALS)}")
-        pids = self._crew.send_signal(signal.Signals[f"SIG{name}"], self._chosen(request))
+        pids = self._hands.send_signal(signal.Signals[f"SIG{name}"], self._chosen(request))
         reply({"ok": True, "pids": pids})
-
-    def _stacks(self, request: Body, reply: Reply) -> None:
-        slots = self._chosen(request)
-        chosen = [w for w in self._cluster.workers.values() if slots is None or w.slot in slots]
-        found: list[Body] = []
-
-        def collect(worker: Worker, text: str) -> None:
-            found.append({"slot": worker.slot, "pid": worker.pid, "stacks": text})
-            if len(found) == len(chosen):
-                reply({"ok": True, "workers": sorted(found, key=lambda each: str(each["slot"]))})
-
-        if not chosen:
-            raise UsageError("there is no worker to ask")
-        for worker in chosen:
-            self._crew.ask_stacks(worker.who, partial(collect, worker))
 
     def _chosen(self, request: Body) -> set[int] | None:
         """Give the slots that a request names; None: all."""
         if request.get("slot") is None:
             return None
         slot = _number(request, "slot", 0)
-        if all(worker.slot != slot for worker in self._cluster.workers.values()):
+        if all(worker["slot"] != slot for worker in self._hands.describe()):
             raise UsageError(f"no worker has the slot {slot}")
         return {slot}
 

@@ -17,10 +17,12 @@ from forkcluster.master.cluster import Cluster
 from forkcluster.master.inboxes import Inboxes
 from forkcluster.master.loop import Loop
 from forkcluster.master.oom import OomCounter
+from forkcluster.master.rates import Rates
 from forkcluster.master.release import Release
 from forkcluster.master.seats import Ref
 from forkcluster.master.spawn import spawn_mold
 from forkcluster.master.stacks import Stacks
+from forkcluster.master.tally import SlotTally
 from forkcluster.wire.channel import Channel, Sent, channel_pair, close_all
 from forkcluster.wire.messages import Kind, Message, MessageError
 from forkcluster.wire.orders import LoadOrder, LoadReport
@@ -54,12 +56,14 @@ class WorkerHand:
 class Crew:
     """All molds and workers of one app."""
 
-    def __init__(self, loop: Loop, emit: Emit, board: int) -> None:
+    def __init__(self, loop: Loop, children: Children, emit: Emit, board: int, cluster: Cluster) -> None:
         self._loop = loop
+        self._children = children
         self._emit = emit
+        self._cluster = cluster
         self._board_fd = board
         self._board = _scoreboard.Scoreboard(board, writable=True)
-        self.children = Children(loop)
+        self.rates = Rates(self._board.totals, _scoreboard.bucket_bounds())
         self.stacks = Stacks(loop)
         self._hooked = 0  # the newest generation whose mold was told to run its hook
         self._oom = OomCounter()
@@ -92,7 +96,7 @@ class Crew:
             release.generation, release.directory, bare, release.options, release.access_log, known, hook
         )
         self._molds[number] = MoldHand(pid, ours, order, set())
-        self.children.adopt(pid, lambda how: self._mold_ended(number, how))
+        self._children.adopt(pid, lambda how: self._mold_ended(number, how))
         self._loop.watch(ours.fileno(), lambda: self._hear_mold(number))
 
     def run_hook(self, generation: int, hook: str) -> None:
@@ -109,7 +113,7 @@ class Crew:
     def kill_mold(self, number: int) -> None:
         """SIGKILL it."""
         if number in self._molds:
-            self.children.kill(self._molds[number].pid)
+            self._children.kill(self._molds[number].pid)
 
     def _hear_mold(self, number: int) -> None:
         mold = self._molds[number]
@@ -224,18 +228,30 @@ class Crew:
         if hand is None or hand.stacks < 0:
             done("(the worker is not there yet, or not any more)")
             return
-        ask = partial(self.children.send_signal, hand.pid, STACKS_SIGNAL)
+        ask = partial(self._children.send_signal, hand.pid, STACKS_SIGNAL)
         self.stacks.collect(who, hand.stacks, ask, done)
 
-    def describe(self, cluster: Cluster) -> list[dict[str, object]]:
-        """Say for every worker, by slot, what it is and does."""
+    def mold_pids(self) -> list[int]:
+        """Give the molds' pids."""
+        return [mold.pid for mold in self._molds.values()]
+
+    def describe(self) -> list[dict[str, object]]:
+        """Say for every worker, by slot, what it is, does and has done (counted since its own start)."""
         found: list[dict[str, object]] = []
-        for worker in sorted(cluster.workers.values(), key=lambda worker: (worker.slot, worker.who)):
-            line = self._board.line(worker.who.seat)
+        now = self._loop.now()
+        figures = self.rates.figures(now)
+        pace = figures.by_seat if figures else ()
+        for worker in sorted(self._cluster.workers.values(), key=lambda worker: (worker.slot, worker.who)):
+            seat = worker.who.seat
+            line = self._board.line(seat)
+            hand = self._workers.get(worker.who)
+            before = hand.before if hand and hand.before else (0,) * len(line["requests"])
+            own = [count - old for count, old in zip(line["requests"], before, strict=True)]
+            slot = self._cluster.tally.slots.get(worker.slot, SlotTally())
             found.append(
                 {
                     "slot": worker.slot,
-                    "seat": worker.who.seat,
+                    "seat": seat,
                     "epoch": worker.who.epoch,
                     "pid": worker.pid,
                     "generation": worker.generation,
@@ -243,8 +259,13 @@ class Crew:
                     "since_ns": line["started_ns"],
                     "leaving": worker.leaving or worker.ending,
                     "in_flight": line["in_flight"],
-                    "connections": line["open"],
-                    "requests": sum(line["requests"]),
+                    "open": line["open"],
+                    "requests": sum(own),
+                    "errors": own[-1],
+                    "requests_per_second": round(pace[seat] if seat < len(pace) else 0.0, 2),
+                    "uptime": None if worker.ready_at is None else now - worker.ready_at,
+                    "restarts": slot.restarts,
+                    "last_end": slot.how or None,
                     "oldest": line["oldest"],
                 }
             )
@@ -255,7 +276,7 @@ class Crew:
         reached = []
         for who, hand in self._workers.items():
             slot = self._board.line(who.seat)["slot"]
-            if hand.pid and (slots is None or slot in slots) and self.children.send_signal(hand.pid, number):
+            if hand.pid and (slots is None or slot in slots) and self._children.send_signal(hand.pid, number):
                 reached.append(hand.pid)
         return reached
 
@@ -284,7 +305,7 @@ class Crew:
         hand = self._workers.get(who)
         if hand is not None:
             hand.doomed = True
-            self.children.kill(hand.pid)
+            self._children.kill(hand.pid)
 
     def _hear_worker(self, who: Ref) -> None:
         hand = self._workers[who]
@@ -320,19 +341,21 @@ class Crew:
             close_all([] if pidfd is None else [pidfd])
             return
         hand.pid = pid
-        self.children.adopt(pid, lambda how: self._worker_ended(who, how), pidfd)
+        self._children.adopt(pid, lambda how: self._worker_ended(who, how), pidfd)
         if hand.doomed:
-            self.children.kill(pid)
+            self._children.kill(pid)
         self._emit(on.WorkerBorn(who, pid))
 
     def _worker_ended(self, who: Ref, how: str) -> None:
         while self._workers[who].channel.fileno() in self._loop:
             self._hear_worker(who)
-        if how.startswith("was killed by SIGKILL") and not self._workers[who].doomed and self._oom.risen():
+        killed = how.startswith("was killed by SIGKILL") and not self._workers[who].doomed
+        oom = killed and self._oom.risen()
+        if oom:
             how += ", for want of memory (the cgroup's oom_kill has risen)"
         self._drop(who)
         self.tell_all(Kind.NUDGE)
-        self._emit(on.WorkerEnded(who, how))
+        self._emit(on.WorkerEnded(who, how, oom))
 
     def _drop(self, who: Ref) -> None:
         hand = self._workers.pop(who, None)

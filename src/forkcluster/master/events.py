@@ -80,6 +80,7 @@ class WorkerLeaves:
 
     who: Ref
     reason: str
+    limit: bool = False  # a limit of the options was reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +100,11 @@ class WorkerLost:
 
 @dataclass(frozen=True, slots=True)
 class WorkerEnded:
-    """The worker's process has ended and was reaped."""
+    """The worker's process has ended and was reaped; `oom`: the kernel killed it for want of memory."""
 
     who: Ref
     how: str
+    oom: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +169,12 @@ class StopAsked:
     at_once: bool = False
 
 
+Common = Tick | ReloadAsked | Configured | ConfigurationRefused | Scaled | RenewAsked | StopAsked
+"""What can happen to any app, whatever its mode."""
+
 Event = (
-    Start
-    | Tick
+    Common
+    | Start
     | MoldLoaded
     | MoldFailed
     | MoldEnded
@@ -181,12 +186,6 @@ Event = (
     | WorkerHung
     | WorkerLost
     | WorkerEnded
-    | ReloadAsked
-    | Configured
     | Probed
     | Answered
-    | ConfigurationRefused
-    | Scaled
-    | RenewAsked
-    | StopAsked
 )

@@ -1,4 +1,5 @@
-"""What the start screen is told: gathers the facts of a cluster that has become ready. Prints nothing."""
+"""What the start screen is told: gathers the facts of a cluster that has become ready, and
+prints it."""
 
 import os
 import platform
@@ -32,6 +33,14 @@ def screen(options: Options, report: LoadReport, urls: tuple[str, ...], workers:
     if options.log_format == "json":
         return render_json(facts)
     return render(facts, colour=_coloured())
+
+
+def show(text: str) -> None:
+    """Print to standard output; a terminal that went away is nobody's fault."""
+    try:
+        os.write(1, text.encode("utf-8", "backslashreplace"))
+    except OSError:
+        return
 
 
 def _preload(wanted: str, report: LoadReport) -> str:

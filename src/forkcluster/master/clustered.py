@@ -1,0 +1,207 @@
+"""The master of cluster mode: performs what `cluster.Cluster` decides about molds and workers."""
+
+import os
+from collections import deque
+
+from forkcluster import _scoreboard, log
+from forkcluster.errors import ForkclusterError
+from forkcluster.master import actions as do
+from forkcluster.master import events as on
+from forkcluster.master.bind import BindSpec
+from forkcluster.master.cluster import Cluster
+from forkcluster.master.cluster_commands import ClusterCommands
+from forkcluster.master.crew import Crew
+from forkcluster.master.facts import Limits
+from forkcluster.master.listeners import open_all
+from forkcluster.master.master import Master, Outside, Timed, restart_notes
+from forkcluster.master.notify import Standing
+from forkcluster.master.probe import Probe, Question
+from forkcluster.master.ready import screen, show
+from forkcluster.master.release import Release
+from forkcluster.master.roll import Outcome
+from forkcluster.master.rounds import Rounds
+from forkcluster.master.seats import Ref
+from forkcluster.master.sockets import Sockets
+from forkcluster.master.status import Status
+from forkcluster.options import cpus
+from forkcluster.options.frozen import Launch, Options
+from forkcluster.wire.identity import acting_as, resolve
+from forkcluster.wire.messages import Kind, Message
+from forkcluster.wire.orders import LoadReport
+
+
+class ClusterMaster(Master):
+    """One web application's master; owns the listeners."""
+
+    def __init__(self, launch: Launch, outside: Outside, sockets: Sockets) -> None:
+        super().__init__(launch, outside)
+        options = launch.options
+        self._events: deque[on.Event] = deque()
+        self._sockets = sockets
+        self._probe: Probe | None = None
+        self._cluster = Cluster(count_workers(options), limits_of(options))
+        board = _scoreboard.create(options.name)
+        self._crew = Crew(self._loop, self._children, self._events.append, board, self._cluster)
+        status = Status(self._cluster, self._crew, lambda: sockets.of(self._cluster.current), self._started)
+        self._commands = ClusterCommands(status, self._events.append, self._history, options)
+        self._rounds = Rounds(self._cluster, self._crew, self._events.append, self._say, launch.options)
+        self._timed += [
+            Timed(self._crew.stacks.deadline, self._crew.stacks.expire),
+            Timed(self._crew.inboxes.look_at, self._crew.inboxes.look),
+            Timed(self._rounds.deadline, self._rounds.look),
+            Timed(self._crew.rates.deadline, self._crew.rates.look),
+        ]
+
+    def _begin(self) -> None:
+        self._events.append(on.Start(bare=self._launch.options.preload == "never"))
+
+    def _take(self, event: on.Common) -> None:
+        self._events.append(event)
+
+    def _settle(self) -> None:
+        while self._events:
+            for action in self._cluster.step(self._events.popleft(), self._loop.now()):
+                self._perform(action)
+
+    def _policy_deadline(self, now: float) -> float | None:
+        return self._cluster.deadline(now)
+
+    def _expecting(self) -> bool:
+        return self._crew.expecting()
+
+    def _close(self) -> None:
+        self._crew.close()
+
+    def _standing(self) -> Standing:
+        cluster = self._cluster
+        roll = cluster.roll
+        status = f"{len(cluster.ready())} of {cluster.target} workers ready, generation {cluster.current}"
+        if roll is not None:
+            status = f"reloading: {roll.phase.value}"
+        return Standing(cluster.announced, roll.generation if roll else 0, cluster.stopping, status)
+
+    def _perform(self, action: do.Action) -> None:  # noqa: PLR0912  one line per action
+        match action:
+            case do.ReadConfiguration(generation):
+                self._read_configuration(generation)
+            case do.StartMold(mold, generation, bare):
+                self._crew.start_mold(mold, self._releases[generation], bare=bare)
+            case do.EndMold(mold):
+                self._crew.end_mold(mold)
+            case do.KillMold(mold):
+                self._crew.kill_mold(mold)
+            case do.Fork():
+                self._crew.fork(action, self._sockets.descriptors(action.generation))
+            case do.Probe(who, generation):
+                self._ask(who, generation)
+            case do.Listen(who):
+                self._crew.tell(who, Message(Kind.LISTEN, "", *who))
+            case do.CountAnswers(generation):
+                self._events.append(on.Answered(generation, *self._crew.answers(generation)))
+            case do.Conclude(outcome):
+                self._conclude(outcome)
+            case do.Retire(who, deadline, final):
+                self._crew.retire(who, deadline, final=final)
+            case do.Quit(who):
+                self._crew.tell(who, Message(Kind.QUIT, "", *who))
+            case do.Kill(who):
+                self._crew.kill(who)
+            case do.Say(level, text, fields):
+                self._say(level, text, dict(fields))
+            case do.Announce():
+                self._announce()
+            case do.Commit(generation):
+                self._releases = {n: r for n, r in self._releases.items() if n >= generation}
+                self._sockets.commit(generation)
+                self._rounds.configure(self._releases[generation].options)
+            case do.Abandon(generation):
+                self._releases.pop(generation, None)
+                self._sockets.abandon(generation)
+            case do.Finish(code):
+                self._exit_code = code
+
+    def _configured(self, generation: int, result: Release | str) -> None:
+        if isinstance(result, str):
+            self._events.append(on.ConfigurationRefused(generation, result))
+            return
+        options = result.options
+        try:
+            self._sockets.prepare(generation, options.bind, self._cluster.current)
+        except ForkclusterError as error:
+            self._events.append(on.ConfigurationRefused(generation, str(error)))
+            return
+        self._releases[generation] = result
+        self._events.append(
+            on.Configured(
+                generation,
+                count_workers(options),
+                limits_of(options),
+                bare=options.preload == "never",
+                probe_timeout=options.probe_timeout if options.probe_path else None,
+                notes=restart_notes(self._launch.options, options),
+            )
+        )
+
+    def _ask(self, who: Ref, generation: int) -> None:
+        options = self._releases[generation].options
+        question = Question(options.probe_path or "/", options.probe_host, options.probe_header)
+        self._probe = Probe(self._loop, question, lambda fault: self._events.append(on.Probed(who, fault)))
+        self._crew.tell(who, Message(Kind.PROBE, "", *who), [self._probe.theirs.fileno()])
+        self._probe.ask()
+
+    def _conclude(self, outcome: Outcome) -> None:
+        if self._probe is not None:
+            self._probe.close()
+            self._probe = None
+        super()._conclude(outcome)
+
+    def _logs_reopened(self) -> None:
+        path = self._launch.options.access_log
+        if path is None or path == "-":
+            return
+        try:
+            with acting_as(resolve(self._launch.options.user, self._launch.options.group)):
+                descriptor = log.open_append(path)
+        except OSError as error:
+            log.error("cannot reopen the access log; keeping the old one", path=path, error=str(error))
+            return
+        self._crew.tell_all(Kind.LOG, [descriptor])
+        os.close(descriptor)
+
+    def _announce(self) -> None:
+        options = self._launch.options
+        urls = tuple(listener.url for listener in self._sockets.of(self._cluster.current))
+        workers = len(self._cluster.ready())
+        report = self._crew.reports.get(self._cluster.current) or LoadReport()
+        log.info("ready", app=options.name, listening=" ".join(urls), workers=workers, pid=os.getpid())
+        show(screen(options, report, urls, workers, self._loop.now() - self._started))
+        if self._watching is not None:
+            self._watching.start()
+        if options.when_ready:
+            self._crew.run_hook(self._cluster.current, "when_ready")
+
+
+def open_sockets(launch: Launch) -> Sockets:
+    """Bind the listeners, or take over systemd's. Raise UserError."""
+    options = launch.options
+    spec = BindSpec(
+        launch.request.directory, options.backlog, options.socket_mode, options.socket_owner, options.reuse
+    )
+    return Sockets(open_all(options.bind, spec, os.environ), spec)
+
+
+def count_workers(options: Options) -> int:
+    """Turn --instances into a number, by the CPUs this process may use now."""
+    return cpus.workers(options.instances, cpus.observe()).count
+
+
+def limits_of(options: Options) -> Limits:
+    """Pick what the policy obeys."""
+    return Limits(
+        boot_timeout=options.boot_timeout,
+        drain_timeout=options.drain_timeout,
+        min_uptime=options.min_uptime,
+        observe=options.observe,
+        max_surge=options.max_surge,
+        drain_delay=options.drain_delay,
+    )

@@ -1,0 +1,211 @@
+"""What every master does, whatever its mode: one loop around signals, the control socket, the watcher, the
+reading of configurations, and a policy that decides.
+
+The modes (`clustered`, `forked`) bring the policy and perform its actions. Runs no user code, has one thread,
+never forks.
+"""
+
+import signal
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from forkcluster import log
+from forkcluster.master import events as on
+from forkcluster.master.children import Children
+from forkcluster.master.commands import Commands
+from forkcluster.master.control import ControlServer, Reply
+from forkcluster.master.history import History
+from forkcluster.master.home import Home
+from forkcluster.master.loop import Loop
+from forkcluster.master.notify import Notifier, Standing
+from forkcluster.master.release import Release, pin
+from forkcluster.master.reload import Reader
+from forkcluster.master.roll import Outcome
+from forkcluster.master.signals import Signals
+from forkcluster.master.watching import Watching
+from forkcluster.options.frozen import Launch, Options
+from forkcluster.wire.control import Body
+
+NEED_RESTART = (
+    "name",
+    "backlog",
+    "socket_mode",
+    "socket_owner",
+    "pid",
+    "log_file",
+    "log_format",
+    "log_level",
+)
+
+
+class Timed(NamedTuple):
+    """What wants to be called at a time: `deadline` gives it, None when nothing is waited for; `expire` does
+    what is due, and is called more often than asked for.
+    """
+
+    deadline: Callable[[], float | None]
+    expire: Callable[[float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What a master is given by its main, which closes it afterwards."""
+
+    signals: Signals
+    home: Home
+    notifier: Notifier
+
+
+class Master(ABC):
+    """One app's master, from the first process to the exit code."""
+
+    _commands: Commands  # the mode's
+
+    def __init__(self, launch: Launch, outside: Outside) -> None:
+        self._launch = launch
+        self._loop = Loop()
+        self._children = Children(self._loop)
+        self._started = self._loop.now()
+        self._signals = outside.signals
+        self._notifier = outside.notifier
+        self._history = History()
+        self._releases = {1: pin(1, sys.executable, launch.request, launch.options)}
+        self._reader = Reader(self._children, launch.request)
+        self._timed = [
+            Timed(self._reader.overdue_at, self._reader.expire),
+            Timed(self._notifier.deadline, self._notifier.expire),
+        ]
+        self._exit_code: int | None = None
+        self._interrupted = False
+        control = outside.home.control
+        path = control.path if control else None
+        self._watching = self._make_watching(path) if path and launch.options.watch else None
+        self._control: ControlServer | None = None
+        if control is not None:
+            self._control = ControlServer(self._loop, control.socket, self._handle)
+            self._timed.append(Timed(self._control.deadline, self._control.expire))
+        if self._watching is not None:
+            self._timed.append(Timed(self._watching.deadline, self._watching.expire))
+
+    def run(self) -> int:
+        """Run the app until told to stop, or until it is over; give the exit code."""
+        self._loop.watch(self._signals.reader, self._hear_signals)
+        self._begin()
+        while self._exit_code is None:
+            self._settle()
+            self._commands.look()
+            self._notifier.update(self._standing())
+            if self._exit_code is None:
+                self._loop.turn(self._wake_at())
+                self._expire(self._loop.now())
+                self._children.reap_strays(expecting=self._expecting())
+                self._take(on.Tick())
+        self._reader.cancel()
+        self._commands.finished(self._exit_code)
+        if self._watching is not None:
+            self._watching.stop()
+        if self._control is not None:
+            self._control.close()
+        self._close()
+        self._loop.close()
+        return self._exit_code
+
+    # -- the mode's ------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _begin(self) -> None:
+        """Have the policy start the app."""
+
+    @abstractmethod
+    def _take(self, event: on.Common) -> None:
+        """Put an event before the policy."""
+
+    @abstractmethod
+    def _settle(self) -> None:
+        """Let the policy take in all events, and perform what it wants done."""
+
+    @abstractmethod
+    def _policy_deadline(self, now: float) -> float | None:
+        """Give the time of the next Tick that would change something."""
+
+    @abstractmethod
+    def _standing(self) -> Standing:
+        """Say how the app is."""
+
+    @abstractmethod
+    def _configured(self, generation: int, result: Release | str) -> None:
+        """Take a configuration that was read for a reload, or what is wrong with it."""
+
+    @abstractmethod
+    def _close(self) -> None:
+        """Give back what the mode holds; every process is gone."""
+
+    def _expecting(self) -> bool:
+        """Tell whether a child may have been born whose pid is not known."""
+        return False
+
+    @abstractmethod
+    def _logs_reopened(self) -> None:
+        """Open anew what else is written to files; USR1."""
+
+    # -- for the mode ----------------------------------------------------------------------------------------
+
+    def _read_configuration(self, generation: int) -> None:
+        self._reader.start(generation, lambda result: self._configured(generation, result))
+
+    def _say(self, level: str, text: str, fields: dict[str, log.Field]) -> None:
+        log.log.write(level, text, fields)
+        if level != "debug":
+            self._history.add(level, text, fields)
+
+    def _conclude(self, outcome: Outcome) -> None:
+        fields: dict[str, log.Field] = {"generation": outcome.generation, "seconds": outcome.seconds}
+        self._say("info" if outcome.done else "error", outcome.text, fields)
+        self._commands.concluded(outcome)
+
+    # -- ours ------------------------------------------------------------------------------------------------
+
+    def _handle(self, request: Body, reply: Reply) -> None:
+        self._commands.handle(request, reply)
+
+    def _make_watching(self, control: str) -> Watching:
+        directory = self._releases[1].directory
+        return Watching(self._loop, self._children, self._launch.options, directory, control)
+
+    def _wake_at(self) -> float | None:
+        times = [self._policy_deadline(self._loop.now()), *(each.deadline() for each in self._timed)]
+        return min((time for time in times if time is not None), default=None)
+
+    def _expire(self, now: float) -> None:
+        for each in self._timed:
+            each.expire(now)
+
+    def _hear_signals(self) -> None:
+        for number in self._signals.read():
+            match number:
+                case signal.SIGTERM:
+                    self._take(on.StopAsked())
+                case signal.SIGINT:
+                    self._take(on.StopAsked(at_once=self._interrupted))
+                    self._interrupted = True
+                case signal.SIGQUIT:
+                    self._take(on.StopAsked(at_once=True))
+                case signal.SIGHUP:
+                    self._take(on.ReloadAsked())
+                case signal.SIGTTIN | signal.SIGTTOU:
+                    self._take(on.Scaled(1 if number == signal.SIGTTIN else -1))
+                case signal.SIGUSR1:
+                    log.reopen()
+                    log.info("logs reopened")
+                    self._logs_reopened()
+                case signal.SIGUSR2:
+                    log.warning("USR2 does nothing yet")
+
+
+def restart_notes(now: Options, wanted: Options) -> tuple[str, ...]:
+    """Name the changed options that a reload cannot bring about."""
+    changed = [name for name in NEED_RESTART if getattr(now, name) != getattr(wanted, name)]
+    return (f"changed, but only a restart brings it about: {', '.join(changed)}",) if changed else ()
