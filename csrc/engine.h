@@ -164,6 +164,7 @@ typedef struct FcConfig {
     bool balance;     /* move connections to workers that have less to do, and take turns in accepting */
     bool stream_body; /* give a request out with its head; its body is received on demand */
     bool hold;        /* fc_engine_listen() does nothing before FC_COMMAND_LISTEN */
+    int log_fd;       /* where this process's operating log goes, if to a file; else 0; borrowed */
     bool nested; /* the epoll set is watched by another loop: accept by a thread, deadlines by a timerfd */
     char server[64];   /* value of the Server field; empty: none */
     bool date;         /* send the Date field */

@@ -2,6 +2,7 @@
 #include "monitor.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -180,6 +181,16 @@ reopen_log(FcMonitor *monitor, int *fd)
     pthread_mutex_unlock(&monitor->lock);
 }
 
+/* Exchange the file behind the descriptor that all threads of this process write their log to. */
+static void
+reopen_own_log(FcMonitor *monitor, int fd)
+{
+    pthread_mutex_lock(&monitor->lock);
+    if (monitor->engine != NULL && monitor->engine->config.log_fd > 0)
+        dup3(fd, monitor->engine->config.log_fd, O_CLOEXEC);
+    pthread_mutex_unlock(&monitor->lock);
+}
+
 static void
 accept_if_wanted(FcMonitor *monitor)
 {
@@ -249,8 +260,10 @@ obey(FcMonitor *monitor, const FcHead *head, int *fds, int n_fds)
             hand_probe(monitor, &fds[0]);
         break;
     case FC_KIND_LOG:
-        if (n_fds > 0)
+        if (n_fds > 0 && head->arg == FC_LOG_ACCESS)
             reopen_log(monitor, &fds[0]);
+        else if (n_fds > 0)
+            reopen_own_log(monitor, fds[0]);
         break;
     default: /* of a newer master: ignored */
         break;

@@ -22,13 +22,17 @@ Field = str | int | float | bool | None
 
 @dataclass(slots=True)
 class Log:
-    """One process's log. `process` is the process's word in each line: master, mold, worker …"""
+    """One process's log. `process` is the process's word in each line: master, mold, worker …
+
+    `stamped`: lines say when; not, when they go to the logger, which says it of every line.
+    """
 
     process: str = "forkcluster"
     level: str = "info"
     format: str = "text"
     path: str | None = None
     fd: int = 2
+    stamped: bool = True
     dropped: int = 0
 
     def debug(self, message: str, **fields: Field) -> None:
@@ -50,6 +54,8 @@ class Log:
         line = (json_line if self.format == "json" else text_line)(
             time.time(), level, self.process, message, fields
         )
+        if not self.stamped and self.format != "json":
+            line = line.partition(" ")[2]
         data = line.encode("utf-8", "backslashreplace")
         try:
             whole = os.write(self.fd, data) == len(data)
@@ -70,8 +76,12 @@ class Log:
         except OSError as error:
             self.error("cannot reopen the log file; keeping the old one", path=self.path, error=str(error))
             return
-        os.dup2(new, self.fd, inheritable=False)
-        os.close(new)
+        self.replace(new)
+
+    def replace(self, descriptor: int) -> None:
+        """Exchange the file behind our descriptor for another one, which is closed."""
+        os.dup2(descriptor, self.fd, inheritable=False)
+        os.close(descriptor)
 
 
 def open_append(path: str) -> int:
@@ -131,11 +141,22 @@ log: Final = Log()
 """This process's log. Set up once by `configure`; before that it writes text to standard error."""
 
 
-def configure(process: str, level: str = "info", format: str = "text", path: str | None = None) -> None:
-    """Set up this process's log. `path` None: standard error. Raises OSError if the file cannot be opened."""
-    fd = 2 if path is None else open_append(path)
-    log.process, log.level, log.format, log.path = process, level, format, path
-    if log.fd != 2:
+def configure(
+    process: str,
+    level: str = "info",
+    format: str = "text",
+    path: str | None = None,
+    *,
+    fd: int = 2,
+    stamped: bool = True,
+) -> None:
+    """Set up this process's log. `path` None: it goes to `fd`, owned unless it is 2.
+
+    Raises OSError if the file cannot be opened.
+    """
+    fd = fd if path is None else open_append(path)
+    log.process, log.level, log.format, log.path, log.stamped = process, level, format, path, stamped
+    if log.fd not in (2, fd):
         with contextlib.suppress(OSError):
             os.close(log.fd)
     log.fd = fd

@@ -29,6 +29,7 @@ ROOMS = {
     "mold": SHARED | C_SMALL,
     "worker": SHARED | C_SMALL | {"_engine"},
     "watcher": SHARED | {"_process"},
+    "logger": SHARED | {"_process"},
     "__main__": {"cli"},
 }
 # The mold becomes the worker by forking: the only import from one process's folder into another's. (The other

@@ -1,4 +1,4 @@
-"""The files of one app: which pipe goes to which, when one is rotated, and the compression of those that were."""
+"""The files of one app: which pipe goes to which, when one is rotated, and when that is compressed."""
 
 import os
 import signal

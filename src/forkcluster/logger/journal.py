@@ -1,8 +1,8 @@
-"""What survives the logger's death: how far each pipe was taken, and the lines that are on their way to a file.
+"""What survives the logger's death: how far each pipe was taken, and the lines on their way to a file.
 
-Kept in a memfd that the master holds; each file has a region of it. Before lines are appended to the file, the
-journal says at which offset, and how far every pipe is taken once they are there; so a successor compares the
-file's size with that and knows to the byte whether they are in it. Two slots are written in turn, each with a
+Kept in a memfd that the master holds; each file has a region of it. Before lines are appended to the file,
+the journal says at which offset, and how far every pipe is taken once they are there; so a successor compares
+that with the file and knows to the byte whether they are in it. Two slots are written in turn, each with a
 checksum of its own: one that a kill has torn leaves the other. Survives the death of processes, not of the
 machine.
 

@@ -36,16 +36,25 @@ class Form:
     kind: str = "text"
     date_format: str = ""
 
-    def stamp(self, now: float) -> str:
+    def time(self, now: float) -> str:
         """Give `now` (seconds since the epoch) as it stands in the file."""
         thousandths = f"{int(now * 1000) % 1000:03d}"
         if self.date_format:
             return time.strftime(self.date_format.replace("%f", thousandths), time.localtime(now))
         return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now))}.{thousandths}Z"
 
-    def head(self, label: Label, now: float) -> bytes:
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What every line of one cut says: when it came, and whose it is."""
+
+    form: Form
+    label: Label
+    now: float
+
+    def head(self) -> bytes:
         """Give what stands before the mark."""
-        return f"{self.stamp(now)} {label.worker}".encode()
+        return f"{self.form.time(self.now)} {self.label.worker}".encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,33 +66,33 @@ class Cut:
     state: int
 
 
-def cut(data: bytes, state: int, label: Label, form: Form, now: float, urgency: int = WAIT) -> Cut:
+def cut(data: bytes, state: int, stamp: Stamp, urgency: int = WAIT) -> Cut:
     """Take the whole records at the beginning of `data` and stamp them.
 
-    `state` is that of the cut before. What is not whole yet stays: a line without its end (up to LONGEST), and
-    a traceback without its last line.
+    `state` is that of the cut before. What is not whole yet stays: a line without its end (up to LONGEST),
+    and a traceback without its last line.
     """
     end = data.rfind(b"\n") + 1
     piece = data[end:] if urgency == ALL or len(data) - end >= LONGEST else b""
     if urgency != ALL:
         piece = whole_characters(piece)
     if piece:
-        return _with_piece(data[:end], piece, state, label, form, now)
+        return _with_piece(data[:end], piece, state, stamp)
     block = data[:end]
-    if form.kind == "raw" or not block:
+    if stamp.form.kind == "raw" or not block:
         return Cut(end, block, PLAIN if block else state)
-    if form.kind == "text" and state == PLAIN and _is_plain(block):
-        first = form.head(label, now) + FIRST
+    if stamp.form.kind == "text" and state == PLAIN and _is_plain(block):
+        first = stamp.head() + FIRST
         return Cut(end, first + block[:-1].replace(b"\n", b"\n" + first) + b"\n", PLAIN)
-    return _marked(block, state, label, form, now, urgency)
+    return _marked(block, state, stamp, urgency)
 
 
-def _with_piece(block: bytes, piece: bytes, state: int, label: Label, form: Form, now: float) -> Cut:
+def _with_piece(block: bytes, piece: bytes, state: int, stamp: Stamp) -> Cut:
     """Take everything, also a line without its end."""
     taken = len(block) + len(piece)
-    if form.kind == "raw":
+    if stamp.form.kind == "raw":
         return Cut(taken, block + piece + b"\n", PLAIN)
-    made = _marked(block + piece + b"\n", state, label, form, now, ALL)
+    made = _marked(block + piece + b"\n", state, stamp, ALL)
     return Cut(taken, made.text, made.state | BROKEN)
 
 
@@ -92,10 +101,11 @@ def _is_plain(block: bytes) -> bool:
     return block[0] not in b" \t" and b"\n " not in block and b"\n\t" not in block and HEADER not in block
 
 
-def _marked(block: bytes, state: int, label: Label, form: Form, now: float, urgency: int) -> Cut:
+def _marked(block: bytes, state: int, stamp: Stamp, urgency: int) -> Cut:
     """Stamp line by line; hold back the last record if a traceback in it has no end yet."""
     lines = block[:-1].split(b"\n")
-    marks, start, at_end = [], -1, state
+    marks: list[bytes] = []
+    start, at_end = -1, state
     for mark, after in _marks(lines, state):
         if mark is FIRST:
             start = len(marks)
@@ -105,10 +115,14 @@ def _marked(block: bytes, state: int, label: Label, form: Form, now: float, urge
         del lines[start:], marks[start:]
         at_end = PLAIN if start else state
     taken = sum(map(len, lines)) + len(lines)
-    if form.kind == "json":
-        return Cut(taken, b"".join(_objects(lines, marks, label, form, now)), at_end)
-    head = form.head(label, now)
-    return Cut(taken, b"".join([b"".join((head, m, each, b"\n")) for m, each in zip(marks, lines, strict=True)]), at_end)
+    if stamp.form.kind == "json":
+        return Cut(taken, b"".join(_objects(lines, marks, stamp)), at_end)
+    head = stamp.head()
+    return Cut(
+        taken,
+        b"".join([b"".join((head, m, each, b"\n")) for m, each in zip(marks, lines, strict=True)]),
+        at_end,
+    )
 
 
 def _marks(lines: list[bytes], state: int) -> Iterator[tuple[bytes, int]]:
@@ -124,7 +138,7 @@ def _mark(line: bytes, state: int, *, alone: bool) -> tuple[bytes, int]:
     if state & BROKEN:
         return REST, state & ~BROKEN
     if line[:1] in (b" ", b"\t"):
-        return FURTHER, INSIDE if HEADER in line else state
+        return FURTHER, state
     if line.startswith(HEADER):  # logging writes it below its message
         return FIRST if alone and state == PLAIN else FURTHER, INSIDE
     if state == INSIDE:
@@ -134,11 +148,12 @@ def _mark(line: bytes, state: int, *, alone: bool) -> tuple[bytes, int]:
     return FIRST, PLAIN
 
 
-def _objects(lines: list[bytes], marks: list[bytes], label: Label, form: Form, now: float) -> Iterator[bytes]:
+def _objects(lines: list[bytes], marks: list[bytes], stamp: Stamp) -> Iterator[bytes]:
     """One JSON object in a line for each record; a record that began in an earlier cut says so."""
     starts = [index for index, mark in enumerate(marks) if not index or mark is not FURTHER]
-    known = {"time": form.stamp(now), "app": form.app, "worker": label.worker}
-    known |= {"generation": label.generation, "stream": label.stream}
+    label = stamp.label
+    known: dict[str, str | int] = {"time": stamp.form.time(stamp.now), "app": stamp.form.app}
+    known |= {"worker": label.worker, "generation": label.generation, "stream": label.stream}
     for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
         message = b"\n".join(lines[start:end]).decode("utf-8", "backslashreplace")
         more = {} if marks[start] is FIRST else {"continues": True}

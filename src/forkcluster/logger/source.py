@@ -7,7 +7,7 @@ beginning is given back now and then, in steps that a kill may part anywhere (se
 
 import os
 
-from forkcluster.logger.records import ALL, LONGEST, SOON, WAIT, Cut, Form, cut
+from forkcluster.logger.records import ALL, LONGEST, SOON, WAIT, Cut, Form, Stamp, cut
 from forkcluster.wire.capture import Label
 
 CHUNK = 256 * 1024  # bytes that are taken, and written, at once
@@ -43,7 +43,10 @@ class Source:
         return self.taken, self.state
 
     def pull(self, now: float) -> int:
-        """Move what is in the pipe, at most CHUNK, into the memfd; the bytes. `now`: CLOCK_MONOTONIC, seconds."""
+        """Move what is in the pipe, at most CHUNK, into the memfd; give the number of bytes.
+
+        `now` is CLOCK_MONOTONIC, in seconds, everywhere here.
+        """
         try:
             moved = os.splice(
                 self.reader, self._spool, CHUNK, offset_dst=self._size, flags=os.SPLICE_F_NONBLOCK
@@ -66,7 +69,7 @@ class Source:
         if urgency == WAIT and not self._has_line():
             return None
         data = os.pread(self._spool, min(self.pending, CHUNK), self.taken)
-        found = cut(data, self.state, self.label, form, clock, urgency)
+        found = cut(data, self.state, Stamp(form, self.label, clock), urgency)
         if found.taken:
             return found
         if urgency != WAIT:

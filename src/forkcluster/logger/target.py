@@ -1,7 +1,7 @@
 """Where lines go: a file of its own, or the standard output or error that the logger was started with.
 
-Lines are appended whole or, when a disk is full in the middle of one, its rest comes first as soon as there is
-room. Nothing here blocks but a disk that does: a pipe or terminal is opened anew, without blocking.
+Lines are appended whole or, when a disk is full in the middle of one, its rest comes first as soon as there
+is room. Nothing here blocks but a disk that does: a pipe or terminal is opened anew, without blocking.
 """
 
 import contextlib
@@ -158,12 +158,14 @@ class Target:
             return os.open(self.path, flags | self._follow, 0o640)
 
     def _open_standard(self) -> int:
-        """Our standard stream without blocking, which would hold for everybody who shares it if it were set."""
+        """Open our standard stream anew: O_NONBLOCK set on ours would hold for all who share it."""
         number = STANDARD[self.path]
         mode = os.fstat(number).st_mode
         if stat.S_ISFIFO(mode) or os.isatty(number):
             with contextlib.suppress(OSError):  # not ours to open: what is stuck must then be waited for
-                return os.open(f"/proc/self/fd/{number}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+                return os.open(
+                    f"/proc/self/fd/{number}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+                )
         return os.dup(number)
 
     # -- the way to the file
@@ -237,7 +239,7 @@ def missing(fd: int, offset: int, lines: bytes) -> bytes:
 
 
 def _find(directory: str, inode: int) -> int:
-    """Open the file of that inode, which was moved meanwhile, in the same directory; -1 when it is not there."""
+    """Open the file of that inode, which was moved within the directory; -1 when it is not there."""
     with os.scandir(directory) as entries:
         for entry in entries:
             if entry.inode() == inode and entry.is_file(follow_symlinks=False):

@@ -1,8 +1,8 @@
-"""Brings what pipes hold into their file: cuts, stamps, appends in batches, drops what cannot wait any longer."""
+"""Brings what pipes hold into their file: cuts, stamps, appends in batches, drops what cannot wait."""
 
 import time
 
-from forkcluster.logger.records import PLAIN, Cut, Form, cut
+from forkcluster.logger.records import PLAIN, Cut, Form, Stamp, cut
 from forkcluster.logger.source import Source
 from forkcluster.logger.target import Target
 from forkcluster.wire.capture import ERROR, Label
@@ -18,7 +18,7 @@ class Writer:
         self._form = form
 
     def write(self, target: Target, now: float, *, final: bool = False) -> bool:
-        """Append one batch; True when there was something. `now`: CLOCK_MONOTONIC; `final`: take everything."""
+        """Append one batch; True when there was something. `final`: also what has no end yet."""
         clock = time.time()
         lines = [self._note(target, clock)] if target.lost else []
         cuts = self._cuts(target, now, clock, final=final)
@@ -57,10 +57,11 @@ class Writer:
 
     def _note(self, target: Target, clock: float) -> bytes:
         text = f"{target.lost} lines dropped: {target.reason}\n".encode()
-        return cut(text, PLAIN, OURSELVES, self._form, clock).text
+        return cut(text, PLAIN, Stamp(self._form, OURSELVES, clock)).text
 
 
 def _compact(target: Target) -> None:
     """Give back memory; the journal hears of it before the next pull."""
-    if any([source.compact() for source in target.sources]):
+    compacted = [source.compact() for source in target.sources]
+    if any(compacted):
         target.keep()

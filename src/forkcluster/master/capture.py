@@ -1,4 +1,4 @@
-"""The app's output on its way to files: makes a pipe for each stream of each process, keeps their reading ends
+"""The app's output on its way to files: makes a pipe for each stream of each process, keeps the reading ends
 and what the logger has taken from them, and keeps a logger alive.
 
 What is printed never passes through here. Whoever dies, nothing is lost: pipes, memfds and journal are the
@@ -24,6 +24,7 @@ from forkcluster.wire.messages import Kind, Message, MessageError
 
 ROOM = 256 * 1024  # bytes that a pipe holds while nobody reads; a user may have 64 MiB of them
 STEADY = 5.0  # seconds; a logger that lived so long is replaced at once
+LONGEST_WAIT = 1.0  # seconds without a logger: whoever prints much stands still meanwhile
 END_PATIENCE = 3.0  # seconds for a logger that was told to end
 
 Say = Callable[[str, str, "dict[str, log.Field]"], None]
@@ -62,14 +63,15 @@ class Capture:
 
     def streams(self, worker: str, generation: int) -> tuple[int, int]:
         """Make the pipes of a new process; give their writing ends, owned by the caller. Raise OSError."""
-        out = self._make(worker, generation, OUT)
+        out = self.stream(worker, generation, OUT)
         try:
-            return out, self._make(worker, generation, ERROR)
+            return out, self.stream(worker, generation, ERROR)
         except OSError:
             os.close(out)
             raise
 
-    def _make(self, worker: str, generation: int, stream: str) -> int:
+    def stream(self, worker: str, generation: int, stream: str) -> int:
+        """Make one pipe; give its writing end, owned by the caller. Raise OSError."""
         self._numbers += 1
         spool = os.memfd_create("forkcluster-log-spool")
         try:
@@ -119,13 +121,15 @@ class Capture:
         self.restarts += 1
         self._channel = ours
         self._children.adopt(self._pid, self._ended)
-        self._loop.watch(ours.fileno(), self._hear)
+        self._loop.watch(ours.fileno(), lambda: self._hear(ours))
         order = self._order.to_file()
         ours.send(Message(Kind.LOAD), [order, self._journal])
         os.close(order)
         pipes = list(self._pipes.values())
         for at in range(0, len(pipes), MOST_SOURCES):
             self._give(pipes[at : at + MOST_SOURCES])
+        if self._flushing:
+            ours.send(Message(Kind.FLUSH))
 
     def deadline(self) -> float | None:
         """Give the time at which `expire` must be called, None when a logger runs."""
@@ -173,17 +177,16 @@ class Capture:
         os.close(pidfd)
         os.waitpid(self._pid, 0)
 
-    def _hear(self) -> None:
-        assert self._channel is not None
+    def _hear(self, channel: Channel) -> None:
         try:
-            heard = self._channel.receive()
+            heard = channel.receive()
         except BlockingIOError:
             return
         except (MessageError, OSError) as error:
             log.error("cannot understand the logger; it is replaced", pid=self._pid, error=str(error))
             heard = None
         if heard is None:
-            self._loop.unwatch(self._channel.fileno())
+            self._loop.unwatch(channel.fileno())
             self._children.kill(self._pid)
             return
         message, descriptors = heard
@@ -206,16 +209,22 @@ class Capture:
         before = self.trouble.get(path, {}).get("why", "")
         self.trouble[path] = {"why": why, "dropped": report["dropped"]}
         if why and not before:
-            self._say("error", "output cannot be written; it is kept as long as there is room", {"path": path, "why": why})
+            self._say(
+                "error",
+                "output cannot be written; it is kept as long as there is room",
+                {"path": path, "why": why},
+            )
         elif before and not why:
             self._say("info", "output is written again", {"path": path, "dropped": report["dropped"]})
 
     def _ended(self, how: str) -> None:
         if self._channel is not None:
             while self._channel.fileno() in self._loop:
-                self._hear()
+                self._hear(self._channel)
             self._channel.close()
         self._channel, self._pid = None, 0
-        wait = self._backoff.after_death(self._loop.now() - self._started, STEADY)
+        wait = min(self._backoff.after_death(self._loop.now() - self._started, STEADY), LONGEST_WAIT)
         self._start_at = self._loop.now() + wait
-        self._say("error", "the logger ended; another one goes on where it stopped", {"how": how, "next_in": wait})
+        self._say(
+            "error", "the logger ended; another one goes on where it stopped", {"how": how, "next_in": wait}
+        )

@@ -41,7 +41,9 @@ class ClusterMaster(Master):
         self._probe: Probe | None = None
         self._cluster = Cluster(count_workers(options), limits_of(options))
         board = _scoreboard.create(options.name)
-        self._crew = Crew(self._loop, self._children, self._events.append, board, self._cluster)
+        self._crew = Crew(
+            self._loop, self._children, self._events.append, board, self._cluster, output=self._output
+        )
         status = Status(self._cluster, self._crew, lambda: sockets.of(self._cluster.current), self._started)
         self._commands = ClusterCommands(status, self._events.append, self._history, options)
         self._rounds = Rounds(self._cluster, self._crew, self._events.append, self._say, launch.options)
@@ -156,6 +158,7 @@ class ClusterMaster(Master):
         super()._conclude(outcome)
 
     def _logs_reopened(self) -> None:
+        self._crew.reopen_own_logs()
         path = self._launch.options.access_log
         if path is None or path == "-":
             return

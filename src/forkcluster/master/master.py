@@ -21,6 +21,7 @@ from forkcluster.master.history import History
 from forkcluster.master.home import Home
 from forkcluster.master.loop import Loop
 from forkcluster.master.notify import Notifier, Standing
+from forkcluster.master.output import Output
 from forkcluster.master.release import Release, pin
 from forkcluster.master.reload import Reader
 from forkcluster.master.roll import Outcome
@@ -38,6 +39,17 @@ NEED_RESTART = (
     "log_file",
     "log_format",
     "log_level",
+    "capture_output",
+    "out_file",
+    "error_file",
+    "merge_logs",
+    "log_type",
+    "log_date_format",
+    "time",
+    "disable_logs",
+    "log_rotate_size",
+    "log_rotate_keep",
+    "log_compress",
 )
 
 
@@ -78,6 +90,9 @@ class Master(ABC):
             Timed(self._reader.overdue_at, self._reader.expire),
             Timed(self._notifier.deadline, self._notifier.expire),
         ]
+        self._output = Output(self._loop, self._children, launch.options, outside.home, self._say)
+        if self._output.capture is not None:
+            self._timed.append(Timed(self._output.capture.deadline, self._output.capture.expire))
         self._exit_code: int | None = None
         self._interrupted = False
         control = outside.home.control
@@ -93,6 +108,7 @@ class Master(ABC):
     def run(self) -> int:
         """Run the app until told to stop, or until it is over; give the exit code."""
         self._loop.watch(self._signals.reader, self._hear_signals)
+        self._output.start()
         self._begin()
         while self._exit_code is None:
             self._settle()
@@ -110,6 +126,7 @@ class Master(ABC):
         if self._control is not None:
             self._control.close()
         self._close()
+        self._output.close()
         self._loop.close()
         return self._exit_code
 
@@ -168,6 +185,11 @@ class Master(ABC):
 
     # -- ours ------------------------------------------------------------------------------------------------
 
+    def _reopen_logs(self) -> None:
+        self._output.reopen()
+        log.info("logs reopened")
+        self._logs_reopened()
+
     def _handle(self, request: Body, reply: Reply) -> None:
         self._commands.handle(request, reply)
 
@@ -198,9 +220,7 @@ class Master(ABC):
                 case signal.SIGTTIN | signal.SIGTTOU:
                     self._take(on.Scaled(1 if number == signal.SIGTTIN else -1))
                 case signal.SIGUSR1:
-                    log.reopen()
-                    log.info("logs reopened")
-                    self._logs_reopened()
+                    self._reopen_logs()
                 case signal.SIGUSR2:
                     log.warning("USR2 does nothing yet")
 

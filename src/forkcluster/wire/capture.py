@@ -79,6 +79,9 @@ def labels_to_text(labels: "list[Label]") -> str:
 def labels_from_text(text: str) -> "list[Label]":
     """Read what `labels_to_text` wrote. Raises InternalError."""
     try:
-        return [Label(int(number), str(who), int(gen), str(stream)) for number, who, gen, stream in json.loads(text)]
+        return [
+            Label(int(number), str(who), int(gen), str(stream))
+            for number, who, gen, stream in json.loads(text)
+        ]
     except (ValueError, TypeError) as error:
         raise InternalError(f"the logger cannot read the labels of pipes: {error!r}") from error

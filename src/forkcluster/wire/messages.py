@@ -17,6 +17,9 @@ HEAD = struct.Struct("=IHHIIQQ")
 _CUT = b"\n... cut ...\n"
 
 
+LOG_ACCESS, LOG_OPERATING = 0, 1  # the argument of LOG
+
+
 class Kind(IntEnum):
     """What a message says; see docs/design.md for who sends it to whom and what it carries."""
 

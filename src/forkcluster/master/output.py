@@ -1,0 +1,102 @@
+"""Where an app's output goes: to our own standard streams, or through the logger to files.
+
+The logger is there for managed apps, and for a foreground app that asks for it (--capture-output, --out-file
+or --error-file).
+"""
+
+import os
+
+from forkcluster import log
+from forkcluster.master.capture import Capture, Say
+from forkcluster.master.children import Children
+from forkcluster.master.home import Home
+from forkcluster.master.loop import Loop
+from forkcluster.options.dates import strftime_format
+from forkcluster.options.frozen import Options
+from forkcluster.wire.capture import ERROR, LogOrder
+
+NOWHERE = ("NULL", "/dev/null", "off")
+DATES = "%Y-%m-%dT%H:%M:%S"  # --time, as PM2 writes it
+
+
+class Output:
+    """The streams and logs of one app's processes."""
+
+    def __init__(self, loop: Loop, children: Children, options: Options, home: Home, say: Say) -> None:
+        self.capture: Capture | None = None
+        self.stamped = True  # whether lines of our own log say when
+        self._ours = -1
+        if captured(options, managed=home.managed):
+            self.capture = Capture(loop, children, order_of(options, home), say)
+            self.stamped = options.log_type == "raw"
+            self._capture_log(self.capture)
+
+    def streams(self, worker: str, generation: int) -> tuple[int, int] | None:
+        """Give standard output and error for a new process, owned by the caller; None: it has ours.
+
+        Raise OSError.
+        """
+        return self.capture.streams(worker, generation) if self.capture else None
+
+    def own_log(self) -> list[int]:
+        """Give the descriptor (borrowed) of the file that the log of all our processes goes to, if to one."""
+        return [] if log.log.path is None else [log.log.fd]
+
+    def start(self) -> None:
+        """Begin to take what is printed."""
+        if self.capture is not None:
+            self.capture.start()
+
+    def reopen(self) -> None:
+        """Open all files anew; USR1."""
+        log.reopen()
+        if self.capture is not None:
+            self.capture.reopen()
+
+    def close(self) -> None:
+        """Write what is left, and end the logger; every process of the app is gone."""
+        if self.capture is None:
+            return
+        if self._ours >= 0:
+            log.log.fd, log.log.stamped = 2, True
+            os.close(self._ours)
+            self._ours = -1
+        self.capture.close()
+
+    def _capture_log(self, capture: Capture) -> None:
+        """Have our own log go where the app's errors go, without ever waiting for it."""
+        if log.log.path is not None:
+            return
+        self._ours = capture.stream("master", 0, ERROR)
+        os.set_blocking(self._ours, False)
+        log.log.fd, log.log.stamped = self._ours, self.stamped
+
+
+def captured(options: Options, *, managed: bool) -> bool:
+    """Tell whether the app's output goes through a logger."""
+    return managed or options.capture_output or bool(options.out_file or options.error_file)
+
+
+def order_of(options: Options, home: Home) -> LogOrder:
+    """Say where lines go and how. Files of --user's choice are written as that user, ours as ourselves."""
+    place = home.place
+    out = _path(options.out_file, place.output if home.managed else "-", options)
+    error = _path(options.error_file, place.error if home.managed else "-", options)
+    theirs = bool(options.out_file and options.error_file)
+    return LogOrder(
+        options.name,
+        out,
+        error,
+        apart=not options.merge_logs,
+        kind=options.log_type,
+        date_format=DATES if options.time else strftime_format(options.log_date_format or ""),
+        size=options.log_rotate_size,
+        keep=options.log_rotate_keep,
+        compress=options.log_compress,
+        user=options.user if theirs else None,
+        group=options.group if theirs else None,
+    )
+
+
+def _path(asked: str | None, default: str, options: Options) -> str:
+    return "" if options.disable_logs or asked in NOWHERE else asked or default

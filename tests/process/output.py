@@ -1,0 +1,110 @@
+"""Numbered lines: an application that prints them, threads that ask for them and kill, and the count of what
+is in the files.
+
+Every worker numbers its own lines, so that for each the files must hold 1, 2, 3 … without a gap and none
+twice, up to at least the last number that was answered.
+"""
+
+import collections
+import gzip
+import http.client
+import json
+import os
+import random
+import re
+import signal
+import threading
+import time
+
+APP = """
+import os, sys
+PRINTED = 0
+
+def application(environ, start_response):
+    global PRINTED
+    first, PRINTED = PRINTED + 1, PRINTED + int(environ["QUERY_STRING"])
+    pid = os.getpid()
+    stream = sys.stderr if environ["PATH_INFO"] == "/error" else sys.stdout
+    stream.write("".join([f"line {pid} {number}\\n" for number in range(first, PRINTED + 1)]))
+    stream.flush()
+    body = f"[{pid}, {PRINTED}]".encode()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+"""
+LINE = re.compile(rb"\S+ \d+ [|+:] line (\d+) (\d+)")
+
+
+class Printing:
+    """Threads that have workers print `total` lines, `batch` a request; faults of killed workers are fine."""
+
+    def __init__(self, each, total, batch, threads=4):
+        self.each, self.batch = each, batch
+        self.answered = collections.Counter()  # by pid: the highest number that was answered
+        self._left = total
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._ask) for _ in range(threads)]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        for thread in self._threads:
+            thread.join()
+
+    def done(self):
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _ask(self):
+        connection = http.client.HTTPConnection(*self.each.address, timeout=60)
+        while True:
+            with self._lock:
+                if self._left <= 0:
+                    return
+                self._left -= self.batch
+            try:
+                connection.request("GET", f"/?{self.batch}")
+                pid, printed = json.loads(connection.getresponse().read())
+            except (OSError, http.client.HTTPException):
+                connection.close()
+                continue
+            with self._lock:
+                self.answered[pid] = max(self.answered[pid], printed)
+
+
+def kill_until(done, each, pause, *roles):
+    """Kill one process of a role after the other, with a pause; give how many."""
+    killed = 0
+    while not done():
+        each.drain()
+        for role in roles:
+            found = [process.pid for process in each.processes(role) if process.state != "Z"]
+            if found:
+                os.kill(random.choice(found), signal.SIGKILL)
+                killed += 1
+            time.sleep(random.uniform(0, 2 * pause))
+    return killed
+
+
+def files_of(path):
+    """All files of a log, the oldest first."""
+    rotated = [each for each in path.parent.iterdir() if re.fullmatch(r"\d+(\.gz)?", each.name.removeprefix(f"{path.name}."))]
+    return [*sorted(rotated, key=lambda each: int(each.name.removeprefix(path.name).strip(".gz"))), path]
+
+
+def count(path):
+    """Give the number of lines that each worker has in the files; what is wrong, in words."""
+    reached, wrong = collections.Counter(), []
+    for each in files_of(path):
+        with gzip.open(each) if each.suffix == ".gz" else each.open("rb") as file:
+            for line in file:
+                found = LINE.match(line)
+                if found is None:
+                    wrong.append(f"{each.name}: {line!r}")
+                    continue
+                pid, number = int(found[1]), int(found[2])
+                if number != reached[pid] + 1:
+                    wrong.append(f"{each.name}: {line!r} after {reached[pid]}")
+                reached[pid] = number
+    return reached, wrong
