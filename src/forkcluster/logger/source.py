@@ -6,6 +6,7 @@ beginning is given back now and then, in steps that a kill may part anywhere (se
 """
 
 import os
+import time
 
 from forkcluster.logger.records import ALL, LONGEST, SOON, WAIT, Cut, Form, Stamp, cut
 from forkcluster.wire.capture import Label
@@ -30,7 +31,7 @@ class Source:
         if self.taken > self._size:  # compacted, and killed before the journal knew
             self.taken = 0
         self._searched = self.taken  # there is no line's end between taken and this
-        self._heard = 0.0
+        self._heard = time.monotonic()  # a successor waits as long as anybody
 
     @property
     def pending(self) -> int:
