@@ -27,10 +27,9 @@ stop_of(const char *name, const FcLine *line)
     const char *at = name != NULL ? strchr(name, '@') : NULL;
     size_t len = name == NULL ? 0 : at != NULL ? (size_t)(at - name) : strlen(name);
     static const char *const names[] = {
-        [FC_STOP_BEFORE_SEND] = "handover-before-send",
-        [FC_STOP_AFTER_SEND] = "handover-after-send",
-        [FC_STOP_BEFORE_RECEIVE] = "inbox-before-receive",
-        [FC_STOP_AFTER_RECEIVE] = "inbox-after-receive",
+        [FC_STOP_BEFORE_SEND] = "handover-before-send",    [FC_STOP_AFTER_SEND] = "handover-after-send",
+        [FC_STOP_BEFORE_RECEIVE] = "inbox-before-receive", [FC_STOP_AFTER_RECEIVE] = "inbox-after-receive",
+        [FC_STOP_BEFORE_ACCEPT] = "accept-before",
     };
 
     if (at != NULL && (sscanf(at, "@%lu.%lu", &slot, &epoch) != 2 || slot != fc_load(&line->slot) ||
@@ -45,7 +44,7 @@ stop_of(const char *name, const FcLine *line)
 void
 fc_handover_stop_here(FcHandover *handover, FcStop point)
 {
-    if (handover->stop_at != point)
+    if (handover == NULL || handover->stop_at != point)
         return;
     handover->stop_at = FC_STOP_NOWHERE;
     raise(SIGSTOP);

@@ -89,7 +89,11 @@ def kill_until(done, each, pause, *roles):
 
 def files_of(path):
     """All files of a log, the oldest first."""
-    rotated = [each for each in path.parent.iterdir() if re.fullmatch(r"\d+(\.gz)?", each.name.removeprefix(f"{path.name}."))]
+    rotated = [
+        each
+        for each in path.parent.iterdir()
+        if re.fullmatch(r"\d+(\.gz)?", each.name.removeprefix(f"{path.name}."))
+    ]
     return [*sorted(rotated, key=lambda each: int(each.name.removeprefix(path.name).strip(".gz"))), path]
 
 

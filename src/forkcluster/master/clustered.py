@@ -42,7 +42,13 @@ class ClusterMaster(Master):
         self._cluster = Cluster(count_workers(options), limits_of(options))
         board = _scoreboard.create(options.name)
         self._crew = Crew(
-            self._loop, self._children, self._events.append, board, self._cluster, output=self._output
+            self._loop,
+            self._children,
+            self._events.append,
+            board=board,
+            cluster=self._cluster,
+            listeners=sockets.all_descriptors,
+            output=self._output,
         )
         status = Status(self._cluster, self._crew, lambda: sockets.of(self._cluster.current), self._started)
         self._commands = ClusterCommands(status, self._events.append, self._history, options)

@@ -14,7 +14,7 @@ from forkcluster.master import actions as do
 from forkcluster.master import events as on
 from forkcluster.master.children import Children
 from forkcluster.master.cluster import Cluster
-from forkcluster.master.inboxes import Inboxes
+from forkcluster.master.inboxes import Inboxes, Listeners
 from forkcluster.master.loop import Loop
 from forkcluster.master.oom import OomCounter
 from forkcluster.master.output import Output
@@ -58,7 +58,15 @@ class Crew:
     """All molds and workers of one app."""
 
     def __init__(
-        self, loop: Loop, children: Children, emit: Emit, board: int, cluster: Cluster, *, output: Output
+        self,
+        loop: Loop,
+        children: Children,
+        emit: Emit,
+        *,
+        board: int,
+        cluster: Cluster,
+        listeners: Listeners,
+        output: Output,
     ) -> None:
         self._loop = loop
         self._output = output
@@ -71,7 +79,7 @@ class Crew:
         self.stacks = Stacks(loop)
         self._hooked = 0  # the newest generation whose mold was told to run its hook
         self._oom = OomCounter()
-        self.inboxes = Inboxes(self._board, self.tell)
+        self.inboxes = Inboxes(self._board, self.tell, listeners)
         self._molds: dict[int, MoldHand] = {}
         self._workers: dict[Ref, WorkerHand] = {}
         self.reports: dict[int, LoadReport] = {}

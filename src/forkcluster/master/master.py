@@ -28,29 +28,8 @@ from forkcluster.master.roll import Outcome
 from forkcluster.master.signals import Signals
 from forkcluster.master.watching import Watching
 from forkcluster.options.frozen import Launch, Options
+from forkcluster.options.table import NEED_RESTART
 from forkcluster.wire.control import Body
-
-NEED_RESTART = (
-    "name",
-    "backlog",
-    "socket_mode",
-    "socket_owner",
-    "pid",
-    "log_file",
-    "log_format",
-    "log_level",
-    "capture_output",
-    "out_file",
-    "error_file",
-    "merge_logs",
-    "log_type",
-    "log_date_format",
-    "time",
-    "disable_logs",
-    "log_rotate_size",
-    "log_rotate_keep",
-    "log_compress",
-)
 
 
 class Timed(NamedTuple):

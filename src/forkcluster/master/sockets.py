@@ -26,6 +26,10 @@ class Sockets:
         """Give their descriptors, in the order in which workers know them."""
         return [listener.fd for listener in self.of(generation)]
 
+    def all_descriptors(self) -> set[int]:
+        """Give the descriptors of all generations."""
+        return {listener.fd for each in self._by_generation.values() for listener in each}
+
     def prepare(self, generation: int, binds: tuple[str, ...], current: int) -> None:
         """Bind what that generation needs and the current one has not. Raise BindError, nothing bound then.
 
