@@ -6,6 +6,7 @@ twice, up to at least the last number that was answered.
 """
 
 import collections
+import contextlib
 import gzip
 import http.client
 import json
@@ -58,19 +59,21 @@ class Printing:
 
     def _ask(self):
         connection = http.client.HTTPConnection(*self.each.address, timeout=60)
-        while True:
-            with self._lock:
-                if self._left <= 0:
-                    return
-                self._left -= self.batch
-            try:
-                connection.request("GET", f"/?{self.batch}")
-                pid, printed = json.loads(connection.getresponse().read())
-            except (OSError, http.client.HTTPException):
-                connection.close()
-                continue
-            with self._lock:
-                self.answered[pid] = max(self.answered[pid], printed)
+        with contextlib.closing(connection):
+            while self._take():
+                try:
+                    connection.request("GET", f"/?{self.batch}")
+                    pid, printed = json.loads(connection.getresponse().read())
+                except (OSError, http.client.HTTPException):
+                    connection.close()
+                    continue
+                with self._lock:
+                    self.answered[pid] = max(self.answered[pid], printed)
+
+    def _take(self):
+        with self._lock:
+            self._left -= self.batch
+            return self._left >= 0
 
 
 def kill_until(done, each, pause, *roles):
@@ -89,12 +92,11 @@ def kill_until(done, each, pause, *roles):
 
 def files_of(path):
     """All files of a log, the oldest first."""
-    rotated = [
-        each
-        for each in path.parent.iterdir()
-        if re.fullmatch(r"\d+(\.gz)?", each.name.removeprefix(f"{path.name}."))
-    ]
-    return [*sorted(rotated, key=lambda each: int(each.name.removeprefix(path.name).strip(".gz"))), path]
+    numbered = re.compile(re.escape(path.name) + r"\.(\d+)(\.gz)?")
+    found = {
+        int(match[1]): each for each in path.parent.iterdir() if (match := numbered.fullmatch(each.name))
+    }
+    return [*(found[number] for number in sorted(found)), *([path] if path.exists() else [])]
 
 
 def count(path):

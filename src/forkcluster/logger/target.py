@@ -85,9 +85,10 @@ class Target:
         """Try to go on, if it is time to, or the stream is `ready`."""
         if not self.why or (now < self.retry_at and not ready):
             return
-        if self._fd < 0 and not self._open():
-            return
-        self._push()
+        if self._fd >= 0:
+            self._push()
+        elif self._open():
+            self._resume()
 
     def size(self) -> int:
         """How long the file is; 0 for what is not ours to rotate."""
@@ -106,9 +107,14 @@ class Target:
         self.reopen()
 
     def reopen(self) -> None:
-        """Open the file anew; the old one is kept when that fails."""
-        if self.path not in STANDARD and self.path and not self._rest:
-            self._open()
+        """Open the file anew; keep the old one when that fails. A line torn there is whole in the new one."""
+        if self.path in STANDARD or not self.path or not self._open() or not self._rest:
+            return
+        lines = self._journal.lines()
+        torn = lines.rfind(b"\n", 0, len(lines) - len(self._rest)) + 1
+        self._rest = lines[torn:]
+        self._journal.begin(self._batch(), self._rest, self._places())
+        self._push()
 
     def rotate(self, keep: int) -> bool:
         """Move the file aside and begin a new one. False when that failed, or something is on its way."""
@@ -197,31 +203,35 @@ class Target:
     # -- after a kill
 
     def _recover(self) -> None:
-        """Finish what the predecessor had begun, then open the file."""
-        batch, lines = self._journal.entry.batch, self._journal.lines()
+        """Open the file, and finish what the predecessor had begun."""
         if not self._journal.entry.sequence:
             self._journal.done(self.path)  # the region is ours from now on
-        if self.path and not self._open():
-            self._rest = lines
-        elif lines:
-            self._finish(batch, lines)
+        if self.path and self._open():
+            self._resume()
+
+    def _resume(self) -> None:
+        lines = self._journal.lines()
+        if lines:
+            self._finish(self._journal.entry.batch, lines)
+        self._push()
 
     def _finish(self, batch: Batch, lines: bytes) -> None:
         if not self._regular:
-            self._rest = lines  # it may be there already: a stream does not say
-            self._push()
+            self._rest = lines  # some may be there already: a stream does not say
             return
         info = os.fstat(self._fd)
-        moved = (info.st_dev, info.st_ino) != (batch.device, batch.inode)
-        fd = _find(os.path.dirname(self.path), batch.inode) if moved else self._fd
-        if fd < 0:
+        if (info.st_dev, info.st_ino) == (batch.device, batch.inode):
+            self._rest = missing(self._fd, batch.offset, lines)
             return
-        self._rest = missing(fd, batch.offset, lines)
-        ours, self._fd = self._fd, fd
-        self._push()
-        self._fd = ours
-        if moved:
-            os.close(fd)
+        moved = _find(os.path.dirname(self.path), batch.inode)
+        if moved < 0:
+            return
+        rest = missing(moved, batch.offset, lines)
+        try:
+            os.write(moved, rest)
+        except OSError:
+            self._rest = rest  # a disk that is full now: the new file gets it
+        os.close(moved)
 
 
 def missing(fd: int, offset: int, lines: bytes) -> bytes:
