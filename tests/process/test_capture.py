@@ -161,6 +161,7 @@ def test_a_full_disk_stops_nobody_and_is_told(capturing, tmp_path):
     each.send(signal.SIGUSR1)
     wait_for(tmp_path / "out.log", r"logger \| \d+ lines dropped: No space left on device")
     wait_for(tmp_path / "error.log", r"output is written again .*dropped=\d+")
+    assert ask(each.control, "status")["output"]["dropped"] > 0
     each.get("/after")
     wait_for(tmp_path / "out.log", "asked /after")
     assert 0 == each.stop()
@@ -288,3 +289,16 @@ def test_an_app_that_does_not_load_is_told_in_full(server, tmp_path):
     assert each.wait() != 0
     assert "mold | before" in text(tmp_path / "out.log")
     assert "ModuleNotFoundError: No module named 'nothing_like_this'" in text(tmp_path / "error.log")
+
+
+def test_files_are_emptied_and_opened_anew_on_request(capturing, tmp_path):
+    """By the control socket: flush removes rotated files, too."""
+    each = capturing(APP, "--log-rotate-size", "1K", "--no-log-compress")
+    each.get("/?1000")
+    until((tmp_path / "out.log.2").exists, "rotated files")
+    assert ask(each.control, "flush")["ok"]
+    assert ["error.log", "out.log"] == sorted(path.name for path in tmp_path.glob("*.log*"))
+    assert "" == text(tmp_path / "out.log")
+    (tmp_path / "error.log").rename(tmp_path / "moved")
+    assert ask(each.control, "reopen")["ok"]
+    wait_for(tmp_path / "error.log", "logs reopened")

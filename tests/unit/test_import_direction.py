@@ -27,9 +27,10 @@ ROOMS = {
     "manager": SHARED,
     "master": SHARED | C_SMALL,
     "mold": SHARED | C_SMALL,
-    "worker": SHARED | C_SMALL | {"_engine"},
+    "worker": SHARED | C_SMALL | {"_engine", "_taskset"},
     "watcher": SHARED | {"_process"},
     "logger": SHARED | {"_process"},
+    "admin": SHARED | C_SMALL | {"_engine"},
     "__main__": {"cli"},
 }
 # The mold becomes the worker by forking: the only import from one process's folder into another's. (The other
@@ -42,6 +43,7 @@ GUESTS = {
     "wire": {"setproctitle"},
     "cli": {"click", "rich"},
     "watcher": {"watchfiles"},
+    "admin": {"prometheus_client", "psutil"},
     "worker": {"uvloop", "websockets"},
 }
 

@@ -45,7 +45,7 @@ class Capture:
     def __init__(self, loop: Loop, children: Children, order: LogOrder, say: Say) -> None:
         self._loop = loop
         self._children = children
-        self._order = order
+        self.order = order
         self._say = say
         self._journal = os.memfd_create("forkcluster-log-journal")
         self._pipes: dict[int, Pipe] = {}
@@ -56,7 +56,9 @@ class Capture:
         self._start_at: float | None = None
         self._backoff = Backoff()
         self._flushing: list[Callable[[], None]] = []
-        self.trouble: dict[str, dict[str, object]] = {}  # by path: why, dropped
+        self.trouble: dict[str, str] = {}  # by path: why a file cannot be written
+        self.dropped = 0  # lines, ever
+        self._counted: dict[str, int] = {}  # of those, by path, what the present logger has told
         self.restarts = -1
 
     # -- pipes
@@ -111,7 +113,7 @@ class Capture:
         self._started = self._loop.now()
         ours, theirs = channel_pair()
         try:
-            self._pid = spawn_logger(self._order.app, sys.executable, theirs)
+            self._pid = spawn_logger(self.order.app, sys.executable, theirs)
         except OSError as error:
             ours.close()
             self._ended(f"could not be started: {error.strerror}")
@@ -122,7 +124,7 @@ class Capture:
         self._channel = ours
         self._children.adopt(self._pid, self._ended)
         self._loop.watch(ours.fileno(), lambda: self._hear(ours))
-        order = self._order.to_file()
+        order = self.order.to_file()
         ours.send(Message(Kind.LOAD), [order, self._journal])
         os.close(order)
         pipes = list(self._pipes.values())
@@ -205,9 +207,12 @@ class Capture:
 
     def _note(self, report: "dict[str, str | int]") -> None:
         """Tell once that a file cannot be written, and once that it can be again."""
-        path, why = str(report["path"]), str(report["why"])
-        before = self.trouble.get(path, {}).get("why", "")
-        self.trouble[path] = {"why": why, "dropped": report["dropped"]}
+        path, why, dropped = str(report["path"]), str(report["why"]), int(report["dropped"])
+        before = self.trouble.pop(path, "")
+        if why:
+            self.trouble[path] = why
+        self.dropped += dropped - self._counted.get(path, 0)
+        self._counted[path] = dropped
         if why and not before:
             self._say(
                 "error",
@@ -215,7 +220,7 @@ class Capture:
                 {"path": path, "why": why},
             )
         elif before and not why:
-            self._say("info", "output is written again", {"path": path, "dropped": report["dropped"]})
+            self._say("info", "output is written again", {"path": path, "dropped": dropped})
 
     def _ended(self, how: str) -> None:
         if self._channel is not None:
@@ -223,6 +228,7 @@ class Capture:
                 self._hear(self._channel)
             self._channel.close()
         self._channel, self._pid = None, 0
+        self._counted.clear()
         wait = min(self._backoff.after_death(self._loop.now() - self._started, STEADY), LONGEST_WAIT)
         self._start_at = self._loop.now() + wait
         self._say(

@@ -87,6 +87,9 @@ class Master(ABC):
     def run(self) -> int:
         """Run the app until told to stop, or until it is over; give the exit code."""
         self._loop.watch(self._signals.reader, self._hear_signals)
+        self._commands.report("output", self._output.describe)
+        self._commands.add("flush", self._output.flush)
+        self._commands.add("reopen", self._reopen)
         self._output.start()
         self._begin()
         while self._exit_code is None:
@@ -168,6 +171,10 @@ class Master(ABC):
         self._output.reopen()
         log.info("logs reopened")
         self._logs_reopened()
+
+    def _reopen(self, _request: Body, reply: Reply) -> None:
+        self._reopen_logs()
+        reply({"ok": True})
 
     def _handle(self, request: Body, reply: Reply) -> None:
         self._commands.handle(request, reply)

@@ -7,13 +7,16 @@ or --error-file).
 import os
 
 from forkcluster import log
+from forkcluster.errors import UsageError
 from forkcluster.master.capture import Capture, Say
 from forkcluster.master.children import Children
+from forkcluster.master.control import Reply
 from forkcluster.master.home import Home
 from forkcluster.master.loop import Loop
 from forkcluster.options.dates import strftime_format
 from forkcluster.options.frozen import Options
 from forkcluster.wire.capture import ERROR, LogOrder
+from forkcluster.wire.control import Body
 
 NOWHERE = ("NULL", "/dev/null", "off")
 DATES = "%Y-%m-%dT%H:%M:%S"  # --time, as PM2 writes it
@@ -52,6 +55,30 @@ class Output:
         log.reopen()
         if self.capture is not None:
             self.capture.reopen()
+
+    def flush(self, _request: Body, reply: Reply) -> None:
+        """Empty the files; answer when they are."""
+        if self.capture is None:
+            raise UsageError("this app's output does not go to files", "start it with --out-file FILE")
+        self.capture.flush(lambda: reply({"ok": True}))
+
+    def describe(self) -> Body | None:
+        """Say where the output goes and how the logger is; None: it goes where ours goes."""
+        if self.capture is None:
+            return None
+        order = self.capture.order
+        return {
+            "out": order.out,
+            "error": order.error,
+            "apart": order.apart,
+            "type": order.kind,
+            "date_format": order.date_format,
+            "logger": self.capture.pid,
+            "restarts": max(0, self.capture.restarts),
+            "dropped": self.capture.dropped,
+            "trouble": dict(self.capture.trouble),
+            "own_lines_dropped": log.log.dropped,
+        }
 
     def close(self) -> None:
         """Write what is left, and end the logger; every process of the app is gone."""

@@ -6,11 +6,13 @@ Exec only: the master never forks itself bare, so no library's fork hooks run in
 
 import os
 import subprocess
+import sys
 import time
 
 from forkcluster.master.release import Release, pin_python
 from forkcluster.options.frozen import Request
 from forkcluster.wire.channel import Channel
+from forkcluster.wire.orders import AdminOrder
 from forkcluster.wire.program import command
 from forkcluster.wire.title import title_of
 
@@ -23,13 +25,26 @@ def spawn_mold(release: Release, channel: Channel, streams: "tuple[int, int] | N
     title = title_of("mold", release.options.name, f"g{release.generation}")
     number = str(channel.fileno())
     arguments = command(release.python, "mold", number, str(os.getpid()), title)
-    return _spawn(arguments, release.directory, keep=channel.fileno(), streams=streams)
+    return _spawn(arguments, release.directory, keep=(channel.fileno(),), streams=streams)
 
 
 def spawn_logger(app: str, python: str, channel: Channel) -> int:
     """Exec the logger with its end of the channel (borrowed); give its pid. Raise OSError."""
     arguments = [str(channel.fileno()), str(os.getpid()), title_of("logger", app)]
-    return _spawn(command(python, "logger", *arguments), "/", keep=channel.fileno())
+    return _spawn(command(python, "logger", *arguments), "/", keep=(channel.fileno(),))
+
+
+def spawn_admin(order: AdminOrder) -> int:
+    """Exec the admin process with the descriptors that its order names (borrowed); give its pid.
+
+    Raise OSError.
+    """
+    file = order.to_file()
+    try:
+        arguments = command(sys.executable, "admin", str(file), title_of("admin", order.app))
+        return _spawn(arguments, "/", keep=(file, order.listener, order.board, order.control))
+    finally:
+        os.close(file)
 
 
 def spawn_watcher(app: str, python: str, directory: str, control: str, paths: list[str]) -> int:
@@ -42,13 +57,12 @@ def _spawn(
     arguments: list[str],
     directory: str,
     *,
-    keep: int | None = None,
+    keep: tuple[int, ...] = (),
     streams: tuple[int, int] | None = None,
 ) -> int:
-    passed = () if keep is None else (keep,)
     out, error = streams or (None, None)
     process = subprocess.Popen(
-        arguments, cwd=directory, pass_fds=passed, close_fds=True, stdout=out, stderr=error
+        arguments, cwd=directory, pass_fds=keep, close_fds=True, stdout=out, stderr=error
     )
     process.returncode = 0  # Children waits for it; a Popen that thinks it is over never will
     return process.pid

@@ -109,6 +109,9 @@ class Options:
     log_rotate_size: int
     log_rotate_keep: int
     log_compress: bool
+    # metrics and health
+    admin: str | None  # an address, or "off"; None: in the app's directory
+    min_ready: int
     # process
     pid: str | None
     user: str | None

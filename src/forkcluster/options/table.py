@@ -27,7 +27,8 @@ from forkcluster.options.kinds import (
 )
 
 GROUPS: Final = (
-    "Application", "Workers", "Listeners", "Limits", "Requests and answers", "ASGI", "Logs", "Process",
+    "Application", "Workers", "Listeners", "Limits", "Requests and answers", "ASGI", "Logs",
+    "Metrics and health", "Process",
 )  # fmt: skip
 
 
@@ -396,6 +397,17 @@ def _logs() -> list[Option]:
     ]
 
 
+def _metrics() -> list[Option]:
+    group = "Metrics and health"
+    return [
+        Option(name="admin", kind=Kind("host:port, unix:path or off", "ADDRESS", checks.admin), group=group,
+               implied="admin.sock in the app's directory",
+               help="Where /metrics, /livez, /readyz and /status are answered."),
+        Option(name="min_ready", kind=Count(low=1, high=341), group=group, default="1", unit="workers",
+               help="With fewer workers ready than this, the app is not ready."),
+    ]
+
+
 def _process() -> list[Option]:
     group = "Process"
     return [
@@ -429,7 +441,8 @@ def _process() -> list[Option]:
 
 
 TABLE: Final[tuple[Option, ...]] = (
-    *_application(), *_workers(), *_listeners(), *_limits(), *_requests(), *_asgi(), *_logs(), *_process(),
+    *_application(), *_workers(), *_listeners(), *_limits(), *_requests(), *_asgi(),
+    *_logs(), *_metrics(), *_process(),
 )
 # fmt: on
 BY_NAME: Final[Mapping[str, Option]] = {option.name: option for option in TABLE}
@@ -440,5 +453,6 @@ NEED_RESTART: Final = (
     "name", "backlog", "socket_mode", "socket_owner", "pid", "log_file", "log_format", "log_level",
     "capture_output", "out_file", "error_file", "merge_logs", "log_type", "log_date_format", "time",
     "disable_logs", "log_rotate_size", "log_rotate_keep", "log_compress",
+    "admin", "min_ready",
 )  # fmt: skip
 """What a master reads once: a reload cannot change it."""

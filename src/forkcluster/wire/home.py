@@ -43,6 +43,16 @@ class AppPlace:
         return os.path.join(self.directory, "control.sock")
 
     @property
+    def admin(self) -> str:
+        """The admin socket, unless --admin says otherwise."""
+        return os.path.join(self.directory, "admin.sock")
+
+    @property
+    def events(self) -> str:
+        """The history of the app, one JSON object in each line."""
+        return os.path.join(self.directory, "events.jsonl")
+
+    @property
     def record(self) -> str:
         """What a managed app is; a foreground app has none."""
         return os.path.join(self.directory, "record.json")
