@@ -295,7 +295,7 @@ def test_files_are_emptied_and_opened_anew_on_request(capturing, tmp_path):
     """By the control socket: flush removes rotated files, too."""
     each = capturing(APP, "--log-rotate-size", "1K", "--no-log-compress")
     each.get("/?1000")
-    until((tmp_path / "out.log.2").exists, "rotated files")
+    until((tmp_path / "out.log.1").exists, "a rotated file")
     assert ask(each.control, "flush")["ok"]
     assert ["error.log", "out.log"] == sorted(path.name for path in tmp_path.glob("*.log*"))
     assert "" == text(tmp_path / "out.log")
