@@ -123,6 +123,10 @@ def _application() -> list[Option]:
             implied="taken from the target", help="The app's name, in logs and process titles.",
         ),
         Option(
+            name="namespace", kind=Kind("a name", "NAME", checks.app_name), group=group, default="default",
+            help="A word that several apps may share, and commands of the manager take for all of them.",
+        ),
+        Option(
             name="interface", kind=choice("auto", "wsgi", "asgi"), group=group, default="auto",
             help="How to call the application; auto looks at it.",
         ),
@@ -147,6 +151,10 @@ def _application() -> list[Option]:
         Option(
             name="preload", kind=choice("auto", "always", "never"), group=group, default="auto",
             help="Load the application once and fork workers from it; auto judges whether that is safe.",
+        ),
+        Option(
+            name="venv", kind=PATH, group=group, implied=".venv or venv beside the application, if there",
+            help="The virtual environment that the application runs in, or none: this forkcluster's own.",
         ),
     ]
 
