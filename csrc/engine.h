@@ -333,6 +333,8 @@ bool fc_conn_flush_blocking(FcEngine *engine, FcConn *conn);
  * fields may be NULL. */
 void fc_conn_account(FcEngine *engine, FcConn *conn, int status, const char *fields, size_t fields_len,
                      uint64_t body_len, uint64_t all_len);
+/* Write what the log still holds, for timeout_ms at most, and count what was lost. */
+void fc_engine_stop_log(FcEngine *engine, int timeout_ms);
 
 /* Refuse the request in hand with an answer of our own; then check in. */
 void fc_conn_refuse(FcEngine *engine, FcConn *conn, int status);

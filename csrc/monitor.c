@@ -29,7 +29,7 @@ leave_at_once(FcMonitor *monitor, int code)
 {
     pthread_mutex_lock(&monitor->lock);
     if (monitor->engine != NULL && monitor->engine->log != NULL)
-        fc_accesslog_stop(monitor->engine->log, LOG_FLUSH_MS);
+        fc_engine_stop_log(monitor->engine, LOG_FLUSH_MS);
     _exit(code);
 }
 

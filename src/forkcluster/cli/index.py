@@ -52,6 +52,9 @@ INDEX: Final = (
     ),
     Entry("import", "importing", "Files", "Take over a configuration of PM2 or gunicorn."),
     Entry("completion", "completion", "Keep", "Print what makes a shell complete commands."),
+    Entry("logs", "logs", "Look", "Show what apps have printed, and follow it.", ("log",)),
+    Entry("flush", "flush", "Keep", "Empty the logs of apps."),
+    Entry("reload-logs", "reopen", "Keep", "Have apps open their log files anew.", ("reloadLogs",)),
     Entry("list", "list", "Look", "Show all apps.", ("ls", "l", "ps", "status")),
 )
 # fmt: on

@@ -120,12 +120,16 @@ class Target:
         """Move the file aside and begin a new one. False when that failed, or something is on its way."""
         if not self._regular or self.path in STANDARD or self._rest:
             return False
+        mode = stat.S_IMODE(os.fstat(self._fd).st_mode)
         try:
             rotate(self.path, keep)
         except OSError:
             self.reopen()  # somebody else has moved it
             return False
-        return self._open()
+        if not self._open():
+            return False
+        os.fchmod(self._fd, mode)
+        return True
 
     def empty(self) -> None:
         """Remove what is in the file, and its rotated ones."""

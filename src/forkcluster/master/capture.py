@@ -8,8 +8,8 @@ master's, and the next logger gets them all. Knows nothing of lines and files.
 import fcntl
 import json
 import os
-import select
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,12 +20,14 @@ from forkcluster.master.loop import Loop
 from forkcluster.master.spawn import spawn_logger
 from forkcluster.wire.capture import ERROR, MOST_SOURCES, OUT, Label, LogOrder, labels_to_text
 from forkcluster.wire.channel import Channel, Sent, channel_pair, close_all
+from forkcluster.wire.kernel import memory_file
 from forkcluster.wire.messages import Kind, Message, MessageError
 
 ROOM = 256 * 1024  # bytes that a pipe holds while nobody reads; a user may have 64 MiB of them
 STEADY = 5.0  # seconds; a logger that lived so long is replaced at once
 LONGEST_WAIT = 1.0  # seconds without a logger: whoever prints much stands still meanwhile
 END_PATIENCE = 3.0  # seconds for a logger that was told to end
+END_STEP = 0.005  # seconds between looks whether it has
 
 Say = Callable[[str, str, "dict[str, log.Field]"], None]
 
@@ -47,7 +49,7 @@ class Capture:
         self._children = children
         self.order = order
         self._say = say
-        self._journal = os.memfd_create("forkcluster-log-journal")
+        self._journal = memory_file("forkcluster-log-journal")
         self._pipes: dict[int, Pipe] = {}
         self._numbers = 0
         self._pid = 0
@@ -75,7 +77,7 @@ class Capture:
     def stream(self, worker: str, generation: int, stream: str) -> int:
         """Make one pipe; give its writing end, owned by the caller. Raise OSError."""
         self._numbers += 1
-        spool = os.memfd_create("forkcluster-log-spool")
+        spool = memory_file("forkcluster-log-spool")
         try:
             reader, writer = os.pipe2(os.O_CLOEXEC)
         except OSError:
@@ -170,14 +172,14 @@ class Capture:
 
     def _wait(self) -> None:
         """Wait for its end, and do not wait for ever."""
-        pidfd = os.pidfd_open(self._pid)
-        poll = select.poll()
-        poll.register(pidfd, select.POLLIN)
-        if not poll.poll(END_PATIENCE * 1000):
-            log.error("the logger does not end; it is killed", pid=self._pid)
-            self._children.kill(self._pid)
-        os.close(pidfd)
-        os.waitpid(self._pid, 0)
+        until = self._loop.now() + END_PATIENCE
+        while not os.waitpid(self._pid, os.WNOHANG)[0]:
+            if self._loop.now() >= until:
+                log.error("the logger does not end; it is killed", pid=self._pid)
+                self._children.kill(self._pid)
+                os.waitpid(self._pid, 0)
+                return
+            time.sleep(END_STEP)
 
     def _hear(self, channel: Channel) -> None:
         try:

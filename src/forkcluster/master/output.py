@@ -13,13 +13,9 @@ from forkcluster.master.children import Children
 from forkcluster.master.control import Reply
 from forkcluster.master.home import Home
 from forkcluster.master.loop import Loop
-from forkcluster.options.dates import strftime_format
 from forkcluster.options.frozen import Options
-from forkcluster.wire.capture import ERROR, LogOrder
+from forkcluster.wire.capture import ERROR, order_of
 from forkcluster.wire.control import Body
-
-NOWHERE = ("NULL", "/dev/null", "off")
-DATES = "%Y-%m-%dT%H:%M:%S"  # --time, as PM2 writes it
 
 
 class Output:
@@ -30,7 +26,7 @@ class Output:
         self.stamped = True  # whether lines of our own log say when
         self._ours = -1
         if captured(options, managed=home.managed):
-            self.capture = Capture(loop, children, order_of(options, home), say)
+            self.capture = Capture(loop, children, order_of(options, home.place, managed=home.managed), say)
             self.stamped = options.log_type == "raw"
             self._capture_log(self.capture)
 
@@ -102,28 +98,3 @@ class Output:
 def captured(options: Options, *, managed: bool) -> bool:
     """Tell whether the app's output goes through a logger."""
     return managed or options.capture_output or bool(options.out_file or options.error_file)
-
-
-def order_of(options: Options, home: Home) -> LogOrder:
-    """Say where lines go and how. Files of --user's choice are written as that user, ours as ourselves."""
-    place = home.place
-    out = _path(options.out_file, place.output if home.managed else "-", options)
-    error = _path(options.error_file, place.error if home.managed else "-", options)
-    theirs = bool(options.out_file and options.error_file)
-    return LogOrder(
-        options.name,
-        out,
-        error,
-        apart=not options.merge_logs,
-        kind=options.log_type,
-        date_format=DATES if options.time else strftime_format(options.log_date_format or ""),
-        size=options.log_rotate_size,
-        keep=options.log_rotate_keep,
-        compress=options.log_compress,
-        user=options.user if theirs else None,
-        group=options.group if theirs else None,
-    )
-
-
-def _path(asked: str | None, default: str, options: Options) -> str:
-    return "" if options.disable_logs or asked in NOWHERE else asked or default

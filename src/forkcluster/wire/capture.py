@@ -9,7 +9,13 @@ import os
 from dataclasses import asdict, dataclass
 
 from forkcluster.errors import InternalError
+from forkcluster.options.dates import strftime_format
+from forkcluster.options.frozen import Options
+from forkcluster.wire.home import AppPlace
+from forkcluster.wire.kernel import memory_file
 
+NOWHERE = ("NULL", "/dev/null", "off")
+DATES = "%Y-%m-%dT%H:%M:%S"  # --time, as PM2 writes it
 OUT, ERROR = "out", "error"
 FIRST, FURTHER, REST = b" | ", b" : ", b" + "  # marks of lines: see logger/records.py
 MOST_SOURCES = 24  # in one TAKE message: two descriptors each
@@ -48,7 +54,7 @@ class LogOrder:
 
     def to_file(self) -> int:
         """Write the order into a memfd; the caller owns it."""
-        descriptor = os.memfd_create("forkcluster-log-order")
+        descriptor = memory_file("forkcluster-log-order")
         os.write(descriptor, json.dumps(asdict(self)).encode())
         return descriptor
 
@@ -85,3 +91,27 @@ def labels_from_text(text: str) -> "list[Label]":
         ]
     except (ValueError, TypeError) as error:
         raise InternalError(f"the logger cannot read the labels of pipes: {error!r}") from error
+
+
+def order_of(options: Options, place: AppPlace, *, managed: bool) -> LogOrder:
+    """Say where lines go and how. Files of --user's choice are written as that user, ours as ourselves."""
+    out = _path(options.out_file, place.output if managed else "-", options)
+    error = _path(options.error_file, place.error if managed else "-", options)
+    theirs = bool(options.out_file and options.error_file)
+    return LogOrder(
+        options.name,
+        out,
+        error,
+        apart=not options.merge_logs,
+        kind=options.log_type,
+        date_format=DATES if options.time else strftime_format(options.log_date_format or ""),
+        size=options.log_rotate_size,
+        keep=options.log_rotate_keep,
+        compress=options.log_compress,
+        user=options.user if theirs else None,
+        group=options.group if theirs else None,
+    )
+
+
+def _path(asked: str | None, default: str, options: Options) -> str:
+    return "" if options.disable_logs or asked in NOWHERE else asked or default
