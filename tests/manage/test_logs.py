@@ -41,7 +41,7 @@ def test_logs_shows_the_last_lines_of_all_apps(shell):
     until(lambda: "careful /two" in "\n".join(shown(shell)), "the last line")
     lines = shown(shell)
     assert {"app    mold | loading", "shop   mold | loading"} <= set(lines)
-    assert ["app       0 | asked /one"] == shown(shell, "app", "--out", "--lines", "1")
+    assert ["app      0 | asked /one"] == shown(shell, "app", "--out", "--lines", "1")
     assert ["careful /two"] == shown(shell, "shop", "--err", "--lines", "1", "--raw")
     assert [] == shown(shell, "app", "--lines", "0")
 
