@@ -37,6 +37,7 @@ INDEX: Final = (
     Entry("stop", "stop", "Start and stop", "Stop apps; they stay registered."),
     Entry("delete", "delete", "Start and stop", "Stop apps and forget them.", ("del",)),
     Entry("list", "list", "Look", "Show all apps.", ("ls", "l", "ps", "status")),
+    Entry("monit", "monit", "Look", "Show all apps live, on the whole screen.", ("dashboard", "dash")),
 )
 
 DEFAULT: Final = "serve"
