@@ -41,7 +41,7 @@ DOORS = {("forkcluster.mold.main", "forkcluster.worker.main")}
 GUESTS = {
     "options": {"tomli", "yaml"},
     "wire": {"setproctitle"},
-    "cli": {"click", "rich"},
+    "cli": {"click", "rich", "textual"},
     "watcher": {"watchfiles"},
     "admin": {"prometheus_client", "psutil"},
     "worker": {"uvloop", "websockets"},

@@ -56,6 +56,7 @@ INDEX: Final = (
     Entry("flush", "flush", "Keep", "Empty the logs of apps."),
     Entry("reload-logs", "reopen", "Keep", "Have apps open their log files anew.", ("reloadLogs",)),
     Entry("list", "list", "Look", "Show all apps.", ("ls", "l", "ps", "status")),
+    Entry("monit", "monit", "Look", "Show all apps live, on the whole screen.", ("dashboard", "dash")),
 )
 # fmt: on
 
