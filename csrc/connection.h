@@ -11,8 +11,11 @@ typedef enum FcLook {
     FC_LOOK_GONE, /* closed */
 } FcLook;
 
-/* engine.c */
-#define FC_DATA_INBOX 0xfffffffcu /* epoll data of the inbox, in the low half; the high half is 0 */
+/* Epoll data of what is no connection, in the low half; the high half is 0. */
+#define FC_DATA_INBOX    0xfffffffcu
+#define FC_DATA_ALARM    0xfffffffdu
+#define FC_DATA_WAKE     0xfffffffeu
+#define FC_DATA_LISTENER 0xffff0000u /* + index */
 
 static inline FcConn *
 fc_conn_at(const FcEngine *engine, uint32_t index)
@@ -20,15 +23,27 @@ fc_conn_at(const FcEngine *engine, uint32_t index)
     return &engine->blocks[index / FC_CONNS_A_BLOCK][index % FC_CONNS_A_BLOCK];
 }
 
-void fc_engine_look_away(FcEngine *engine, bool away); /* from the listeners, while peers accept */
-FcConn *fc_conn_adopt(FcEngine *engine,
-                      int fd); /* a connection for fd (stolen); NULL: out of memory, fd is closed */
+/* table.c: all there are */
+/* a connection for fd (stolen); NULL: out of memory, fd is closed */
+FcConn *fc_conn_adopt(FcEngine *engine, int fd);
 void fc_conn_close(FcEngine *engine, FcConn *conn);
-void fc_conn_land(FcEngine *engine, FcConn *conn);  /* its request has got its answer; idempotent */
-void fc_conn_queue(FcEngine *engine, FcConn *conn); /* look at it again this turn */
+void fc_conn_queue(FcEngine *engine, FcConn *conn);            /* look at it again this turn */
+FcConn *fc_conn_next_queued(FcEngine *engine);                 /* taken from the queue; NULL: none */
 void fc_conn_watch(FcEngine *engine, FcConn *conn, bool room); /* have its events reported */
 void fc_conn_unwatch(FcEngine *engine, FcConn *conn);          /* before it is handed over */
 void fc_conn_count_idle(FcEngine *engine, FcConn *conn, bool idle);
+/* close some idle connections to get descriptors back, those that have waited longest first */
+void fc_engine_shed(FcEngine *engine);
+
+/* accept.c: how they come */
+void fc_engine_unpoll(FcEngine *engine);               /* take the listeners out of the epoll set */
+void fc_engine_look_away(FcEngine *engine, bool away); /* from the listeners, while peers accept */
+/* one connection of a listener; NULL: none, or none that could be kept */
+FcConn *fc_engine_accept(FcEngine *engine, unsigned index);
+/* take what waits in the accept queues: a wake-up that was given to us was given to nobody else, and when the
+ * whole app stops nobody comes after us */
+void fc_engine_accept_rest(FcEngine *engine);
+FcConn *fc_engine_take_accepted(FcEngine *engine); /* one from the acceptor's thread; NULL: none */
 
 /* connection.c: what comes in */
 FcLook fc_conn_read(FcEngine *engine, FcConn *conn);    /* receive, then parse */
@@ -41,6 +56,7 @@ void fc_conn_refill(FcEngine *engine, FcConn *conn, const char *bytes, size_t le
 void fc_buf_return(FcEngine *engine, FcBuf *buf); /* NULL is fine */
 
 /* answer.c: what goes out */
+void fc_conn_land(FcEngine *engine, FcConn *conn);      /* its request has got its answer; idempotent */
 FcLook fc_conn_flush(FcEngine *engine, FcConn *conn);   /* go on sending what is queued */
 FcLook fc_conn_discard(FcEngine *engine, FcConn *conn); /* lingering: read and forget */
 bool fc_conn_takes(FcEngine *engine, FcConn *conn);     /* at the write deadline: does the client read? */

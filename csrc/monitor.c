@@ -1,5 +1,5 @@
 /* See monitor.h. */
-#include "monitor.h"
+#include "monitor_parts.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -13,31 +13,12 @@
 #include "handover.h"
 #include "wire.h"
 
-#define DESCRIPTORS     16
-#define LOG_FLUSH_MS    200
-#define ACCEPT_BURST    4            /* connections taken at one wake-up: the others are for our peers */
-#define LOOK_NS         100000000ull /* between two looks at what is in flight */
-#define LOOKS_IDLE      10           /* looks in vain before it waits to be woken */
-#define ACCEPT_RETRY_NS 20000000     /* after a full ring or a lack of descriptors */
+#define DESCRIPTORS  16
+#define LOG_FLUSH_MS 200
+#define LOOK_NS      100000000ull /* between two looks at what is in flight */
+#define LOOKS_IDLE   10           /* looks in vain before it waits to be woken */
 
 enum { DATA_WAKE = -1, DATA_CHANNEL = -2 }; /* epoll data; else the index of a listener */
-
-struct FcMonitor {
-    pthread_mutex_t lock; /* of engine */
-    FcEngine *engine;     /* NULL: detached */
-    int epoll, channel, wake;
-    _Atomic bool accept_wanted;
-    bool accepting;
-    bool hold;          /* the master has not yet said that this worker shall accept */
-    unsigned listeners; /* how many there are */
-    uint64_t accept_at; /* paused until then; 0: not paused */
-    uint32_t seat, epoch;
-    uint64_t look_at; /* at what is in flight; 0: when woken */
-    unsigned looks_idle;
-    uint64_t exit_at; /* CLOCK_MONOTONIC ns; 0: no deadline */
-    bool orphan;
-    const char *_Atomic leave; /* reason to be sent; static text */
-};
 
 /* For the signal handler: what it may touch is one descriptor and one atomic pointer. */
 static FcMonitor *_Atomic term_monitor;
@@ -60,115 +41,6 @@ command(FcMonitor *monitor, uint32_t commands)
     pthread_mutex_unlock(&monitor->lock);
 }
 
-/* -- accepting for a nested engine
- * -------------------------------------------------------------------------------- */
-
-static void
-poll_listeners(FcMonitor *monitor, bool poll)
-{
-    pthread_mutex_lock(&monitor->lock);
-    for (unsigned i = 0; monitor->engine != NULL && i < monitor->engine->n_listeners; i++) {
-        struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.u64 = i};
-
-        epoll_ctl(monitor->epoll, poll ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, monitor->engine->listeners[i].fd,
-                  &event);
-        monitor->listeners = i + 1;
-    }
-    monitor->accepting = poll;
-    pthread_mutex_unlock(&monitor->lock);
-}
-
-static void
-pause_accepting(FcMonitor *monitor)
-{
-    poll_listeners(monitor, false);
-    monitor->accept_at = fc_now() + ACCEPT_RETRY_NS;
-}
-
-/* One connection from the listener to the engine. False: no more for now. */
-static bool
-accept_one(FcEngine *engine, uint8_t index, bool *pause)
-{
-    struct sockaddr_storage addr;
-    socklen_t len = sizeof addr;
-    FcAccepted accepted = {.listener = index};
-
-    do {
-        accepted.fd = accept4(engine->listeners[index].fd, (struct sockaddr *)&addr, &len,
-                              SOCK_NONBLOCK | SOCK_CLOEXEC);
-    } while (accepted.fd < 0 && (errno == EINTR || errno == ECONNABORTED));
-    if (accepted.fd < 0) {
-        *pause = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
-        if (*pause) {
-            atomic_fetch_add_explicit(&engine->line->accept_errors, 1, memory_order_relaxed);
-            fc_engine_command(engine, FC_COMMAND_SHED);
-        }
-        return false;
-    }
-    if (engine->listeners[index].tcp && len <= sizeof accepted.peer.v6) {
-        accepted.peer.len = (uint8_t)len;
-        memcpy(&accepted.peer.any, &addr, len);
-    }
-    fc_add(&engine->line->accepted, 1);
-    if (engine->config.balance && engine->handover != NULL &&
-        fc_handover_place(engine, accepted.fd, index, &accepted.peer, fc_engine_load(engine)))
-        return true;
-    if (fc_engine_push(engine, &accepted))
-        return true;
-    close(accepted.fd); /* the caller looks for room before it accepts: not reached */
-    *pause = true;
-    return false;
-}
-
-/* After some connections the others go first: see rotate() in engine.c. The lock is held. */
-static void
-rotate(FcMonitor *monitor, uint8_t index)
-{
-    struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.u64 = index};
-    FcListener *listener = &monitor->engine->listeners[index];
-
-    if (!monitor->engine->config.balance || !monitor->accepting || ++listener->accepted % FC_ROTATE != 0)
-        return;
-    epoll_ctl(monitor->epoll, EPOLL_CTL_DEL, listener->fd, NULL);
-    epoll_ctl(monitor->epoll, EPOLL_CTL_ADD, listener->fd, &event);
-}
-
-/* Accept up to most connections of a listener. False: not now, for want of room or descriptors. */
-static bool
-accept_some(FcMonitor *monitor, uint8_t index, int most)
-{
-    bool pause = false;
-
-    pthread_mutex_lock(&monitor->lock);
-    for (int i = 0; i < most && monitor->engine != NULL; i++) {
-        if (!fc_engine_has_room(monitor->engine) ||
-            (monitor->engine->handover != NULL && !fc_handover_may_accept(monitor->engine))) {
-            pause = true;
-            break;
-        }
-        if (!accept_one(monitor->engine, index, &pause))
-            break;
-        rotate(monitor, index);
-    }
-    pthread_mutex_unlock(&monitor->lock);
-    return !pause;
-}
-
-/* What waits in the accept queues is taken first: a wake-up that was given to us was given to nobody else. */
-static void
-stop_accepting(FcMonitor *monitor)
-{
-    bool accepted = monitor->accepting;
-
-    monitor->accept_at = 0;
-    atomic_store(&monitor->accept_wanted, false);
-    if (!accepted)
-        return;
-    poll_listeners(monitor, false);
-    for (unsigned i = 0; i < FC_LISTENERS && i < monitor->listeners; i++)
-        accept_some(monitor, (uint8_t)i, FC_RING);
-}
-
 static void
 reopen_log(FcMonitor *monitor, int *fd)
 {
@@ -178,14 +50,6 @@ reopen_log(FcMonitor *monitor, int *fd)
         *fd = -1;
     }
     pthread_mutex_unlock(&monitor->lock);
-}
-
-static void
-accept_if_wanted(FcMonitor *monitor)
-{
-    if (atomic_load(&monitor->accept_wanted) && !monitor->hold && !monitor->accepting &&
-        monitor->accept_at == 0)
-        poll_listeners(monitor, true);
 }
 
 static void
@@ -222,7 +86,7 @@ obey(FcMonitor *monitor, const FcHead *head, int *fds, int n_fds)
     case FC_KIND_RETIRE:
         if (head->deadline_ns != 0)
             monitor->exit_at = head->deadline_ns;
-        stop_accepting(monitor);
+        fc_acceptor_stop(monitor);
         command(monitor, head->arg != 0 ? FC_COMMAND_DRAIN | FC_COMMAND_FINAL : FC_COMMAND_DRAIN);
         break;
     case FC_KIND_PEER:
@@ -233,16 +97,13 @@ obey(FcMonitor *monitor, const FcHead *head, int *fds, int n_fds)
         leave_at_once(monitor, 0);
         break;
     case FC_KIND_NUDGE:
-        if (monitor->accepting) { /* adding looks at the queue at once */
-            poll_listeners(monitor, false);
-            poll_listeners(monitor, true);
-        }
+        fc_acceptor_nudge(monitor);
         command(monitor, FC_COMMAND_NUDGE);
         break;
     case FC_KIND_LISTEN:
         monitor->hold = false;
         command(monitor, FC_COMMAND_LISTEN);
-        accept_if_wanted(monitor);
+        fc_acceptor_begin(monitor);
         break;
     case FC_KIND_PROBE:
         if (n_fds > 0)
@@ -319,7 +180,7 @@ become_orphan(FcMonitor *monitor)
     if (monitor->exit_at == 0 || monitor->exit_at > at)
         monitor->exit_at = at;
     epoll_ctl(monitor->epoll, EPOLL_CTL_DEL, monitor->channel, NULL);
-    stop_accepting(monitor);
+    fc_acceptor_stop(monitor);
     command(monitor, FC_COMMAND_DRAIN | FC_COMMAND_FINAL); /* our peers are orphans, too */
 }
 
@@ -348,7 +209,7 @@ on_wake(FcMonitor *monitor)
     if (monitor->look_at == 0)
         monitor->look_at = fc_now() + LOOK_NS;
     send_leave(monitor);
-    accept_if_wanted(monitor);
+    fc_acceptor_begin(monitor);
 }
 
 /* Publish the oldest request in flight; stop looking when there has been none for a while. */
@@ -369,13 +230,6 @@ look(FcMonitor *monitor, uint64_t now)
     pthread_mutex_unlock(&monitor->lock);
 }
 
-static void
-on_listener(FcMonitor *monitor, uint8_t index)
-{
-    if (!accept_some(monitor, index, ACCEPT_BURST))
-        pause_accepting(monitor);
-}
-
 static void *
 run(void *arg)
 {
@@ -389,16 +243,13 @@ run(void *arg)
             leave_at_once(monitor, monitor->orphan ? 0 : 1);
         if (monitor->look_at != 0 && now >= monitor->look_at)
             look(monitor, now);
-        if (monitor->accept_at != 0 && now >= monitor->accept_at) {
-            monitor->accept_at = 0;
-            poll_listeners(monitor, true);
-        }
+        fc_acceptor_turn(monitor, now);
         if (epoll_wait(monitor->epoll, &event, 1, sleep_ms(monitor, now)) <= 0)
             continue;
         if ((int64_t)event.data.u64 == DATA_WAKE)
             on_wake(monitor);
         else if ((int64_t)event.data.u64 != DATA_CHANNEL)
-            on_listener(monitor, (uint8_t)event.data.u64);
+            fc_acceptor_wake(monitor, (uint8_t)event.data.u64);
         else if (!receive(monitor))
             become_orphan(monitor);
     }

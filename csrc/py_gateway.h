@@ -225,6 +225,14 @@ typedef struct PyEngine {
 
 extern PyType_Spec fc_engine_spec;
 
+/* Read the options that make an engine, and those that its object keeps (py_options.c). False with an
+ * exception. */
+bool fc_options_config(PyObject *options, FcConfig *config);
+bool fc_options_read(PyEngine *engine, PyObject *options);
+
+/* Serve until the drain is complete (py_serve.c). */
+PyObject *fc_serve_wsgi(PyObject *engine, PyObject *app);
+
 /* Report the exception that is set (and clear it): calls on_error(where: str, exception). */
 void fc_report(PyEngine *engine, const char *where, const char *method, size_t method_len, const char *path,
                size_t path_len);

@@ -1,21 +1,12 @@
 /* forkcluster._scoreboard: the shared memory of a cluster, for Python. The binding only; see scoreboard.h. */
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-
 #include <errno.h>
 #include <string.h>
 #include <time.h>
 
-#include "scoreboard.h"
+#include "py_scoreboard.h"
 
-typedef struct Scoreboard {
-    PyObject_HEAD FcBoard board;
-    bool writable;
-} Scoreboard;
-
-static const char *const state_names[] = {"empty", "booting", "ready", "busy", "full", "draining", "dead"};
-enum { STATES = sizeof state_names / sizeof state_names[0] };
-_Static_assert(STATES == FC_STATE_DEAD + 1, "every state has a name");
+const char *const fc_state_names[FC_STATES] = {"empty", "booting",  "ready", "busy",
+                                               "full",  "draining", "dead"};
 
 static const char *const class_names[FC_CLASSES] = {"aborted", "1xx", "2xx", "3xx", "4xx", "5xx"};
 
@@ -39,21 +30,6 @@ tuple_of_names(const char *const *names, Py_ssize_t count)
             Py_CLEAR(tuple);
     }
     return tuple;
-}
-
-static PyObject *
-list_of_words(const FcWord *words, Py_ssize_t count)
-{
-    PyObject *list = PyList_New(count);
-
-    for (Py_ssize_t i = 0; list && i < count; i++) {
-        PyObject *number = PyLong_FromUnsignedLongLong(fc_load(&words[i]));
-        if (number)
-            PyList_SET_ITEM(list, i, number);
-        else
-            Py_CLEAR(list);
-    }
-    return list;
 }
 
 static PyObject *
@@ -91,10 +67,8 @@ scoreboard_dealloc(Scoreboard *self)
     Py_DECREF(type);
 }
 
-/* The line of a seat, or NULL with IndexError, ValueError (closed) or, if it is to be written,
- * PermissionError. */
-static FcLine *
-find_line(Scoreboard *self, Py_ssize_t seat, bool to_write)
+FcLine *
+fc_board_find(Scoreboard *self, Py_ssize_t seat, bool to_write)
 {
     if (!self->board.header) {
         PyErr_SetString(PyExc_ValueError, "the scoreboard is closed");
@@ -109,123 +83,6 @@ find_line(Scoreboard *self, Py_ssize_t seat, bool to_write)
         return NULL;
     }
     return fc_board_line(&self->board, (unsigned)seat);
-}
-
-typedef struct WordName {
-    const char *name;
-    size_t offset;
-} WordName;
-
-/* clang-format off */
-static const WordName words[] = {
-#define X(name) {#name, offsetof(FcLine, name)},
-    X(epoch) X(slot) X(generation) X(pid) X(started_ns) X(heartbeat_ns)
-    FC_GAUGE_LIST(X)
-    FC_COUNTER_LIST(X)
-#undef X
-};
-/* clang-format on */
-
-/* Put value (stolen, may be NULL) into dict. */
-static int
-put(PyObject *dict, const char *name, PyObject *value)
-{
-    int result = value ? PyDict_SetItemString(dict, name, value) : -1;
-
-    Py_XDECREF(value);
-    return result;
-}
-
-static int
-put_word(PyObject *dict, const char *name, const FcWord *word)
-{
-    return put(dict, name, PyLong_FromUnsignedLongLong(fc_load(word)));
-}
-
-static PyObject *
-state_name(uint64_t state)
-{
-    return PyUnicode_InternFromString(state < STATES ? state_names[state] : "unknown");
-}
-
-/* (since_ns, method, path), or None if there is none or it cannot be read. */
-static PyObject *
-oldest_request(const FcLine *line)
-{
-    FcOldest oldest;
-
-    if (!fc_oldest_read(line, &oldest) || oldest.since_ns == 0)
-        Py_RETURN_NONE;
-    return Py_BuildValue("(KNN)", (unsigned long long)oldest.since_ns,
-                         PyUnicode_DecodeLatin1(oldest.method, (Py_ssize_t)strlen(oldest.method), NULL),
-                         PyUnicode_DecodeLatin1(oldest.path, (Py_ssize_t)strlen(oldest.path), NULL));
-}
-
-PyDoc_STRVAR(line_doc, "line($self, seat, /)\n--\n\n"
-                       "Everything in the line of a seat, by name; two words may be a moment apart.");
-
-static PyObject *
-scoreboard_line(Scoreboard *self, PyObject *arg)
-{
-    Py_ssize_t seat = PyNumber_AsSsize_t(arg, PyExc_IndexError);
-    const FcLine *line = PyErr_Occurred() ? NULL : find_line(self, seat, false);
-    PyObject *dict = line ? PyDict_New() : NULL;
-
-    if (!dict)
-        return NULL;
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (put_word(dict, words[i].name, (const FcWord *)((const char *)line + words[i].offset)) < 0)
-            goto fail;
-    if (put(dict, "state", state_name(fc_load(&line->state))) < 0 ||
-        put(dict, "requests", list_of_words(line->requests, FC_CLASSES)) < 0 ||
-        put(dict, "duration", list_of_words(line->duration, FC_BUCKETS)) < 0 ||
-        put(dict, "oldest", oldest_request(line)) < 0)
-        goto fail;
-    return dict;
-
-fail:
-    Py_DECREF(dict);
-    return NULL;
-}
-
-PyDoc_STRVAR(look_doc,
-             "look($self, /)\n--\n\n"
-             "(seat, epoch, in flight, requests ended, oldest or None) of every seat that has an owner.");
-
-static PyObject *
-look_at_line(const FcLine *line, unsigned seat)
-{
-    uint64_t ended = 0;
-
-    for (unsigned i = 0; i < FC_CLASSES; i++)
-        ended += fc_load(&line->requests[i]);
-    return Py_BuildValue("(IKKKN)", seat, (unsigned long long)fc_load(&line->epoch),
-                         (unsigned long long)fc_load(&line->in_flight), (unsigned long long)ended,
-                         oldest_request(line));
-}
-
-static PyObject *
-scoreboard_look(Scoreboard *self, PyObject *unused)
-{
-    PyObject *found = find_line(self, 0, false) ? PyList_New(0) : NULL;
-
-    (void)unused;
-    /* An untouched line is a hole in the memfd; reading it costs a shared zero page. Seats are given lowest
-     * first, so one page without an epoch ends the row. */
-    for (unsigned seat = 0; found && seat < FC_SEATS; seat++) {
-        const FcLine *line = fc_board_line(&self->board, seat);
-        PyObject *row = NULL;
-
-        if (fc_load(&line->epoch) == 0)
-            break;
-        if (fc_load(&line->state) == FC_STATE_EMPTY)
-            continue;
-        row = look_at_line(line, seat);
-        if (!row || PyList_Append(found, row) < 0)
-            Py_CLEAR(found);
-        Py_XDECREF(row);
-    }
-    return found;
 }
 
 PyDoc_STRVAR(claim_doc,
@@ -244,7 +101,7 @@ scoreboard_claim(Scoreboard *self, PyObject *args)
 
     if (!PyArg_ParseTuple(args, "nKKK:claim", &seat, &epoch, &slot, &generation))
         return NULL;
-    line = find_line(self, seat, true);
+    line = fc_board_find(self, seat, true);
     if (!line)
         return NULL;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -259,49 +116,12 @@ static PyObject *
 scoreboard_reset(Scoreboard *self, PyObject *arg)
 {
     Py_ssize_t seat = PyNumber_AsSsize_t(arg, PyExc_IndexError);
-    FcLine *line = PyErr_Occurred() ? NULL : find_line(self, seat, true);
+    FcLine *line = PyErr_Occurred() ? NULL : fc_board_find(self, seat, true);
 
     if (!line)
         return NULL;
     fc_line_reset(line);
     Py_RETURN_NONE;
-}
-
-PyDoc_STRVAR(loads_doc,
-             "loads($self, seats, /)\n--\n\n"
-             "What counts for hand-over in the lines of these seats: (sent, taken, idle, in_flight, ready)\n"
-             "each; ready: connections may be sent to it.");
-
-static PyObject *
-load_of(const FcLine *line)
-{
-    bool ready = fc_load(&line->state) == FC_STATE_READY && fc_load(&line->stale) == 0;
-    unsigned long long taken = fc_load(&line->taken); /* before sent: so sent is never seen too small */
-
-    return Py_BuildValue("(KKKKO)", (unsigned long long)fc_load(&line->sent), taken,
-                         (unsigned long long)fc_load(&line->idle),
-                         (unsigned long long)fc_load(&line->in_flight), ready ? Py_True : Py_False);
-}
-
-static PyObject *
-scoreboard_loads(Scoreboard *self, PyObject *arg)
-{
-    PyObject *seats = PySequence_Tuple(arg), *list = NULL;
-    Py_ssize_t count = seats ? PyTuple_GET_SIZE(seats) : 0;
-
-    list = seats ? PyList_New(count) : NULL;
-    for (Py_ssize_t i = 0; list && i < count; i++) {
-        Py_ssize_t seat = PyNumber_AsSsize_t(PyTuple_GET_ITEM(seats, i), PyExc_IndexError);
-        const FcLine *line = PyErr_Occurred() ? NULL : find_line(self, seat, false);
-        PyObject *load = line ? load_of(line) : NULL;
-
-        if (load)
-            PyList_SET_ITEM(list, i, load);
-        else
-            Py_CLEAR(list);
-    }
-    Py_XDECREF(seats);
-    return list;
 }
 
 PyDoc_STRVAR(add_sent_doc, "add_sent($self, seat, count, /)\n--\n\n"
@@ -316,10 +136,29 @@ scoreboard_add_sent(Scoreboard *self, PyObject *args)
 
     if (!PyArg_ParseTuple(args, "nI:add_sent", &seat, &count))
         return NULL;
-    line = find_line(self, seat, true);
+    line = fc_board_find(self, seat, true);
     if (!line)
         return NULL;
     fc_add_shared(&line->sent, count);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(add_cpu_doc, "add_cpu($self, seat, ns, /)\n--\n\n"
+                          "Add the CPU time of an owner of that seat that is gone. By the master.");
+
+static PyObject *
+scoreboard_add_cpu(Scoreboard *self, PyObject *args)
+{
+    Py_ssize_t seat = 0;
+    unsigned long long ns = 0;
+    FcLine *line = NULL;
+
+    if (!PyArg_ParseTuple(args, "nK:add_cpu", &seat, &ns))
+        return NULL;
+    line = fc_board_find(self, seat, true);
+    if (!line)
+        return NULL;
+    fc_add(&line->cpu_ns, ns);
     Py_RETURN_NONE;
 }
 
@@ -331,7 +170,7 @@ static PyObject *
 scoreboard_set_stale(Scoreboard *self, PyObject *arg)
 {
     Py_ssize_t seat = PyNumber_AsSsize_t(arg, PyExc_IndexError);
-    FcLine *line = PyErr_Occurred() ? NULL : find_line(self, seat, true);
+    FcLine *line = PyErr_Occurred() ? NULL : fc_board_find(self, seat, true);
 
     if (!line)
         return NULL;
@@ -351,12 +190,12 @@ scoreboard_set_state(Scoreboard *self, PyObject *args)
 
     if (!PyArg_ParseTuple(args, "ns:set_state", &seat, &name))
         return NULL;
-    line = find_line(self, seat, true);
+    line = fc_board_find(self, seat, true);
     if (!line)
         return NULL;
-    while (state < STATES && strcmp(state_names[state], name) != 0)
+    while (state < FC_STATES && strcmp(fc_state_names[state], name) != 0)
         state++;
-    if (state == STATES)
+    if (state == FC_STATES)
         return PyErr_Format(PyExc_ValueError, "no such state: '%s'", name);
     fc_store(&line->state, state);
     Py_RETURN_NONE;
@@ -374,7 +213,7 @@ static PyObject *
 scoreboard_app(Scoreboard *self, void *unused)
 {
     (void)unused;
-    if (!find_line(self, 0, false))
+    if (!fc_board_find(self, 0, false))
         return NULL;
     return PyUnicode_DecodeUTF8(self->board.header->app, (Py_ssize_t)strlen(self->board.header->app),
                                 "replace");
@@ -384,7 +223,7 @@ static PyObject *
 scoreboard_get_generation(Scoreboard *self, void *unused)
 {
     (void)unused;
-    if (!find_line(self, 0, false))
+    if (!fc_board_find(self, 0, false))
         return NULL;
     return PyLong_FromUnsignedLongLong(fc_load(&self->board.header->generation));
 }
@@ -400,19 +239,44 @@ scoreboard_set_generation(Scoreboard *self, PyObject *value, void *unused)
         return -1;
     }
     generation = PyLong_AsUnsignedLongLong(value);
-    if (PyErr_Occurred() || !find_line(self, 0, true))
+    if (PyErr_Occurred() || !fc_board_find(self, 0, true))
         return -1;
     fc_store(&self->board.header->generation, generation);
     return 0;
 }
 
+static PyObject *
+scoreboard_get_ready(Scoreboard *self, void *unused)
+{
+    (void)unused;
+    if (!fc_board_find(self, 0, false))
+        return NULL;
+    return PyBool_FromLong(fc_load(&self->board.header->ready) != 0);
+}
+
+static int
+scoreboard_set_ready(Scoreboard *self, PyObject *value, void *unused)
+{
+    int ready = value ? PyObject_IsTrue(value) : -1;
+
+    (void)unused;
+    if (!value)
+        PyErr_SetString(PyExc_AttributeError, "ready cannot be deleted");
+    if (ready < 0 || !fc_board_find(self, 0, true))
+        return -1;
+    fc_store(&self->board.header->ready, (uint64_t)ready);
+    return 0;
+}
+
 static PyMethodDef scoreboard_methods[] = {
-    {"line", (PyCFunction)scoreboard_line, METH_O, line_doc},
-    {"look", (PyCFunction)scoreboard_look, METH_NOARGS, look_doc},
+    {"line", (PyCFunction)fc_board_line_of, METH_O, fc_board_line_doc},
+    {"look", (PyCFunction)fc_board_look, METH_NOARGS, fc_board_look_doc},
     {"claim", (PyCFunction)scoreboard_claim, METH_VARARGS, claim_doc},
     {"reset", (PyCFunction)scoreboard_reset, METH_O, reset_doc},
-    {"loads", (PyCFunction)scoreboard_loads, METH_O, loads_doc},
+    {"totals", (PyCFunction)fc_board_totals, METH_NOARGS, fc_board_totals_doc},
+    {"loads", (PyCFunction)fc_board_loads, METH_O, fc_board_loads_doc},
     {"add_sent", (PyCFunction)scoreboard_add_sent, METH_VARARGS, add_sent_doc},
+    {"add_cpu", (PyCFunction)scoreboard_add_cpu, METH_VARARGS, add_cpu_doc},
     {"set_stale", (PyCFunction)scoreboard_set_stale, METH_O, set_stale_doc},
     {"set_state", (PyCFunction)scoreboard_set_state, METH_VARARGS, set_state_doc},
     {"close", (PyCFunction)scoreboard_close, METH_NOARGS,
@@ -424,6 +288,8 @@ static PyGetSetDef scoreboard_getset[] = {
     {"app", (getter)scoreboard_app, NULL, PyDoc_STR("The app's name, cut at 127 bytes."), NULL},
     {"generation", (getter)scoreboard_get_generation, (setter)scoreboard_set_generation,
      PyDoc_STR("The generation in service; written by the master."), NULL},
+    {"ready", (getter)scoreboard_get_ready, (setter)scoreboard_set_ready,
+     PyDoc_STR("Whether the app can be sent requests; written by the master."), NULL},
     {.name = NULL},
 };
 
@@ -514,7 +380,7 @@ static int
 module_exec(PyObject *module)
 {
     if (add_stolen(module, "Scoreboard", PyType_FromModuleAndSpec(module, &scoreboard_spec, NULL)) < 0 ||
-        add_stolen(module, "STATES", tuple_of_names(state_names, STATES)) < 0 ||
+        add_stolen(module, "STATES", tuple_of_names(fc_state_names, FC_STATES)) < 0 ||
         add_stolen(module, "CLASSES", tuple_of_names(class_names, FC_CLASSES)) < 0 ||
         PyModule_AddIntConstant(module, "SEATS", FC_SEATS) < 0)
         return -1;

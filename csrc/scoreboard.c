@@ -46,7 +46,7 @@ static const LayoutField layout[] = {
     X(requests) X(duration) X(oldest_seq) X(oldest_since_ns) X(oldest_method) X(oldest_path)
 #undef X
 #define X(name) FIELD(FcBoardHeader, name),
-    X(magic) X(layout) X(app) X(generation) X(created_ns)
+    X(magic) X(layout) X(app) X(generation) X(created_ns) X(ready)
 #undef X
 #define X(name) FIELD(FcHead, name),
     X(magic) X(version) X(kind) X(seat) X(epoch) X(deadline_ns) X(arg)

@@ -78,7 +78,8 @@ enum { FC_BUCKETS = 82 };
     X(log_dropped)   /* access log lines not written */                                                      \
     X(truncated)     /* MSG_CTRUNC seen: a bug */                                                            \
     X(timeouts)      /* connections closed by a deadline */                                                  \
-    X(shed)          /* idle connections closed for want of descriptors */
+    X(shed)          /* idle connections closed for want of descriptors */                                   \
+    X(cpu_ns)        /* CPU time of owners that are gone; by the master, when it reaps one */
 
 typedef struct FcLine {
     /* who: written by the master when it gives the seat away, before the fork */
@@ -111,6 +112,7 @@ typedef struct FcBoardHeader {
     char app[128];   /* NUL-terminated, cut */
     FcWord generation;
     FcWord created_ns;
+    FcWord ready; /* 1: the app can be sent requests; by the master */
 } FcBoardHeader;
 
 typedef struct FcBoard {

@@ -37,7 +37,7 @@ DOORS = {("forkcluster.mold.main", "forkcluster.worker.main")}
 
 # Guests: who, beyond the standard library, may be imported by whom.
 GUESTS = {
-    "options": {"tomli"},
+    "options": {"tomli", "yaml"},
     "wire": {"setproctitle"},
     "cli": {"click", "rich"},
     "watcher": {"watchfiles"},

@@ -155,3 +155,28 @@ def test_bucket_bounds_rise():
     bounds = _scoreboard.bucket_bounds()
     assert (bounds[0], bounds[-1]) == (2**16, 2**36)
     assert all(low < high <= low * 1.25 for low, high in itertools.pairwise(bounds))
+
+
+def test_totals_are_sums_over_all_seats_that_ever_had_an_owner(board):
+    """By class, by bucket, and by seat, an empty seat's past included."""
+    for seat in range(3):
+        board.claim(seat, 1, seat, 1)
+    board.reset(1)
+    requests, durations, by_seat = board.totals()
+    assert [0] * len(CLASSES) == requests
+    assert [0] * (len(_scoreboard.bucket_bounds()) + 1) == durations
+    assert [0, 0, 0] == by_seat
+
+
+def test_readiness_and_the_time_of_former_owners_are_the_masters_to_write(board_fd, board):
+    """A reader sees them and cannot write them."""
+    board.claim(0, 1, 0, 1)
+    board.ready = True
+    board.add_cpu(0, 5)
+    board.add_cpu(0, 6)
+    reader = Scoreboard(board_fd)
+    assert (True, 11) == (reader.ready, reader.line(0)["cpu_ns"])
+    with pytest.raises(PermissionError):
+        reader.ready = False
+    with pytest.raises(PermissionError):
+        reader.add_cpu(0, 1)

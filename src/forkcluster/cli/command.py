@@ -11,6 +11,7 @@ from forkcluster import __version__
 from forkcluster.cli import report, serve
 from forkcluster.cli.words import FOREIGN, FUTURE
 from forkcluster.errors import EXIT_FAILURE, EXIT_OK, ForkclusterError, UsageError
+from forkcluster.options.file import reference
 from forkcluster.options.frozen import Request
 from forkcluster.options.kinds import Switch
 from forkcluster.options.read import read
@@ -115,7 +116,7 @@ def _serve(check_config: bool, print_config: bool, **values: object) -> None:
             f"the command {target} is not in this release yet; forkcluster TARGET serves in the foreground",
             f"a module of that name is meant? Say {target}:application, or ./{target}.py",
         )
-    request = Request(flags(values), serve.working_directory())
+    request = _request(flags(values))
     reading = read(request, os.environ)
     if print_config:
         click.echo(report.settings(reading), nl=False)
@@ -123,6 +124,15 @@ def _serve(check_config: bool, print_config: bool, **values: object) -> None:
         click.echo(report.verdict(reading))
     else:
         serve.become_master(reading.launch(request))
+
+
+def _request(given: dict[str, tuple[str, ...]]) -> Request:
+    """What was asked for; an app of a file with several is read as if one were beside that file."""
+    directory = serve.working_directory()
+    if "app" not in given or "config" not in given:
+        return Request(given, directory)
+    named = reference(os.path.join(directory, given["config"][-1]), given["app"][-1])
+    return Request({**given, **named.flags}, named.directory)
 
 
 def flags(values: dict[str, object]) -> dict[str, tuple[str, ...]]:

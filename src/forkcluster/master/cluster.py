@@ -91,14 +91,14 @@ class Cluster(Transaction):
             case on.WorkerFailed(who, text):
                 if who in self.workers:
                     self.workers[who].failure = text
-            case on.WorkerLeaves(who, reason):
-                self._worker_leaves(who, reason, now)
+            case on.WorkerLeaves():
+                self._worker_leaves(event, now)
             case on.WorkerHung(who, text):
                 self._worker_hung(who, text, now)
             case on.WorkerLost(who):
                 self._worker_lost(who, now)
-            case on.WorkerEnded(who, how):
-                self._worker_ended(who, how, now)
+            case on.WorkerEnded(who, how, oom):
+                self._worker_ended(who, how, now, oom=oom)
             case on.ReloadAsked():
                 self._reload_asked(now)
             case on.Configured():
@@ -168,12 +168,13 @@ class Cluster(Transaction):
         self._booted = True
         self._say("info", "worker ready", **names(worker))
 
-    def _worker_leaves(self, who: Ref, reason: str, now: float) -> None:
-        worker = self.workers.get(who)
+    def _worker_leaves(self, event: on.WorkerLeaves, now: float) -> None:
+        worker = self.workers.get(event.who)
         if worker is None or worker.ending or worker.leaving:
             return
-        self._say("info", "worker asks to be retired", reason=reason, **names(worker))
+        self._say("info", "worker asks to be retired", reason=event.reason, **names(worker))
         worker.leaving = True
+        worker.why = "recycle" if event.limit else "asked"
         if worker.booting:
             self._quit(worker, now)
 
@@ -182,6 +183,7 @@ class Cluster(Transaction):
         if worker is None or worker.ending:
             return
         self._say("error", "worker hangs; it is replaced", request=text, **names(worker))
+        worker.why = "hang"
         self._retire(worker, now)
         worker.deadline = now + min(HUNG_TIMEOUT, self.limits.drain_timeout)
 
@@ -191,11 +193,12 @@ class Cluster(Transaction):
             sooner = now + ORPHAN_TIMEOUT
             worker.deadline = sooner if worker.deadline is None else min(sooner, worker.deadline)
 
-    def _worker_ended(self, who: Ref, how: str, now: float) -> None:
+    def _worker_ended(self, who: Ref, how: str, now: float, *, oom: bool = False) -> None:
         worker = self.workers.pop(who, None)
         if worker is None:
             return
         self.seats.free(who)
+        self._count_end(worker, how, oom=oom)
         if worker.ending:
             level = "warning" if worker.killed else "info"
             self._say(level, "worker ended", how=how, **names(worker))
@@ -221,6 +224,11 @@ class Cluster(Transaction):
             text = f"{said}\n{worker.failure}" if worker.failure else said
             self._say("error", text, how=how, next_in=round(wait, 3), **names(worker))
 
+    def _count_end(self, worker: Worker, how: str, *, oom: bool) -> None:
+        unexpected = "oom" if oom else "boot" if worker.ready_at is None else "crash"
+        reason = worker.why or ("stop" if self._stopping else unexpected)
+        self.tally.ended(worker.slot, reason, how)
+
     # -- scale, stop -----------------------------------------------------------------------------------------
 
     def _scale(self, asked: int) -> None:
@@ -236,6 +244,7 @@ class Cluster(Transaction):
         for worker in list(self.workers.values()):
             if worker.serving:
                 worker.leaving = True
+                worker.why = worker.why or "restart"
             elif worker.booting and not worker.hold:
                 self._quit(worker, now)
 
@@ -316,7 +325,7 @@ class Cluster(Transaction):
     def _keep_slots(self, now: float) -> None:
         for worker in list(self.workers.values()):
             if worker.slot >= self.target and not worker.ending:
-                self._dismiss(worker, now)
+                self._dismiss(worker, now, "scale")
         for slot in [number for number in self.slots if number >= self.target]:
             del self.slots[slot]
         for slot in range(self.target if self._booted else min(self.target, 1)):
@@ -332,7 +341,7 @@ class Cluster(Transaction):
         keep = (good or coming)[:1]
         for worker in mine:
             if worker not in keep and (good or worker.booting):
-                self._dismiss(worker, now)
+                self._dismiss(worker, now, "reload")
         if not keep:
             self._fill_slot(number, wanted, now, surge=any(worker.serving for worker in mine))
 
@@ -351,6 +360,7 @@ class Cluster(Transaction):
         deadline = now + self.limits.boot_timeout
         hold = self.roll is not None and rolling and self.roll.phase in (Phase.CANARY, Phase.PROBING)
         self.workers[who] = Worker(who, number, wanted, mold.number, deadline, hold=hold)
+        self.tally.starts += 1
         self._actions.append(do.Fork(mold.number, who, number, wanted, hold))
 
     def _surging(self) -> int:
@@ -368,6 +378,7 @@ class Cluster(Transaction):
     def _wind_up(self, now: float) -> None:
         if self._retire_at is not None and now >= self._retire_at:
             for worker in self.workers.values():
+                worker.why = worker.why or "stop"
                 self._retire(worker, now)
         if self.workers:
             return
@@ -380,7 +391,8 @@ class Cluster(Transaction):
 
     # -- orders ----------------------------------------------------------------------------------------------
 
-    def _dismiss(self, worker: Worker, now: float) -> None:
+    def _dismiss(self, worker: Worker, now: float, why: str) -> None:
+        worker.why = worker.why or why
         if worker.serving:
             self._retire(worker, now)
         else:

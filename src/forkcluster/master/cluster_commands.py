@@ -1,14 +1,14 @@
 """What the control socket can ask of a cluster's master, beyond what every master can be asked."""
 
+import time
 from functools import partial
 
 from forkcluster.errors import UsageError
-from forkcluster.master.cluster import Cluster
 from forkcluster.master.commands import Commands, Emit
 from forkcluster.master.control import Reply
-from forkcluster.master.crew import Crew
 from forkcluster.master.facts import Worker
 from forkcluster.master.history import History
+from forkcluster.master.status import Status
 from forkcluster.options.frozen import Options
 from forkcluster.wire.control import Body
 
@@ -16,11 +16,15 @@ from forkcluster.wire.control import Body
 class ClusterCommands(Commands):
     """The commands of a master whose workers are ours."""
 
-    def __init__(self, cluster: Cluster, crew: Crew, emit: Emit, history: History, options: Options) -> None:
-        super().__init__(cluster, crew, emit, history, options)
-        self._cluster = cluster
-        self._crew = crew
+    def __init__(self, status: Status, emit: Emit, history: History, options: Options) -> None:
+        super().__init__(status.cluster, status.crew, emit, history, options)
+        self._status_of_cluster = status
+        self._cluster = status.cluster
+        self._crew = status.crew
         self._commands["stacks"] = self._stacks
+
+    def _report(self) -> Body:
+        return {**super()._report(), **self._status_of_cluster.body(time.monotonic())}
 
     def _stacks(self, request: Body, reply: Reply) -> None:
         slots = self._chosen(request)

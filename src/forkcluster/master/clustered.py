@@ -22,6 +22,7 @@ from forkcluster.master.roll import Outcome
 from forkcluster.master.rounds import Rounds
 from forkcluster.master.seats import Ref
 from forkcluster.master.sockets import Sockets
+from forkcluster.master.status import Status
 from forkcluster.options import cpus
 from forkcluster.options.frozen import Launch, Options
 from forkcluster.wire.identity import acting_as, resolve
@@ -41,14 +42,14 @@ class ClusterMaster(Master):
         self._cluster = Cluster(count_workers(options), limits_of(options))
         board = _scoreboard.create(options.name)
         self._crew = Crew(self._loop, self._children, self._events.append, board, self._cluster)
-        self._commands = ClusterCommands(
-            self._cluster, self._crew, self._events.append, self._history, launch.options
-        )
+        status = Status(self._cluster, self._crew, lambda: sockets.of(self._cluster.current), self._started)
+        self._commands = ClusterCommands(status, self._events.append, self._history, options)
         self._rounds = Rounds(self._cluster, self._crew, self._events.append, self._say, launch.options)
         self._timed += [
             Timed(self._crew.stacks.deadline, self._crew.stacks.expire),
             Timed(self._crew.inboxes.look_at, self._crew.inboxes.look),
             Timed(self._rounds.deadline, self._rounds.look),
+            Timed(self._crew.rates.deadline, self._crew.rates.look),
         ]
 
     def _begin(self) -> None:

@@ -123,22 +123,23 @@ class Commands:
     # -- the commands
 
     def _status(self, request: Body, reply: Reply) -> None:
+        events = self._history.latest(_number(request, "events", 50))
+        reply({"ok": True, **self._report(), "workers": self._hands.describe(), "events": events})
+
+    def _report(self) -> Body:
+        """Say how the app is; a mode adds what only it knows."""
         policy = self._policy
-        reply(
-            {
-                "ok": True,
-                "version": __version__,
-                "app": self._options.name,
-                "target": self._options.target,
-                "pid": os.getpid(),
-                "ready": policy.announced and not policy.stopping,
-                "generation": policy.current,
-                "reloading": policy.roll.phase.value if policy.roll else None,
-                "wanted": policy.target,
-                "workers": self._hands.describe(),
-                "events": self._history.latest(_number(request, "events", 50)),
-            }
-        )
+        return {
+            "version": __version__,
+            "app": self._options.name,
+            "target": self._options.target,
+            "pid": os.getpid(),
+            "ready": policy.announced and not policy.stopping,
+            "stopping": policy.stopping,
+            "generation": policy.current,
+            "reloading": policy.roll.phase.value if policy.roll else None,
+            "wanted": policy.target,
+        }
 
     def _reload(self, _request: Body, reply: Reply) -> None:
         self._for_reload.append((self._policy.newest_generation, reply))

@@ -17,10 +17,12 @@ from forkcluster.master.cluster import Cluster
 from forkcluster.master.inboxes import Inboxes
 from forkcluster.master.loop import Loop
 from forkcluster.master.oom import OomCounter
+from forkcluster.master.rates import Rates
 from forkcluster.master.release import Release
 from forkcluster.master.seats import Ref
 from forkcluster.master.spawn import spawn_mold
 from forkcluster.master.stacks import Stacks
+from forkcluster.master.tally import SlotTally
 from forkcluster.wire.channel import Channel, Sent, channel_pair, close_all
 from forkcluster.wire.messages import Kind, Message, MessageError
 from forkcluster.wire.orders import LoadOrder, LoadReport
@@ -61,6 +63,7 @@ class Crew:
         self._cluster = cluster
         self._board_fd = board
         self._board = _scoreboard.Scoreboard(board, writable=True)
+        self.rates = Rates(self._board.totals, _scoreboard.bucket_bounds())
         self.stacks = Stacks(loop)
         self._hooked = 0  # the newest generation whose mold was told to run its hook
         self._oom = OomCounter()
@@ -228,15 +231,27 @@ class Crew:
         ask = partial(self._children.send_signal, hand.pid, STACKS_SIGNAL)
         self.stacks.collect(who, hand.stacks, ask, done)
 
+    def mold_pids(self) -> list[int]:
+        """Give the molds' pids."""
+        return [mold.pid for mold in self._molds.values()]
+
     def describe(self) -> list[dict[str, object]]:
-        """Say for every worker, by slot, what it is and does."""
+        """Say for every worker, by slot, what it is, does and has done (counted since its own start)."""
         found: list[dict[str, object]] = []
+        now = self._loop.now()
+        figures = self.rates.figures(now)
+        pace = figures.by_seat if figures else ()
         for worker in sorted(self._cluster.workers.values(), key=lambda worker: (worker.slot, worker.who)):
-            line = self._board.line(worker.who.seat)
+            seat = worker.who.seat
+            line = self._board.line(seat)
+            hand = self._workers.get(worker.who)
+            before = hand.before if hand and hand.before else (0,) * len(line["requests"])
+            own = [count - old for count, old in zip(line["requests"], before, strict=True)]
+            slot = self._cluster.tally.slots.get(worker.slot, SlotTally())
             found.append(
                 {
                     "slot": worker.slot,
-                    "seat": worker.who.seat,
+                    "seat": seat,
                     "epoch": worker.who.epoch,
                     "pid": worker.pid,
                     "generation": worker.generation,
@@ -244,8 +259,13 @@ class Crew:
                     "since_ns": line["started_ns"],
                     "leaving": worker.leaving or worker.ending,
                     "in_flight": line["in_flight"],
-                    "connections": line["open"],
-                    "requests": sum(line["requests"]),
+                    "open": line["open"],
+                    "requests": sum(own),
+                    "errors": own[-1],
+                    "requests_per_second": round(pace[seat] if seat < len(pace) else 0.0, 2),
+                    "uptime": None if worker.ready_at is None else now - worker.ready_at,
+                    "restarts": slot.restarts,
+                    "last_end": slot.how or None,
                     "oldest": line["oldest"],
                 }
             )
@@ -329,11 +349,13 @@ class Crew:
     def _worker_ended(self, who: Ref, how: str) -> None:
         while self._workers[who].channel.fileno() in self._loop:
             self._hear_worker(who)
-        if how.startswith("was killed by SIGKILL") and not self._workers[who].doomed and self._oom.risen():
+        killed = how.startswith("was killed by SIGKILL") and not self._workers[who].doomed
+        oom = killed and self._oom.risen()
+        if oom:
             how += ", for want of memory (the cgroup's oom_kill has risen)"
         self._drop(who)
         self.tell_all(Kind.NUDGE)
-        self._emit(on.WorkerEnded(who, how))
+        self._emit(on.WorkerEnded(who, how, oom))
 
     def _drop(self, who: Ref) -> None:
         hand = self._workers.pop(who, None)

@@ -80,6 +80,7 @@ class WorkerLeaves:
 
     who: Ref
     reason: str
+    limit: bool = False  # a limit of the options was reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +100,11 @@ class WorkerLost:
 
 @dataclass(frozen=True, slots=True)
 class WorkerEnded:
-    """The worker's process has ended and was reaped."""
+    """The worker's process has ended and was reaped; `oom`: the kernel killed it for want of memory."""
 
     who: Ref
     how: str
+    oom: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +169,13 @@ class StopAsked:
     at_once: bool = False
 
 
-Common = Tick | ReloadAsked | Configured | ConfigurationRefused | Scaled | RenewAsked | StopAsked
+Common = Tick | ReloadAsked | ConfigurationRefused | Scaled | RenewAsked | StopAsked
 """What can happen to any app, whatever its mode."""
 
 Event = (
     Common
     | Start
+    | Configured
     | MoldLoaded
     | MoldFailed
     | MoldEnded

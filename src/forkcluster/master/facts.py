@@ -34,6 +34,7 @@ class Worker:
     ending: bool = False
     killed: bool = False
     failure: str = ""
+    why: str = ""  # it shall end: one of tally.REASONS
 
     @property
     def booting(self) -> bool:

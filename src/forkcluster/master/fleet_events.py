@@ -50,8 +50,8 @@ class ProcessLeaves:
 
 @dataclass(frozen=True, slots=True)
 class ProcessEnded:
-    """The process has ended and was reaped: with status `code`, or killed by signal -`code`. Others of its tree may
-    be left.
+    """The process has ended and was reaped: with status `code`, or killed by signal -`code`. Others of its
+    tree may be left.
     """
 
     number: int

@@ -1,4 +1,4 @@
-"""What the policy of fork mode knows: one record per process and per slot. Times are CLOCK_MONOTONIC seconds."""
+"""What the policy of fork mode knows: one record per process and slot. Times are CLOCK_MONOTONIC seconds."""
 
 from dataclasses import dataclass, field
 
@@ -21,8 +21,8 @@ class FleetLimits(Limits):
 class Process:
     """One run of the command, from the moment it is asked for until nothing of its tree is left.
 
-    `deadline`: when it is killed, unless it is ready, or gone, by then. `ready_due`: when it counts as ready because it
-    is still there.
+    `deadline`: when it is killed, unless it is ready, or gone, by then. `ready_due`: when it counts as ready
+    because it is still there.
     """
 
     number: int

@@ -34,7 +34,7 @@ class Rules:
     exp_backoff: float = 0.0
 
     def wants(self, code: int) -> bool:
-        """Tell whether an end with this status (negative: the signal that killed it) is to be followed by a start."""
+        """Tell whether an end with this status (negative: the signal that killed it) calls for a start."""
         if code in self.stop_exit_codes or self.restart == "never":
             return False
         return self.restart == "always" or code != 0

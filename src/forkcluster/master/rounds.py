@@ -74,7 +74,7 @@ class Rounds:
         for finding in self._hangs.look(sights, now):
             self._found(finding)
         for who, why in self._recycling.look(self._usages(lines, now)):
-            self._emit(on.WorkerLeaves(who, why))
+            self._emit(on.WorkerLeaves(who, why, limit=True))
 
     def _found(self, finding: Finding) -> None:
         who = finding.sight.who

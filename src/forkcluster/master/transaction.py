@@ -9,6 +9,7 @@ from forkcluster.master import events as on
 from forkcluster.master.facts import Generation, Limits, Mold, Worker
 from forkcluster.master.roll import Phase, Roll
 from forkcluster.master.seats import Ref
+from forkcluster.master.tally import Tally
 
 MOST_DRAINING_GENERATIONS = 2
 
@@ -23,6 +24,7 @@ class Transaction:
         self.generations: dict[int, Generation] = {}
         self.current = 1
         self.roll: Roll | None = None
+        self.tally = Tally()
         self._configured_workers = workers
         self._newest_generation = 1
         self._reload_again = False
@@ -146,18 +148,22 @@ class Transaction:
                 self._configured_workers = self.target = configured.workers
         del self.generations[self.current]
         self.current = roll.generation
-        self.roll = None
         self._actions.append(do.Commit(self.current))
-        self._actions.append(do.Conclude(roll.conclude(now, self.current)))
+        self._conclude(roll, now)
 
     def _roll_back(self, what: str, reason: str, now: float) -> None:
         roll = self.roll
         if roll is None:
             return
         self.generations.pop(roll.generation, None)
-        self.roll = None
         self._actions.append(do.Abandon(roll.generation))
-        self._actions.append(do.Conclude(roll.conclude(now, self.current, what, reason)))
+        self._conclude(roll, now, what, reason)
+
+    def _conclude(self, roll: Roll, now: float, what: str = "", reason: str = "") -> None:
+        self.roll = None
+        outcome = roll.conclude(now, self.current, what, reason)
+        self.tally.reloaded(outcome.done, outcome.seconds, now)
+        self._actions.append(do.Conclude(outcome))
 
     def _ready_mold(self, generation: int) -> Mold | None:
         """Find the mold that can be asked for workers of this generation now."""

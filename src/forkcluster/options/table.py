@@ -12,7 +12,18 @@ from typing import Final
 from forkcluster.options import checks
 from forkcluster.options.address import check_bind
 from forkcluster.options.cpus import check_instances
-from forkcluster.options.kinds import Count, Duration, Kind, PairList, Size, Switch, Texts, Value, choice
+from forkcluster.options.kinds import (
+    Count,
+    Duration,
+    Kind,
+    PairList,
+    Size,
+    Switch,
+    Texts,
+    Value,
+    Word,
+    choice,
+)
 
 GROUPS: Final = (
     "Application", "Workers", "Listeners", "Limits", "Requests and answers", "ASGI", "Logs", "Process",
@@ -101,7 +112,7 @@ def _application() -> list[Option]:
     return [
         Option(
             name="target", kind=Kind("a target such as app:application", "TARGET", checks.target),
-            group=group,
+            group=group, aliases=("script", "exec", "cmd", "command"),
             positional=True, implied="found in the directory",
             help="What to serve: module:attribute, module, or path/to/file.py[:attribute].",
         ),
@@ -117,7 +128,7 @@ def _application() -> list[Option]:
             name="factory", kind=SWITCH, group=group, default="false",
             help="The target is called once, without arguments, and returns the application.",
         ),
-        Option(name="chdir", kind=PATH, group=group,
+        Option(name="chdir", kind=PATH, group=group, aliases=("cwd",),
                help="Change to this directory before the application is loaded."),
         Option(
             name="pythonpath", kind=Texts("a path or a list of paths", "PATH", checks.path, ":"), group=group,
@@ -142,7 +153,7 @@ def _workers() -> list[Option]:
     group = "Workers"
     return [
         Option(
-            name="instances", kind=Kind("a number of workers, 0, -1 or max", "N", check_instances),
+            name="instances", kind=Word("a number of workers, 0, -1 or max", "N", check_instances),
             group=group,
             default="1", short=("-i",),
             help="How many workers; 0 or max: one for each CPU this process may use; -1: one fewer.",
@@ -153,6 +164,7 @@ def _workers() -> list[Option]:
         ),
         Option(
             name="boot_timeout", kind=POSITIVE, group=group, default="60", unit="s",
+            aliases=("listen_timeout",),
             help="How long loading the application, and a worker's start, may take.",
         ),
         Option(
@@ -190,6 +202,7 @@ def _workers() -> list[Option]:
         ),
         Option(
             name="max_memory", kind=SIZE, group=group, default="0", unit="bytes",
+            aliases=("max_memory_restart",),
             help="A worker with so much resident memory is replaced, such as 300M. 0: never.",
         ),
         Option(
@@ -359,11 +372,14 @@ def _logs() -> list[Option]:
 def _process() -> list[Option]:
     group = "Process"
     return [
-        Option(name="pid", kind=FILE, group=group, help="Write the master's process id to this file."),
-        Option(name="user", kind=Kind("a user, by name or number", "USER", checks.account), group=group,
+        Option(name="pid", kind=FILE, group=group, aliases=("pid_file",),
+               help="Write the master's process id to this file."),
+        Option(name="user", kind=Word("a user, by name or number", "USER", checks.account), group=group,
+               aliases=("uid",),
                implied="this process's",
                help="Molds and workers become this user before the application is loaded."),
-        Option(name="group", kind=Kind("a group, by name or number", "GROUP", checks.account), group=group,
+        Option(name="group", kind=Word("a group, by name or number", "GROUP", checks.account), group=group,
+               aliases=("gid",),
                implied="the user's", help="Molds and workers become this group."),
         Option(name="umask", kind=Count("an octal mask", "MASK", low=0, high=0o777, base=8), group=group,
                implied="this process's", help="The umask of molds and workers, octal, such as 027."),
@@ -376,7 +392,12 @@ def _process() -> list[Option]:
                implied="in FORKCLUSTER_HOME",
                help="Put the control socket here, in a directory only this user can write; off: none."),
         Option(name="config", kind=FILE, group=group, short=("-c",), frozen=False,
-               implied="forkcluster.toml, if it is there", help="Read the configuration from this file."),
+               implied="forkcluster.toml, if it is there",
+               help="Read the configuration from this file: .toml, .json, .yaml or .py."),
+        Option(name="app", kind=Kind("an app's name", "NAME"), group=group, frozen=False,
+               implied="the only one", help="Take this app of a file with several."),
+        Option(name="env_name", kind=Kind("a name", "NAME"), group=group, frozen=False, implied="none",
+               help="Take the variables of the file's env_NAME table over those of env."),
     ]
 
 

@@ -1,0 +1,34 @@
+/* What the files of the monitor ask of each other. Not for others. */
+#ifndef FC_MONITOR_PARTS_H
+#define FC_MONITOR_PARTS_H
+
+#include <pthread.h>
+
+#include "monitor.h"
+
+struct FcMonitor {
+    pthread_mutex_t lock; /* of engine */
+    FcEngine *engine;     /* NULL: detached */
+    int epoll, channel, wake;
+    _Atomic bool accept_wanted;
+    bool accepting;
+    bool hold;          /* the master has not yet said that this worker shall accept */
+    unsigned listeners; /* how many there are */
+    uint64_t accept_at; /* paused until then; 0: not paused */
+    uint32_t seat, epoch;
+    uint64_t look_at; /* at what is in flight; 0: when woken */
+    unsigned looks_idle;
+    uint64_t exit_at; /* CLOCK_MONOTONIC ns; 0: no deadline */
+    bool orphan;
+    const char *_Atomic leave; /* reason to be sent; static text */
+};
+
+/* acceptor.c: accepting for a nested engine */
+void fc_acceptor_begin(FcMonitor *monitor);               /* if it is wanted and may be */
+void fc_acceptor_turn(FcMonitor *monitor, uint64_t now);  /* begin again after a pause */
+void fc_acceptor_wake(FcMonitor *monitor, uint8_t index); /* a listener has connections */
+void fc_acceptor_nudge(FcMonitor *monitor);               /* look at the queues without an event */
+/* What waits in the accept queues is taken first: a wake-up that was given to us was given to nobody else. */
+void fc_acceptor_stop(FcMonitor *monitor);
+
+#endif

@@ -1,0 +1,78 @@
+"""What the control socket's `status` says of a cluster, beyond its workers and events: what list, monit, the
+dashboard and the metrics are made of.
+
+Cheap: a few C calls, and TCP_INFO of the listeners. Ages and durations are seconds.
+"""
+
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from forkcluster.master.cluster import Cluster
+from forkcluster.master.crew import Crew
+from forkcluster.master.listeners import Listener
+from forkcluster.master.rates import Figures
+from forkcluster.master.tally import REASONS, Tally
+from forkcluster.wire.control import Body
+
+# Where struct tcp_info (tcp(7)) of a listening socket has its queue: tcpi_unacked, tcpi_sacked.
+QUEUE = struct.Struct("24x2I")
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Gathers what only a cluster knows. `listeners` gives those of the generation that serves."""
+
+    cluster: Cluster
+    crew: Crew
+    listeners: Callable[[], tuple[Listener, ...]]
+    started: float  # CLOCK_MONOTONIC seconds
+    admin: str | None = None  # the admin listener's address
+
+    def body(self, now: float) -> Body:
+        """Give it as the control socket tells it."""
+        figures = self.crew.rates.figures(now)
+        return {
+            "uptime": now - self.started,
+            "admin": self.admin,
+            "figures": None if figures is None else _figures(figures),
+            "counts": _counts(self.cluster.tally, now),
+            "listeners": [_listener(each) for each in self.listeners()],
+            "molds": self.crew.mold_pids(),
+        }
+
+
+def _figures(figures: Figures) -> Body:
+    """The app's pace over the last seconds."""
+    return {
+        "seconds": round(figures.seconds, 1),
+        "requests_per_second": round(figures.requests_per_second, 2),
+        "errors_per_second": round(figures.errors_per_second, 2),
+        "p50": figures.p50,
+        "p99": figures.p99,
+    }
+
+
+def _counts(tally: Tally, now: float) -> Body:
+    """What has been counted since the app started."""
+    last = tally.last_reload
+    return {
+        "starts": tally.starts,
+        "restarts": tally.restarts,
+        "exits": {reason: tally.exits[reason] for reason in REASONS},
+        "reloads": {
+            ("done" if done else "failed"): {"count": each.count, "seconds": each.seconds}
+            for done, each in tally.reloads.items()
+        },
+        "last_reload": None if last is None else {"done": last[1], "age": now - last[0]},
+    }
+
+
+def _listener(listener: Listener) -> Body:
+    """Where it is, and its accept queue: connections in it and the most it takes; None where nobody tells."""
+    found: Body = {"url": listener.url, "queued": None, "backlog": None}
+    if listener.socket.family != socket.AF_UNIX:
+        info = listener.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, QUEUE.size)
+        found["queued"], found["backlog"] = QUEUE.unpack(info)
+    return found
