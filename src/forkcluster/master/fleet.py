@@ -17,7 +17,7 @@ from forkcluster.master import actions as do
 from forkcluster.master import events as on
 from forkcluster.master import fleet_actions as order
 from forkcluster.master import fleet_events as heard
-from forkcluster.master.fleet_facts import FleetLimits, Process, Slot
+from forkcluster.master.fleet_facts import Process, Slot
 from forkcluster.master.fleet_roll import FleetRoll
 from forkcluster.master.restarts import Verdict
 from forkcluster.wire.states import State

@@ -9,9 +9,9 @@ from forkcluster.wire.states import State
 
 @dataclass(frozen=True, slots=True)
 class FleetLimits(Limits):
-    """What the policy obeys beside the durations. `overlap`: a new process may run beside the one it replaces."""
+    """What the policy obeys. `overlap`: a new process may run beside the one it replaces."""
 
-    rules: Rules = Rules()
+    rules: Rules = field(default_factory=Rules)
     wait_ready: bool = False
     overlap: bool = False
     scheduled: bool = False  # it is started again at set times: to be stopped is not its end
@@ -50,7 +50,7 @@ class Process:
 class Slot:
     """A stable number: how its processes have fared, and when the next may be started.
 
-    `rest` is set while none shall be: by the end of a process of the generation `rested`, well or not (`failed`).
+    `rest` is set while none shall be: by the end of a process of the generation `rested`, `failed` or not.
     """
 
     tries: Tries = field(default_factory=Tries)

@@ -10,7 +10,6 @@ from forkcluster.master import events as on
 from forkcluster.master import fleet_actions as order
 from forkcluster.master.fleet_facts import FleetLimits, Process, Slot
 from forkcluster.master.roll import Phase, Roll
-from forkcluster.wire.states import State
 
 MOST_PROCESSES = 1024
 
@@ -81,9 +80,8 @@ class FleetRoll:
 
     def _configured(self, event: on.Configured, now: float) -> None:
         roll = self.roll
-        if roll is None or roll.generation != event.generation or roll.phase is not Phase.READING:
+        if roll is None or roll.generation != event.generation or not isinstance(event.limits, FleetLimits):
             return
-        assert isinstance(event.limits, FleetLimits)
         self._limits[event.generation] = event.limits
         roll.configured = event
         roll.enter(Phase.ROLLING, now)
@@ -106,7 +104,7 @@ class FleetRoll:
             self._commit(roll, now)
 
     def _renewed(self, generation: int) -> set[int]:
-        """Give the slots that are of that generation: its process is ready and alone, or has ended for good."""
+        """Give the slots that have become that generation's: a ready process alone, or one that ended for good."""
         alone = {slot for slot in self.slots if len(self.of(slot)) == 1}
         found = {p.slot for p in self.ready() if p.generation == generation and p.slot in alone}
         return found | {n for n, slot in self.slots.items() if slot.rest and slot.rested == generation}

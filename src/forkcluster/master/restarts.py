@@ -53,7 +53,7 @@ class Tries:
         return self._backoff.failures
 
     def after(self, code: int, uptime: float | None, rules: Rules) -> tuple[Verdict, float]:
-        """Judge an end; give the verdict and the seconds to wait. `uptime` is None when it was never ready."""
+        """Judge an end; give the verdict and the seconds to wait. `uptime` None: it was never ready."""
         if not rules.wants(code):
             return Verdict.STOPPED, 0.0
         wait = self._backoff.after_death(uptime, rules.min_uptime)
