@@ -63,7 +63,12 @@ class ServeCommand(click.Command):
 def build() -> click.Command:
     """Make the command from the table."""
     parameters: list[click.Parameter] = [
-        click.Argument([option.name], required=False, metavar=option.kind.metavar)
+        click.Argument(
+            [option.name],
+            required=False,
+            metavar=option.kind.metavar,
+            nargs=-1 if option.repeats else 1,
+        )
         if option.positional
         else TableOption(option)
         for option in TABLE

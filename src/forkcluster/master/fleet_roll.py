@@ -104,7 +104,7 @@ class FleetRoll:
             self._commit(roll, now)
 
     def _renewed(self, generation: int) -> set[int]:
-        """Give the slots that have become that generation's: a ready process alone, or one that ended for good."""
+        """Give the slots that have come to that generation: a ready process alone, or an end for good."""
         alone = {slot for slot in self.slots if len(self.of(slot)) == 1}
         found = {p.slot for p in self.ready() if p.generation == generation and p.slot in alone}
         return found | {n for n, slot in self.slots.items() if slot.rest and slot.rested == generation}

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from forkcluster import _process, log
 from forkcluster.errors import EXIT_INTERNAL, ForkclusterError
 from forkcluster.master.clustered import ClusterMaster, open_sockets
+from forkcluster.master.forked import ForkMaster
 from forkcluster.master.home import open_home
 from forkcluster.master.master import Outside
 from forkcluster.master.notify import Notifier
@@ -72,4 +73,7 @@ def serve(launch: Launch) -> int:
             stack.callback(pidfile.remove)
         home = open_home(options.control, options.name, os.environ)
         stack.callback(home.close)
-        return ClusterMaster(launch, Outside(signals, home, notifier), sockets).run()
+        outside = Outside(signals, home, notifier)
+        if options.exec_mode == "fork":
+            return ForkMaster(launch, outside, sockets).run()
+        return ClusterMaster(launch, outside, sockets).run()
