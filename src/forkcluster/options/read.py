@@ -224,8 +224,9 @@ def _exec_mode(settings: Mapping[str, Setting], base: str) -> Setting:
         return asked
     target = str(settings["target"].value)
     found = mode.decide("target", target, None)
-    if found == "cluster" and settings["args"].value:
-        return Setting(asked.option, "fork", "it has arguments")
+    for name, why in (("args", "it has arguments"), ("interpreter", "it has an interpreter")):
+        if settings[name].value:
+            return Setting(asked.option, "fork", why)
     if found == "cluster" and target.endswith(".py"):
         text = discover.read_text(os.path.join(base, target))
         if text is not None and not mode.offers_application(text):
@@ -244,8 +245,9 @@ def _check_together(options: Options) -> None:
         raise ConfigurationError(
             "header sets Server, which is sent already", "add --no-server-header to send only yours"
         )
-    if options.watch and find_spec("watchfiles") is None:
-        raise ConfigurationError("watch needs the package watchfiles", "pip install 'forkcluster[watch]'")
+    for package in ("watchfiles", "pathspec") if options.watch else ():
+        if find_spec(package) is None:
+            raise ConfigurationError(f"watch needs the package {package}", "pip install 'forkcluster[watch]'")
     if options.watch and options.control == "off":
         raise ConfigurationError("watch asks for reloads through the control socket", "drop --control off")
     if options.log_config is not None:
