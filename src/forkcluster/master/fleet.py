@@ -61,8 +61,9 @@ class Fleet(FleetRoll):
                 if number in self.processes:
                     self.processes[number].pid = pid
             case heard.SpawnFailed(number, text):
-                self._process_ended(number, 127, text, now)
-                self.processes.pop(number, None)
+                process = self.processes.pop(number, None)
+                if process is not None and not process.ending:
+                    self._judge(process, 127, text, now)
             case heard.ProcessReady(number):
                 self._process_ready(number, now)
             case heard.ProcessStopping(number):
@@ -237,6 +238,9 @@ class Fleet(FleetRoll):
         wanted = self._wanted(number)
         good = [process for process in mine if process.generation == wanted and not process.leaving]
         old = [process for process in mine if process not in good]
+        for process in old:
+            if process.ready_at is None:  # nobody counts on it yet
+                self._retire(process, now)
         if slot.rest or any(process.ready_at is not None for process in good):
             slot.renewing = False
             for process in old:
