@@ -92,14 +92,17 @@ is_websocket(PyEngine *self, const FcConn *conn)
 }
 
 /* asyncio.Task(request, loop=loop, name=..., eager_start=True): the constructor, since uvloop's create_task
- * knows no eager start. */
+ * knows no eager start; the same keywords each time. */
 static PyObject *
 make_task(PyEngine *self, FcAsgi *request)
 {
-    PyObject *args[5] = {NULL, (PyObject *)request, self->loop, self->task_name, Py_True};
+    PyObject *args = PyTuple_Pack(1, request), *task;
 
-    return PyObject_Vectorcall(self->task_type, args + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET,
-                               self->task_names);
+    if (args == NULL)
+        return NULL;
+    task = PyObject_Call(self->task_type, args, self->task_keywords);
+    Py_DECREF(args);
+    return task;
 }
 
 /* The application's coroutine, or what on_websocket makes of it. */
@@ -248,8 +251,10 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"app",          "loop",       "task_type", "eager", "state",
                             "on_websocket", "on_drained", "on_drain",  NULL};
-    PyObject *app, *loop, *task_type, *state, *on_websocket, *on_drained, *on_drain = Py_None, *asyncio;
+    PyObject *app, *loop, *task_type, *state, *on_websocket, *on_drained, *on_drain = Py_None, *asyncio,
+                                                                          *name;
     int eager, error;
+    bool failed;
 
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOpOOO|O:attach", names, &app, &loop, &task_type, &eager,
                                      &state, &on_websocket, &on_drained, &on_drain))
@@ -263,9 +268,16 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
     self->on_websocket = Py_NewRef(on_websocket);
     self->on_drained = Py_NewRef(on_drained);
     self->on_drain = on_drain != Py_None ? Py_NewRef(on_drain) : NULL;
-    self->task_name = PyUnicode_InternFromString("request");
-    self->task_names =
-        eager ? Py_BuildValue("(sss)", "loop", "name", "eager_start") : Py_BuildValue("(ss)", "loop", "name");
+    /* SetItemString interns the keys, as those are that the constructor looks for. */
+    self->task_keywords = PyDict_New();
+    name = PyUnicode_InternFromString("request");
+    failed = self->task_keywords == NULL || name == NULL ||
+             PyDict_SetItemString(self->task_keywords, "loop", loop) < 0 ||
+             PyDict_SetItemString(self->task_keywords, "name", name) < 0 ||
+             (eager && PyDict_SetItemString(self->task_keywords, "eager_start", Py_True) < 0);
+    Py_XDECREF(name);
+    if (failed)
+        return NULL;
     self->create_future = PyObject_GetAttrString(loop, "create_future");
     self->call_soon = PyObject_GetAttrString(loop, "call_soon");
     self->call_later = PyObject_GetAttrString(loop, "call_later");
@@ -275,9 +287,8 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
     self->cancelled_error = asyncio != NULL ? PyObject_GetAttrString(asyncio, "CancelledError") : NULL;
     Py_XDECREF(asyncio);
     self->engine.config.stream_body = true;
-    if (self->cancelled_error == NULL || self->task_name == NULL || self->task_names == NULL ||
-        self->create_future == NULL || self->call_soon == NULL || self->call_later == NULL ||
-        self->turn == NULL || self->beat == NULL)
+    if (self->cancelled_error == NULL || self->create_future == NULL || self->call_soon == NULL ||
+        self->call_later == NULL || self->turn == NULL || self->beat == NULL)
         return NULL;
     error = fc_engine_listen(&self->engine);
     if (error < 0) {
@@ -291,8 +302,7 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
 #define OWNED(X)                                                                                             \
     X(loop)                                                                                                  \
     X(task_type)                                                                                             \
-    X(task_names)                                                                                            \
-    X(task_name)                                                                                             \
+    X(task_keywords)                                                                                         \
     X(create_future)                                                                                         \
     X(call_soon)                                                                                             \
     X(turn)                                                                                                  \

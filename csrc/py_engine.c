@@ -75,6 +75,7 @@ add_listeners(PyEngine *self, PyObject *listeners, bool multiprocess)
         }
         error = fc_engine_add_listener(&self->engine, fd);
         if (error == 0) {
+            self->schemes[at] = Py_NewRef(scheme);
             self->templates[at] = self->engine.config.nested
                                       ? fc_scope_template(self, scheme, name, port)
                                       : fc_environ_template(self, scheme, name, port, false, multiprocess);
@@ -195,8 +196,10 @@ engine_clear(PyObject *object)
 
     Py_CLEAR(self->app);
     Py_CLEAR(self->on_error);
-    for (unsigned i = 0; i < FC_LISTENERS; i++)
+    for (unsigned i = 0; i < FC_LISTENERS; i++) {
         Py_CLEAR(self->templates[i]);
+        Py_CLEAR(self->schemes[i]);
+    }
     Py_CLEAR(self->spare_call);
     fc_asgi_clear(self);
     for (unsigned i = 0; i < FC_KNOWN_FIELDS; i++) {

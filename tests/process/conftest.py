@@ -3,6 +3,7 @@
 import pytest
 from fork_harness import ForkServer, write
 from harness import Server
+from strict import APPS
 
 
 @pytest.fixture
@@ -39,3 +40,15 @@ def fork(tmp_path):
         if hasattr(each, "process"):
             each.clean_up()
             print(each.output)
+
+
+@pytest.fixture(params=["wsgi", "asgi"])
+def serve(request, server):
+    """Make servers of the test application, by both interfaces."""
+
+    def start(**settings):
+        each = server(**settings)
+        (each.directory / "app.py").write_text(APPS[request.param])
+        return each.boot()
+
+    return start

@@ -196,7 +196,7 @@ def place_document(place, text):
         ("depends_on = { a = 'soon' }", "a condition is ready or started"),
         ("autostart = 'no'", "line 4: autostart is 'no': expected true or false"),
         ("port = 'x'", "line 4: port is 'x': expected a port"),
-        ("treekill = false", "line 4: treekill is False: the whole process tree is always stopped"),
+        ("shutdown_with_message = true", "line 4: shutdown_with_message is True: programs are asked to stop"),
         ("kill_timeout = 1\ndrain_timeout = 2", "line 5: drain_timeout and kill_timeout are the same"),
         ("cwd = 'nowhere'", "no such directory"),
         ("instances = []", "line 4: instances is []: expected a number of workers"),

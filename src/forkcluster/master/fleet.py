@@ -154,10 +154,12 @@ class Fleet(FleetRoll):
 
     def _rest(self, slot: Slot, process: Process, state: State, *, failed: bool) -> None:
         slot.rest, slot.rested, slot.failed, slot.renewing = state, process.generation, failed, False
+        if failed:
+            self.failure = f"slot {process.slot}: the process {slot.last}, and is not started again"
 
     def _stumbled(self, text: str) -> None:
-        if not self.failure:
-            self.failure = text
+        if not self._has_stumbled:
+            self._has_stumbled = True
             self._actions.append(order.Stumbled(text))
 
     # -- scale, renew, stop ----------------------------------------------------------------------------------
@@ -206,6 +208,7 @@ class Fleet(FleetRoll):
             self._reload_again = False
             self._reload_asked(now)
         elif self._over():
+            self.over = True
             failed = any(slot.failed for slot in self.slots.values())
             self._finish(EXIT_APPLICATION if failed else EXIT_OK)
 

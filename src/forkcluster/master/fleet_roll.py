@@ -25,7 +25,9 @@ class FleetRoll:
         self.current = 1
         self.roll: Roll | None = None
         self.announced = False
-        self.failure = ""  # how the first start stumbled
+        self.failure = ""  # why a slot was given up, the latest
+        self.over = False  # the app has ended by itself
+        self._has_stumbled = False
         self._limits = {1: limits}
         self._configured_instances = instances
         self._newest_generation = 1

@@ -5,7 +5,7 @@ import time
 from collections import deque
 
 from forkcluster import log
-from forkcluster.errors import ForkclusterError
+from forkcluster.errors import ApplicationError, ForkclusterError
 from forkcluster.master import actions as do
 from forkcluster.master import events as on
 from forkcluster.master import fleet_actions as order
@@ -42,7 +42,9 @@ class ForkMaster(Master):
         self._fleet = Fleet(count_workers(options), limits_of(options))
         emit = self._events.append
         self._processes = Processes(self._loop, self._children, self._fleet, emit, self._streams)
-        self._commands = Commands(self._fleet, self._processes, emit, self._history, options)
+        self._commands = Commands(
+            self._fleet, self._processes, emit, self._history, options=options, placed=self._placed
+        )
         self._memory = MemoryLimit(self._loop, self._fleet, self._processes, emit, options.max_memory)
         self._timed += [
             Timed(self._processes.deadline, self._processes.expire),
@@ -62,6 +64,17 @@ class ForkMaster(Master):
 
     def _policy_deadline(self, now: float) -> float | None:
         return self._fleet.deadline(now)
+
+    def _wanted(self) -> int:
+        return self._fleet.target
+
+    def _failure(self) -> str:
+        return self._fleet.failure if self._exit_code else ""
+
+    def _tell_end(self, code: int) -> None:
+        if self._fleet.over and not code and not self._fleet.announced:
+            self._report.ready(pid=os.getpid(), urls=(), workers=0)  # it did what it had to do, and ended
+        super()._tell_end(code)
 
     def _standing(self) -> Standing:
         fleet = self._fleet
@@ -129,14 +142,18 @@ class ForkMaster(Master):
         return 1, 2
 
     def _stumbled(self, text: str) -> None:
-        """The first start did not go well; the policy tries again."""
+        """Tell whoever waits for the first start; the policy tries again."""
+        self._report.failed(ApplicationError(f"the first start: {text}", "what it printed tells more"))
 
     def _announce(self) -> None:
         options = self._launch.options
         count = len(self._fleet.ready())
         urls = tuple(listener.url for listener in self._sockets.of(self._fleet.current))
         log.info("ready", app=options.name, processes=count, pid=os.getpid())
-        show(fork_screen(options, urls, count, self._loop.now() - self._started))
+        seconds = self._loop.now() - self._started
+        if not self._launch.managed:
+            show(fork_screen(options, urls, count, seconds))
+        self._report.ready(pid=os.getpid(), urls=urls, workers=count, seconds=round(seconds, 3))
         if self._watching is not None:
             self._watching.start()
 

@@ -6,12 +6,13 @@ Exec only: the master never forks itself bare, so no library's fork hooks run in
 
 import os
 import subprocess
+import sys
 import time
 
 from forkcluster.master.release import Release, pin_python
 from forkcluster.options.frozen import Request
 from forkcluster.wire.channel import Channel
-from forkcluster.wire.orders import WatchOrder
+from forkcluster.wire.orders import AdminOrder, WatchOrder
 from forkcluster.wire.program import command
 from forkcluster.wire.title import title_of
 
@@ -21,7 +22,20 @@ def spawn_mold(release: Release, channel: Channel) -> int:
     title = title_of("mold", release.options.name, f"g{release.generation}")
     number = str(channel.fileno())
     arguments = command(release.python, "mold", number, str(os.getpid()), title)
-    return _spawn(arguments, release.directory, keep=channel.fileno())
+    return _spawn(arguments, release.directory, keep=(channel.fileno(),))
+
+
+def spawn_admin(order: AdminOrder) -> int:
+    """Exec the admin process with the descriptors that its order names (borrowed); give its pid.
+
+    Raise OSError.
+    """
+    file = order.to_file()
+    try:
+        arguments = command(sys.executable, "admin", str(file), title_of("admin", order.app))
+        return _spawn(arguments, "/", keep=(file, order.listener, order.board, order.control))
+    finally:
+        os.close(file)
 
 
 def spawn_watcher(app: str, python: str, directory: str, order: WatchOrder) -> int:
@@ -30,9 +44,8 @@ def spawn_watcher(app: str, python: str, directory: str, order: WatchOrder) -> i
     return _spawn(command(python, "watcher", *arguments), directory)
 
 
-def _spawn(arguments: list[str], directory: str, *, keep: int | None = None) -> int:
-    passed = () if keep is None else (keep,)
-    process = subprocess.Popen(arguments, cwd=directory, pass_fds=passed, close_fds=True)
+def _spawn(arguments: list[str], directory: str, *, keep: tuple[int, ...] = ()) -> int:
+    process = subprocess.Popen(arguments, cwd=directory, pass_fds=keep, close_fds=True)
     process.returncode = 0  # Children waits for it; a Popen that thinks it is over never will
     return process.pid
 

@@ -65,10 +65,6 @@ def variables(value: object) -> object:
     }
 
 
-def _autorestart(value: object) -> Values:
-    return {"restart": "always" if _switch(value) else "never"}
-
-
 def _watch(value: object) -> Values:
     if isinstance(value, bool):
         return {"watch": value}
@@ -88,12 +84,6 @@ def _cron(value: object) -> Values:
     return {} if value in (0, "0", False) else {"cron_restart": value}
 
 
-def _treekill(value: object) -> Values:
-    if not _switch(value):
-        raise ValueError("the whole process tree is always stopped; expected true")
-    return {}
-
-
 def _shutdown_with_message(value: object) -> Values:
     if _switch(value):
         raise ValueError("programs are asked to stop by a signal; expected false")
@@ -107,11 +97,9 @@ def _switch(value: object) -> bool:
 
 
 CONVERSIONS: Final[Mapping[str, Callable[[object], Values]]] = {
-    "autorestart": _autorestart,
     "watch": _watch,
     "exec_mode": _exec_mode,
     "cron": _cron,
     "cron_restart": _cron,
-    "treekill": _treekill,
     "shutdown_with_message": _shutdown_with_message,
 }

@@ -38,7 +38,7 @@ def compose(options: Options, directory: str, environment: Mapping[str, str], py
 
     Raise ConfigurationError when there is nothing of that name, or it cannot be executed.
     """
-    venv = find_venv(directory) or environment.get("VIRTUAL_ENV") or _venv_of(python)
+    venv = options.venv or find_venv(directory) or environment.get("VIRTUAL_ENV") or _venv_of(python)
     variables = {"PYTHONUNBUFFERED": "1"}
     if venv:
         variables |= {"VIRTUAL_ENV": venv, "PATH": _path(venv, environment)}

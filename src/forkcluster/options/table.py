@@ -28,7 +28,7 @@ from forkcluster.options.kinds import (
 
 GROUPS: Final = (
     "Application", "Workers", "Processes", "Restarts", "Listeners", "Limits", "Requests and answers", "ASGI",
-    "Logs", "Process",
+    "Logs", "Metrics and health", "Process",
 )  # fmt: skip
 
 
@@ -123,6 +123,10 @@ def _application() -> list[Option]:
             implied="taken from the target", help="The app's name, in logs and process titles.",
         ),
         Option(
+            name="namespace", kind=Kind("a name", "NAME", checks.app_name), group=group, default="default",
+            help="A word that several apps may share, and commands of the manager take for all of them.",
+        ),
+        Option(
             name="interface", kind=choice("auto", "wsgi", "asgi"), group=group, default="auto",
             help="How to call the application; auto looks at it.",
         ),
@@ -147,6 +151,10 @@ def _application() -> list[Option]:
         Option(
             name="preload", kind=choice("auto", "always", "never"), group=group, default="auto",
             help="Load the application once and fork workers from it; auto judges whether that is safe.",
+        ),
+        Option(
+            name="venv", kind=PATH, group=group, implied=".venv or venv beside the application, if there",
+            help="The virtual environment that the application runs in, or none: this forkcluster's own.",
         ),
     ]
 
@@ -462,6 +470,17 @@ def _logs() -> list[Option]:
     ]
 
 
+def _metrics() -> list[Option]:
+    group = "Metrics and health"
+    return [
+        Option(name="admin", kind=Kind("host:port, unix:path or off", "ADDRESS", checks.admin), group=group,
+               implied="admin.sock in the app's directory",
+               help="Where /metrics, /livez, /readyz and /status are answered."),
+        Option(name="min_ready", kind=Count(low=1, high=341), group=group, default="1", unit="workers",
+               help="With fewer workers ready than this, the app is not ready."),
+    ]
+
+
 def _process() -> list[Option]:
     group = "Process"
     return [
@@ -501,10 +520,15 @@ def _process() -> list[Option]:
 
 TABLE: Final[tuple[Option, ...]] = (
     *_application(), *_workers(), *_processes(), *_restarts(), *_listeners(), *_limits(), *_requests(),
-    *_asgi(), *_logs(), *_process(),
+    *_asgi(), *_logs(), *_metrics(), *_process(),
 )
 # fmt: on
 BY_NAME: Final[Mapping[str, Option]] = {option.name: option for option in TABLE}
 BY_KEY: Final[Mapping[str, Option]] = {
     name: option for option in TABLE if option.frozen for name in option.names
 }
+NEED_RESTART: Final = (
+    "name", "backlog", "socket_mode", "socket_owner", "pid", "log_file", "log_format", "log_level",
+    "admin", "min_ready",
+)  # fmt: skip
+"""What a master reads once: a reload cannot change it."""

@@ -1,4 +1,4 @@
-"""The structured texts of LOAD and LOADED: what a mold is told and what it answers, as JSON."""
+"""What our programs are told at their start, and what a mold answers, as JSON: LOAD, LOADED, the admin's."""
 
 import json
 import os
@@ -81,6 +81,44 @@ class LoadOrder:
             )
         except (ValueError, KeyError, TypeError) as error:
             raise InternalError(f"the mold cannot read its order: {error!r}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class AdminOrder:
+    """What the admin process is for. `listener`, `board` (read-only) and `control` are descriptors it has.
+
+    `token`: what allows actions; empty: nothing does. `app_metrics`: the directory of the application's own
+    metrics; empty: none.
+    """
+
+    app: str
+    master: int  # its pid
+    listener: int
+    board: int
+    control: int
+    user: str | None = None
+    group: str | None = None
+    log_level: str = "info"
+    log_format: str = "text"
+    token: str = ""
+    app_metrics: str = ""
+
+    def to_file(self) -> int:
+        """Write the order into a memfd; the caller owns it."""
+        descriptor = os.memfd_create("forkcluster-admin")
+        with open(descriptor, "w", encoding="utf-8", closefd=False) as file:
+            json.dump(asdict(self), file)
+        return descriptor
+
+    @classmethod
+    def from_file(cls, descriptor: int) -> "AdminOrder":
+        """Read what `to_file` wrote and close the descriptor. Raises InternalError."""
+        try:
+            with open(descriptor, encoding="utf-8") as file:
+                file.seek(0)
+                return cls(**json.load(file))
+        except (ValueError, TypeError) as error:
+            raise InternalError(f"the admin process cannot read its order: {error!r}") from error
 
 
 @dataclass(frozen=True, slots=True)

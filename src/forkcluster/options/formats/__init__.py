@@ -6,4 +6,5 @@ toml       lines of TOML (the values are tomllib's)
 json       JSON with comments, as PM2 takes it
 yaml       YAML, if the extra forkcluster[yaml] is installed
 python     a module, evaluated in a short-lived child (`evaluate`)
+  write      the way back: TOML from values
 """
