@@ -248,7 +248,7 @@ def _exec_mode(settings: Mapping[str, Setting], base: str) -> Setting:
         text = discover.read_text(os.path.join(base, target))
         if text is not None and not mode.offers_application(text):
             return Setting(asked.option, "fork", "the script defines no application")
-    return Setting(asked.option, found, "by the target")
+    return Setting(asked.option, found, "by the target" if found == "fork" else asked.origin)
 
 
 def _check_together(options: Options) -> None:
