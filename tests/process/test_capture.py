@@ -302,3 +302,16 @@ def test_files_are_emptied_and_opened_anew_on_request(capturing, tmp_path):
     (tmp_path / "error.log").rename(tmp_path / "moved")
     assert ask(each.control, "reopen")["ok"]
     wait_for(tmp_path / "error.log", "logs reopened")
+
+
+def test_output_of_any_program_is_captured(server, tmp_path):
+    """Fork mode: each process by its slot, its children too."""
+    script = tmp_path / "chatter.sh"
+    script.write_text("echo begun; echo trouble >&2; sh -c 'echo from a child'; exec sleep 600\n")
+    files = ("--out-file", "out.log", "--error-file", "error.log")
+    each = server(target="chatter.sh", arguments=("--interpreter", "sh", *files), bind=(), workers=2)
+    each.start()
+    for slot in (0, 1):
+        wait_for(tmp_path / "out.log", rf"(?m)^\S+ {slot} \| begun\n(.*\n)*\S+ {slot} \| from a child")
+        wait_for(tmp_path / "error.log", rf"(?m)^\S+ {slot} \| trouble")
+    assert 0 == each.stop()
