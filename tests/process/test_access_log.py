@@ -21,7 +21,7 @@ def application(environ, start_response):
     start_response("200 OK", [("Content-Length", "0")])
     return []
 """
-LINE = re.compile(r'\S+ - - \[[^]]+\] "GET /(\d+) HTTP/1\.1" 200 0 .*')
+LINE = re.compile(r'\S+ - - \[[^]]+\] "GET /(\d+) HTTP/1\.1" 200 \S+ .*')
 
 
 @pytest.fixture
