@@ -27,8 +27,8 @@ ask_for_turn(PyEngine *self)
     Py_XDECREF(handle);
 }
 
-/* -- lag: how late the loop runs a callback, four times a second while there are turns, never when there are
- * none */
+/* -- lag: how late the loop runs a callback, and when it was last seen to turn; four times a second while
+ * there are turns or requests, never when there are none */
 
 static void
 arm_beat(PyEngine *self)
@@ -36,6 +36,7 @@ arm_beat(PyEngine *self)
     PyObject *handle;
 
     self->turned = true;
+    fc_store(&self->engine.line->loop_turned_ns, fc_now());
     if (self->beat_at != 0)
         return;
     self->turned = false;
@@ -51,13 +52,14 @@ fc_asgi_beat(PyObject *object, PyObject *ignored)
 {
     PyEngine *self = (PyEngine *)object;
     uint64_t now = fc_now(), lag = now > self->beat_at ? now - self->beat_at : 0;
-    bool again = self->turned;
+    bool again = self->turned || fc_load(&self->engine.line->in_flight) > 0;
 
     (void)ignored;
     if (!self->live || self->forked_away)
         Py_RETURN_NONE;
     self->beat_at = 0;
     fc_store(&self->engine.line->loop_lag_ns, lag);
+    fc_store(&self->engine.line->loop_turned_ns, 0);
     if (again)
         arm_beat(self);
     Py_RETURN_NONE;
@@ -231,6 +233,7 @@ fc_asgi_turn(PyObject *object, PyObject *ignored)
         ask_for_turn(self);
     fc_engine_rest(engine);
     fc_engine_release(engine);
+    fc_asgi_tell(self);
     if (PyErr_Occurred())
         return NULL;
     if (engine->draining && self->on_drain != NULL) {
@@ -309,6 +312,7 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
     X(state)                                                                                                 \
     X(beat)                                                                                                  \
     X(call_later)                                                                                            \
+    X(on_stacks)                                                                                             \
     X(on_drain)                                                                                              \
     X(cancelled_error)                                                                                       \
     X(on_websocket)                                                                                          \
@@ -324,6 +328,7 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
 void
 fc_asgi_forget(PyEngine *self)
 {
+    fc_asgi_untold(self);
     for (FcAsgi *request = self->running; request != NULL; request = request->next)
         request->answer.conn = NULL;
 }

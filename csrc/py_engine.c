@@ -295,6 +295,12 @@ static PyMethodDef engine_methods[] = {
      "serve an ASGI application; "
      "the descriptor to be watched by the loop, with turn as its callback."},
     {"turn", fc_asgi_turn, METH_NOARGS, "turn()\n--\n\nThe loop's callback: one turn of the engine."},
+    {"on_stacks", fc_asgi_on_stacks, METH_VARARGS,
+     "on_stacks(signal, pipe, callback, /)\n--\n\nOn that signal write which request is running into the "
+     "pipe, "
+     "and call the callback in the loop."},
+    {"waiting", fc_asgi_waiting, METH_NOARGS,
+     "waiting()\n--\n\n(seconds, method, target, task) of the requests without an answer, the newest first."},
     {"beat", fc_asgi_beat, METH_NOARGS, "beat()\n--\n\nThe loop's callback: measure how late it is."},
     {"stop_log", engine_stop_log, METH_NOARGS, "stop_log()\n--\n\nWrite what is left of the access log."},
     {"close_inherited", engine_close_inherited, METH_NOARGS,

@@ -233,8 +233,11 @@ typedef struct PyEngine {
     PyObject *seen_start, *seen_body; /* the application's own objects for the two commonest message types */
     bool turn_due;                    /* call_soon was asked for */
     PyObject *call_later, *beat;
-    uint64_t beat_at; /* when the beat that measures the loop's lag is due; 0: none is on its way */
-    bool turned;      /* since the last beat */
+    uint64_t beat_at;        /* when the beat that measures the loop's lag is due; 0: none is on its way */
+    bool turned;             /* since the last beat */
+    struct FcAsgi *stepping; /* borrowed: whose Task is running now; NULL: none of ours */
+    PyObject *on_stacks;     /* called in a turn after the signal for stacks; NULL: nobody */
+    _Atomic bool tell_due;   /* ... which has come */
 } PyEngine;
 
 extern PyType_Spec fc_engine_spec;

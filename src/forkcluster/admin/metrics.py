@@ -19,9 +19,9 @@ from forkcluster.errors import ForkclusterError
 class Metrics:
     """Answers scrapes. What only the master knows is left out when it does not answer."""
 
-    def __init__(self, app: str, board: Scoreboard, present: Present) -> None:
+    def __init__(self, app: str, board: Scoreboard, present: Present, processes: Processes) -> None:
         self._present = present
-        self._collector = Collector(app, board, Processes())
+        self._collector = Collector(app, board, processes)
 
     def add_to(self, site: Site) -> None:
         """Have its path answered."""

@@ -45,6 +45,7 @@ class Options:
     observe: float
     request_warn: float
     request_timeout: float
+    loop_stall_timeout: float
     max_requests: int
     max_requests_jitter: int
     max_memory: int

@@ -202,6 +202,10 @@ def _workers() -> list[Option]:
             help="A worker whose request has no answer for so long is replaced. 0: off.",
         ),
         Option(
+            name="loop_stall_timeout", kind=DURATION, group=group, default="1", unit="s",
+            help="An event loop that a callback has blocked for so long is logged with its stack. 0: off.",
+        ),
+        Option(
             name="max_requests", kind=Count(), group=group, default="0",
             help="A worker is replaced after so many requests. 0: never.",
         ),

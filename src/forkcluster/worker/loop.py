@@ -55,7 +55,7 @@ def run(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, Result]) -> R
     quicken_tasks()
     asyncio.set_event_loop(loop)
     try:
-        result = loop.run_until_complete(guarded())
+        result = loop.run_until_complete(loop.create_task(guarded(), name="serve"))
     finally:
         try:
             _cancel_rest(loop)
