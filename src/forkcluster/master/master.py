@@ -8,7 +8,7 @@ never forks.
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 from forkcluster import log
@@ -187,7 +187,11 @@ class Master(ABC):
             self._report.ended(code)
 
     def _handle(self, request: Body, reply: Reply) -> None:
-        self._commands.handle(request, reply)
+        if request.get("command") == "options":
+            # The oldest release that is kept is the one that counts until a reload is final.
+            reply({"ok": True, "options": asdict(self._releases[min(self._releases)].options)})
+        else:
+            self._commands.handle(request, reply)
 
     def _make_watching(self, control: str) -> Watching:
         directory = self._releases[1].directory
