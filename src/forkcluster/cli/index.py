@@ -57,6 +57,7 @@ INDEX: Final = (
     Entry("import", "importing", "Files", "Take over a configuration of PM2 or gunicorn."),
     Entry("completion", "completion", "Keep", "Print what makes a shell complete commands."),
     Entry("list", "list", "Look", "Show all apps.", ("ls", "l", "ps", "status")),
+    Entry("monit", "monit", "Look", "Show all apps live, on the whole screen.", ("dashboard", "dash")),
     Entry("jlist", "jlist", "Look", "Print all that is known of all apps, as JSON.", ("prettylist",)),
     Entry("describe", "describe", "Look", "Show all that is known of an app.", ("desc", "info", "show")),
     Entry("history", "history", "Look", "Show what has happened to an app.", ("events",)),

@@ -4,7 +4,7 @@ from typing import Final
 
 # fmt: off
 FUTURE: Final = frozenset((
-    "monit", "logs", "deploy", "flush",
+    "logs", "deploy", "flush",
 ))
 # fmt: on
 """Commands that are to come: never taken for a target."""
