@@ -12,7 +12,6 @@ import json
 import os
 import select
 import time
-from dataclasses import dataclass
 from typing import Final
 
 LEVELS: Final = ("debug", "info", "warning", "error")
@@ -22,22 +21,26 @@ SHORT: Final = {"warning": "warn"}
 Field = str | int | float | bool | None
 
 
-@dataclass(slots=True)
 class Log:
     """One process's log. `process` is the process's word in each line: master, mold, worker …
 
     `stamped`: lines say when; not, when they go to the logger, which says it of every line.
     """
 
-    process: str = "forkcluster"
-    level: str = "info"
-    format: str = "text"
-    path: str | None = None
-    fd: int = 2
-    stamped: bool = True
-    dropped: int = 0
-    told: int = 0  # how many of these the log itself has told
-    torn: bool = False  # the last line ends in the middle
+    __slots__ = ("dropped", "fd", "format", "level", "path", "process", "stamped", "told", "torn")
+
+    def __init__(
+        self, process: str = "forkcluster", *, level: str = "info", format: str = "text", fd: int = 2
+    ) -> None:
+        self.process = process
+        self.level = level
+        self.format = format
+        self.path: str | None = None
+        self.fd = fd
+        self.stamped = True
+        self.dropped = 0
+        self.told = 0  # how many of these the log itself has told
+        self.torn = False  # the last line ends in the middle
 
     def debug(self, message: str, **fields: Field) -> None:
         self.write("debug", message, fields)

@@ -14,7 +14,8 @@ import os
 import struct
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import NamedTuple
 
 REGION = 1 << 28
 SLOT = 128 * 1024
@@ -27,8 +28,7 @@ NUMBER = struct.Struct("=Q")
 Places = Mapping[int, tuple[int, int]]
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """Lines on their way: to which file (path, device, inode), at which offset, how many bytes; `payload` is
     the number under which they were put into the journal, 0 when nothing is on its way.
     """
@@ -41,13 +41,12 @@ class Batch:
     payload: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One slot: the batch, and how far each pipe is taken when it is written: number → (bytes, state)."""
 
     sequence: int = 0
     batch: Batch = Batch()
-    places: Places = field(default_factory=dict)
+    places: Places = MappingProxyType({})
 
 
 class Journal:
@@ -64,7 +63,7 @@ class Journal:
         """Say what is about to be appended, before it is. Raises OSError."""
         number = self.entry.sequence + 1
         os.pwrite(self._fd, NUMBER.pack(number) + lines, self._at + PAYLOAD)
-        self._write(replace(batch, length=len(lines), payload=number), places)
+        self._write(batch._replace(length=len(lines), payload=number), places)
 
     def keep(self, places: Places) -> None:
         """Say how far the pipes are taken; what is on its way still is. Raises OSError."""

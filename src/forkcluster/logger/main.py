@@ -19,7 +19,6 @@ from forkcluster.logger.target import Target
 from forkcluster.logger.writer import Writer
 from forkcluster.wire.capture import Label, LogOrder, labels_from_text
 from forkcluster.wire.channel import Channel, Sent, close_all
-from forkcluster.wire.identity import become, resolve
 from forkcluster.wire.messages import Kind, Message
 from forkcluster.wire.title import set_title, title_of
 
@@ -50,6 +49,10 @@ def main(argv: list[str]) -> int:
 
 
 def _take_identity(order: LogOrder) -> None:
+    if order.user is None and order.group is None:
+        return
+    from forkcluster.wire.identity import become, resolve  # most loggers do without its memory
+
     identity = resolve(order.user, order.group)
     if identity is not None:
         become(identity)

@@ -14,7 +14,7 @@ for whoever shows them to escape.
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from forkcluster.wire.capture import FIRST, FURTHER, REST, Label
 
@@ -28,8 +28,7 @@ BROKEN = 4  # added to it: a piece of a line was written, and what comes next is
 WAIT, SOON, ALL = 0, 1, 2  # take what is whole; a traceback without its end, too; everything
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(NamedTuple):
     """How lines are written: `kind` is text, json or raw; `date_format` as in LogOrder."""
 
     app: str
@@ -44,8 +43,7 @@ class Form:
         return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now))}.{thousandths}Z"
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(NamedTuple):
     """What every line of one cut says: when it came, and whose it is."""
 
     form: Form
@@ -57,8 +55,7 @@ class Stamp:
         return f"{self.form.time(self.now)} {self.label.worker}".encode()
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(NamedTuple):
     """How many bytes were taken, what they look like in the file, and the state behind them."""
 
     taken: int

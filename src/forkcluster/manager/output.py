@@ -13,7 +13,8 @@ from typing import Final
 from forkcluster.manager.control import ask
 from forkcluster.manager.register import App
 from forkcluster.options.read import read
-from forkcluster.wire.capture import ERROR, OUT, LogOrder, order_of
+from forkcluster.wire.capture import ERROR, OUT, LogOrder
+from forkcluster.wire.destinations import order_of
 
 LINE: Final = re.compile(r"(?s)(.*?) (\d+|mold|master|logger) ([|:+]) (.*)")
 PATIENCE: Final = 2.0  # seconds for a master to say where its output goes

@@ -14,8 +14,9 @@ from forkcluster.master.control import Reply
 from forkcluster.master.home import Home
 from forkcluster.master.loop import Loop
 from forkcluster.options.frozen import Options
-from forkcluster.wire.capture import ERROR, order_of
+from forkcluster.wire.capture import ERROR
 from forkcluster.wire.control import Body
+from forkcluster.wire.destinations import order_of
 
 
 class Output:

@@ -6,16 +6,11 @@ everything else after the logger's death.
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 from forkcluster.errors import InternalError
-from forkcluster.options.dates import strftime_format
-from forkcluster.options.frozen import Options
-from forkcluster.wire.home import AppPlace
 from forkcluster.wire.kernel import memory_file
 
-NOWHERE = ("NULL", "/dev/null", "off")
-DATES = "%Y-%m-%dT%H:%M:%S"  # --time, as PM2 writes it
 OUT, ERROR = "out", "error"
 FIRST, FURTHER, REST = b" | ", b" : ", b" + "  # marks of lines: see logger/records.py
 MOST_SOURCES = 24  # in one TAKE message: two descriptors each
@@ -23,8 +18,7 @@ MASTER = 1  # number of the pipe that the master itself writes to
 FIRST_NUMBER = 2
 
 
-@dataclass(frozen=True, slots=True)
-class LogOrder:
+class LogOrder(NamedTuple):
     """Where lines go and in which form.
 
     A path is absolute; "-" is the logger's own standard output or error; "" drops what would go there.
@@ -55,7 +49,7 @@ class LogOrder:
     def to_file(self) -> int:
         """Write the order into a memfd; the caller owns it."""
         descriptor = memory_file("forkcluster-log-order")
-        os.write(descriptor, json.dumps(asdict(self)).encode())
+        os.write(descriptor, json.dumps(self._asdict()).encode())
         return descriptor
 
     @classmethod
@@ -67,8 +61,7 @@ class LogOrder:
             raise InternalError(f"the logger cannot read its order: {error!r}") from error
 
 
-@dataclass(frozen=True, slots=True)
-class Label:
+class Label(NamedTuple):
     """Whose pipe it is: the slot as text, or "mold", "master"; the generation; out or error."""
 
     number: int
@@ -79,7 +72,7 @@ class Label:
 
 def labels_to_text(labels: "list[Label]") -> str:
     """The labels of one TAKE message."""
-    return json.dumps([[each.number, each.worker, each.generation, each.stream] for each in labels])
+    return json.dumps(labels)
 
 
 def labels_from_text(text: str) -> "list[Label]":
@@ -91,27 +84,3 @@ def labels_from_text(text: str) -> "list[Label]":
         ]
     except (ValueError, TypeError) as error:
         raise InternalError(f"the logger cannot read the labels of pipes: {error!r}") from error
-
-
-def order_of(options: Options, place: AppPlace, *, managed: bool) -> LogOrder:
-    """Say where lines go and how. Files of --user's choice are written as that user, ours as ourselves."""
-    out = _path(options.out_file, place.output if managed else "-", options)
-    error = _path(options.error_file, place.error if managed else "-", options)
-    theirs = bool(options.out_file and options.error_file)
-    return LogOrder(
-        options.name,
-        out,
-        error,
-        apart=not options.merge_logs,
-        kind=options.log_type,
-        date_format=DATES if options.time else strftime_format(options.log_date_format or ""),
-        size=options.log_rotate_size,
-        keep=options.log_rotate_keep,
-        compress=options.log_compress,
-        user=options.user if theirs else None,
-        group=options.group if theirs else None,
-    )
-
-
-def _path(asked: str | None, default: str, options: Options) -> str:
-    return "" if options.disable_logs or asked in NOWHERE else asked or default

@@ -6,8 +6,8 @@ this module packs.
 """
 
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 MAGIC = 0x4B4C4346
 VERSION = 1
@@ -55,8 +55,7 @@ class MessageError(ValueError):
     """A record that is not a message of ours: another version, or a bug of the sender."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One record on a channel. `deadline_ns` is CLOCK_MONOTONIC, absolute; 0 means none."""
 
     kind: Kind
