@@ -30,12 +30,18 @@ class Log:
     __slots__ = ("dropped", "fd", "format", "level", "path", "process", "stamped", "told", "torn")
 
     def __init__(
-        self, process: str = "forkcluster", *, level: str = "info", format: str = "text", fd: int = 2
+        self,
+        process: str = "forkcluster",
+        *,
+        level: str = "info",
+        format: str = "text",
+        path: str | None = None,
+        fd: int = 2,
     ) -> None:
         self.process = process
         self.level = level
         self.format = format
-        self.path: str | None = None
+        self.path = path
         self.fd = fd
         self.stamped = True
         self.dropped = 0
