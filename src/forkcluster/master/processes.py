@@ -21,7 +21,7 @@ from forkcluster.master.fleet import Fleet
 from forkcluster.master.loop import Loop
 from forkcluster.master.readiness import ReadySocket
 from forkcluster.master.release import Release
-from forkcluster.master.sweep import Sweep, kill
+from forkcluster.master.sweep import Sweep
 from forkcluster.options.program import Program, compose
 from forkcluster.wire.identity import Identity, resolve
 
@@ -95,12 +95,11 @@ class Processes:
         if hand is not None:
             self._sweep_of(hand).send(signal.SIGKILL)
 
-    def kill_strays(self) -> int:
-        """SIGKILL what nobody knows: it left its session, its parents and its environment. Count it."""
-        found = trees.strays(self._children.pids())
-        for each in found:
-            kill(each)
-        return len(found)
+    def kill_strays(self, gone: Callable[[], None]) -> Sweep:
+        """SIGKILL what nobody knows: it left its session, its parents and its environment."""
+        sweep = Sweep(self._loop, lambda: trees.strays(self._children.pids()), gone)
+        sweep.send(signal.SIGKILL)
+        return sweep
 
     # -- asking ----------------------------------------------------------------------------------------------
 
