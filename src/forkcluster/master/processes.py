@@ -5,7 +5,6 @@ Turns what happens to them into events; decides nothing.
 """
 
 import os
-import secrets
 import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -65,7 +64,7 @@ class Processes:
         """Execute the release's command in that slot; `sockets` are listeners (borrowed) and their names."""
         options = release.options
         number = signal.Signals[f"SIG{options.kill_signal.removeprefix('SIG')}"]
-        hand = Hand(wanted.number, wanted.slot, secrets.token_hex(8), number, options.treekill)
+        hand = Hand(wanted.number, wanted.slot, os.urandom(8).hex(), number, options.treekill)
         try:
             hand.pid = hand.main = self._execute(hand, release, sockets)
         except (ForkclusterError, OSError) as error:
