@@ -673,7 +673,7 @@ def test_lag_of_the_loop_is_measured(started):
     """A request that blocks the loop shows on the scoreboard."""
     server = started("ws_cases:application")
     names = server.descriptors(server.process.pid).items()
-    (board,) = [number for number, name in names if "memfd:forkcluster-scoreboard" in name]
+    board = next(number for number, name in names if "memfd:forkcluster-scoreboard" in name)
     descriptor = os.open(f"/proc/{server.process.pid}/fd/{board}", os.O_RDONLY)
     line = Socket(server.address)
     assert b"blocked" == line.get("/block").body
