@@ -77,6 +77,20 @@ def test_pathsend(live, key, name, query):
     assert "after the response was completed" in live.wait_for_notes(key + query)[0]
 
 
+def test_big_files_take_turns(live, key):
+    """A file goes in pieces between which others are served, and all of it arrives, for several clients at once."""
+    size = 48 << 20
+    with (live.directory / "sparse.bin").open("wb") as file:
+        file.truncate(size)
+    with live.wire() as one, live.wire() as other:
+        for wire in (one, other):
+            wire.request("pathsend", target=f"/sparse.bin?{key}length")
+        assert b"hello" == live.ask("hello").body
+        for wire in (one, other):
+            body = wire.answer().body
+            assert (size, 0) == (len(body), len(body.strip(b"\0")))
+
+
 def test_pathsend_after_a_piece(live):
     """A file after a piece of body."""
     assert b"before 0123456789" == live.ask("pathsend_late").body
