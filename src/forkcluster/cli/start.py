@@ -12,7 +12,7 @@ from forkcluster.cli.options import TableCommand, flags, table_options
 from forkcluster.cli.results import Results
 from forkcluster.cli.serve import working_directory
 from forkcluster.cli.serving import request_of
-from forkcluster.errors import EXIT_INTERRUPTED, ForkclusterError, UsageError
+from forkcluster.errors import ForkclusterError, UsageError
 from forkcluster.manager import starting
 from forkcluster.manager.register import App, Register
 from forkcluster.manager.starting import Flags, Pending
@@ -21,8 +21,10 @@ from forkcluster.wire.outcome import End, Outcome
 
 HELP = """Start applications in the background, each under a master of its own, and wait until they are ready.
 
-TARGET: module:attribute, module, path/to/file.py[:attribute]; or the name, id or namespace of apps that are
-registered already and do not run. Without one, a Django project or an app.py is looked for."""
+TARGET: module:attribute, module, path/to/file.py[:attribute]; a configuration file (- is JSON on standard
+input), whose apps run in the environment that --env NAME names; or the name, id or namespace of apps that are
+registered already and do not run. Without one, a file with [[apps]], a Django project or an app.py is looked
+for."""
 
 
 class StartCommand(TableCommand):
@@ -34,6 +36,7 @@ def build() -> click.Command:
     parameters = [
         click.Argument(["targets"], nargs=-1, metavar="TARGET..."),
         *table_options(),
+        click.Option(["--only"], multiple=True, metavar="NAMES", help="Of a file take only these apps."),
         click.Option(["-f", "--force"], is_flag=True, help="Start another app beside one of the same name."),
         *choosing.waiting("until the app is ready"),
         choosing.as_json(),
@@ -42,7 +45,9 @@ def build() -> click.Command:
 
 
 def _start(
+    *,
     targets: Sequence[str],
+    only: Sequence[str],
     force: bool,
     wait: bool,
     timeout: float | None,
@@ -52,14 +57,39 @@ def _start(
     given = flags(values)
     if len(targets) > 1 and "name" in given:
         raise UsageError("--name is given for several targets", "start them one by one")
-    register = Register.find(os.environ)
     results = Results(as_json=as_json)
+    files = _start_files(targets, given, only, results, timeout, wait=wait)
+    if files and len(files) >= len(targets):
+        return results.finish()
+    targets = [word for word in targets if word not in files]
+    register = Register.find(os.environ)
     pending: list[Pending] = []
     words: Sequence[str | None] = targets or [None]
     with deferred_interrupt() as heard:
         for word in words:
             pending += _begin(register, word, given, results, force=force)
-    return finish(pending, results, heard, wait=wait, timeout=timeout)
+    wait_for(pending, results, heard, wait=wait, timeout=timeout)
+    return results.finish()
+
+
+def _start_files(
+    targets: Sequence[str],
+    given: Flags,
+    only: Sequence[str],
+    results: Results,
+    timeout: float | None,
+    *,
+    wait: bool,
+) -> list[str]:
+    """Start the apps of the files among the targets; give those targets."""
+    from forkcluster.cli import files
+
+    found = [word for word in targets if files.is_file(word)]
+    if not targets and not {"config", "app", "target"} & given.keys():
+        found = files.default(working_directory())
+    for word in found:
+        files.start(word, given, only, results, timeout, wait=wait)
+    return found
 
 
 def _begin(
@@ -103,32 +133,31 @@ def deferred_interrupt() -> Iterator[list[int]]:
         signal.signal(signal.SIGINT, before)
 
 
-def finish(
+def wait_for(
     pending: Sequence[Pending],
     results: Results,
     heard: Sequence[int] = (),
     *,
-    wait: bool,
-    timeout: float | None,
-) -> int:
-    """Wait for what was begun, unless told not to; give the exit code. `heard`: a Ctrl-C came already."""
+    wait: bool = True,
+    timeout: float | None = None,
+) -> bool:
+    """Wait for what was begun, unless told not to; False after a Ctrl-C. `heard`: one came already."""
     if not wait:
         for each in pending:
             each.close()
             results.good(each.name, "is starting", state="starting")
-        return results.finish()
+        return not heard
     try:
         if heard:
             raise KeyboardInterrupt
         starting.wait(pending, timeout, lambda name, how: tell(results, name, how))
+        return True
     except KeyboardInterrupt:
         for each in pending:
             each.close()
         names = ", ".join(each.name for each in pending)
-        click.echo(f"\nnot waited for any longer; going on to start: {names} (forkcluster list)", err=True)
-        results.finish()
-        return EXIT_INTERRUPTED
-    return results.finish()
+        results.interrupted(f"not waited for any longer; going on to start: {names} (forkcluster list)")
+        return False
 
 
 def tell(results: Results, name: str, heard: Outcome | ForkclusterError) -> None:

@@ -74,12 +74,19 @@ def base_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def begin_new(
-    register: Register, request: Request, environment: Mapping[str, str], *, force: bool = False
+    register: Register,
+    request: Request,
+    environment: Mapping[str, str],
+    *,
+    force: bool = False,
+    claim: bool = False,
+    counted: bool = False,
 ) -> Pending:
     """Start an app as asked for, registering it unless it is.
 
-    An app of the same name must be stopped and have the same target and directory; with `force` another one
-    takes the next free name. Raise ForkclusterError when it cannot be started.
+    An app of the same name must be stopped and have the same target and directory, unless its record is
+    `claim`ed; with `force` another one takes the next free name. `counted`: this is a restart. Raise
+    ForkclusterError when it cannot be started.
     """
     environment = base_environment(environment)
     reading = read(request, environment)
@@ -91,12 +98,13 @@ def begin_new(
     prove(interpreter_of(reading.options))
     with register.changing():
         app = register.app(name)
-        _check_same(app, reading, request)
+        if not claim:
+            _check_same(app, reading, request)
         old = app.record if app else None
         number = old.id if old else register.free_id()
         record = Record(number, name, request, environment).come_to(reading.options)
         if old:
-            record = replace(record, created=old.created, restarts=old.restarts, forgiven=old.forgiven)
+            record = replace(record, created=old.created, restarts=old.restarts + counted)
         return _begin(register, record, reading)
 
 
@@ -121,13 +129,12 @@ def renewed(app: App, flags: Flags = MappingProxyType({}), environment: Env | No
     return record.come_to(reading.options), reading
 
 
-def begin_again(register: Register, renewal: Renewed, *, counted: bool = False) -> Pending:
-    """Start a registered app with what `renewed` gave; `counted`: this is a restart."""
+def begin_again(register: Register, renewal: Renewed, restarts: int | None = None) -> Pending:
+    """Start a registered app with what `renewed` gave; `restarts`: how many a list shows from now on."""
     record, reading = renewal
+    kept = record.restarts if restarts is None else restarts
     with register.changing():
-        if counted:
-            record = replace(record, restarts=record.restarts + 1)
-        return _begin(register, record, reading)
+        return _begin(register, replace(record, restarts=kept, forgiven=0), reading)
 
 
 def _begin(register: Register, record: Record, reading: Reading) -> Pending:

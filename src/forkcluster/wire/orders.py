@@ -1,11 +1,33 @@
 """What our programs are told at their start, and what a mold answers, as JSON: LOAD, LOADED, the admin's."""
 
 import json
-import os
 from dataclasses import asdict, dataclass
 
 from forkcluster.errors import InternalError
 from forkcluster.options.frozen import Options
+from forkcluster.wire.kernel import memory_file
+
+
+@dataclass(frozen=True, slots=True)
+class WatchOrder:
+    """What the watcher is told: where the control socket is, which paths (absolute) to watch, what to ignore
+    (patterns of gitignore(5)), and the seconds without a further change before it asks for a reload.
+    """
+
+    control: str
+    paths: tuple[str, ...]
+    ignore: tuple[str, ...] = ()
+    delay: float = 0.1
+
+    def to_json(self) -> str:
+        """The order as one JSON object."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "WatchOrder":
+        """Read what `to_json` wrote: our own words to our own child."""
+        values = json.loads(text)
+        return cls(values["control"], tuple(values["paths"]), tuple(values["ignore"]), values["delay"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +51,7 @@ class LoadOrder:
 
     def to_file(self) -> int:
         """Write the order into a memfd (an environment may be longer than a message); the caller owns it."""
-        descriptor = os.memfd_create("forkcluster-order")
+        descriptor = memory_file("forkcluster-order")
         with open(descriptor, "w", encoding="utf-8", closefd=False) as file:
             file.write(self.to_json())
         return descriptor
@@ -85,7 +107,7 @@ class AdminOrder:
 
     def to_file(self) -> int:
         """Write the order into a memfd; the caller owns it."""
-        descriptor = os.memfd_create("forkcluster-admin")
+        descriptor = memory_file("forkcluster-admin")
         with open(descriptor, "w", encoding="utf-8", closefd=False) as file:
             json.dump(asdict(self), file)
         return descriptor
