@@ -27,7 +27,8 @@ typedef struct FcOutput {
     uint64_t size; /* bytes queued */
 } FcOutput;
 
-/* A client on the same machine, or behind a fast line, takes a file as fast as it is sent: so much at a time. */
+/* A client on the same machine, or behind a fast line, takes a file as fast as it is sent: so much at a time.
+ */
 #define FC_FLUSH_BUDGET (1u << 20)
 
 typedef enum FcFlush {
@@ -47,8 +48,8 @@ fc_output_empty(const FcOutput *output)
 bool fc_output_bytes(FcOutput *output, const char *data, size_t len, void *owner);
 bool fc_output_file(FcOutput *output, int fd, off_t offset, uint64_t length);
 
-/* Send until nothing is left, the socket is full or the budget is spent. *sent is raised by the bytes that went. Segments with an
- * owner that are finished go onto *spent. */
+/* Send until nothing is left, the socket is full or the budget is spent. *sent is raised by the bytes that
+ * went. Segments with an owner that are finished go onto *spent. */
 FcFlush fc_output_flush(FcOutput *output, int socket, uint64_t *sent, FcSegment **spent);
 
 /* Drop everything; owners go onto *spent. */
