@@ -168,6 +168,16 @@ fc_conn_flush_blocking(FcEngine *engine, FcConn *conn)
 /* -- accounts
  * ----------------------------------------------------------------------------------------------------- */
 
+/* Count what the log could not write, also in its own thread: since the last time. */
+static void
+tell_dropped(FcEngine *engine)
+{
+    uint64_t lines = fc_accesslog_take_dropped(engine->log);
+
+    if (lines > 0)
+        fc_add_shared(&engine->line->log_dropped, lines);
+}
+
 static void
 log_answer(FcEngine *engine, FcConn *conn, int status, const char *fields, size_t fields_len,
            uint64_t body_len, uint64_t all_len)
@@ -194,8 +204,15 @@ log_answer(FcEngine *engine, FcConn *conn, int status, const char *fields, size_
         .slot = engine->config.slot,
         .pid = (int32_t)fc_load(&engine->line->pid),
     };
-    if (!fc_accesslog_append(engine->log, &entry))
-        fc_store(&engine->line->log_dropped, fc_accesslog_dropped(engine->log));
+    fc_accesslog_append(engine->log, &entry);
+    tell_dropped(engine);
+}
+
+void
+fc_engine_stop_log(FcEngine *engine, int timeout_ms)
+{
+    fc_accesslog_stop(engine->log, timeout_ms);
+    tell_dropped(engine);
 }
 
 void
