@@ -51,6 +51,7 @@ class ClusterMaster(Master):
             board=board,
             cluster=self._cluster,
             listeners=sockets.all_descriptors,
+            output=self._output,
         )
         self._admin = self._make_admin(outside.home, board)
         status = Status(
@@ -214,6 +215,7 @@ class ClusterMaster(Master):
         super()._conclude(outcome)
 
     def _logs_reopened(self) -> None:
+        self._crew.reopen_own_logs()
         path = self._launch.options.access_log
         if path is None or path == "-":
             return
