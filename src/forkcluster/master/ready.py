@@ -24,6 +24,7 @@ def screen(options: Options, report: LoadReport, urls: tuple[str, ...], workers:
         urls=urls,
         workers=workers,
         workers_words=cpus.workers(options.instances, cpus.observe()).words,
+        threads=options.threads if report.interface == "wsgi" else 0,
         preload=_preload(options.preload, report),
         python=platform.python_version(),
         pid=os.getpid(),

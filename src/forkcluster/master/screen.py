@@ -23,6 +23,7 @@ class Facts:
     urls: tuple[str, ...]
     workers: int
     workers_words: str  # "2 of 2 CPUs", or ""
+    threads: int  # of each worker that may be in the application at once; 0: it is none of that kind
     preload: str  # "loaded once, workers forked from it", or why not
     python: str  # "3.13.0"
     pid: int
@@ -53,13 +54,17 @@ def _rows(facts: Facts) -> list[tuple[str, list[str]]]:
     return [
         ("listening", list(facts.urls)),
         ("serving", [_with(facts.target, facts.interface, facts.interface_reason)]),
-        ("workers", [_with(str(facts.workers), facts.workers_words)]),
+        ("workers", [_with(str(facts.workers), facts.workers_words) + _threads(facts.threads)]),
         ("preload", [facts.preload]),
         ("python", [facts.python]),
         ("pid", [str(facts.pid)]),
         ("reload", [hup]),
         ("stop", [f"Ctrl-C, or kill {facts.pid}"]),
     ]
+
+
+def _threads(threads: int) -> str:
+    return f", {threads} thread{'s' * (threads > 1)} each" if threads else ""
 
 
 def _with(text: str, *rest: str) -> str:

@@ -35,6 +35,7 @@ class Options:
     preload: str
     # workers
     instances: str
+    threads: int
     min_uptime: float
     boot_timeout: float
     drain_timeout: float

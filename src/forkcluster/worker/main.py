@@ -17,6 +17,7 @@ from forkcluster.worker.inherit import guard_forks
 from forkcluster.worker.line import Line
 from forkcluster.worker.spec import Application, WorkerSpec
 from forkcluster.worker.stacks import register
+from forkcluster.worker.threads import serve_wsgi
 from forkcluster.worker.vigil import end_with_master
 
 __all__ = ["WorkerSpec", "work"]  # the door by which the mold becomes a worker
@@ -60,7 +61,7 @@ def _serve(spec: WorkerSpec, line: Line, stacks: int) -> int:
         application, _ = spec.load()
         gc.freeze()
     line.ready()
-    engine.serve_wsgi(application)
+    serve_wsgi(engine, application, spec.options.threads)
     return 0
 
 
