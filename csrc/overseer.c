@@ -131,6 +131,8 @@ act(FcMonitor *monitor, const FcGlance *glance, FcAdvice advice)
     if (!engine->says_busy && (advice != FC_ADVICE_WAITING || alone))
         fc_engine_set_busy(engine, true);
     fc_token_give_back(&engine->token);
+    if (atomic_load_explicit(&engine->commands, memory_order_relaxed) != 0 && result == FC_EXPORT_NOTHING)
+        result = FC_EXPORT_NOBODY; /* the master waits, and no peer can help */
     if ((advice == FC_ADVICE_WAITING && result != FC_EXPORT_DONE) ||
         (advice == FC_ADVICE_COMPUTING && result == FC_EXPORT_NOBODY))
         summon(monitor, glance);

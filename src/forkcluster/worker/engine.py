@@ -32,6 +32,9 @@ PLAIN = (
     "threads",
 )
 
+# In sqlite3's ProgrammingError when a connection meets another thread than the one that made it.
+BOUND = "can only be used in that same thread"
+
 # Signals that mold and worker do not obey, but the application's own processes do.
 QUIET = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
 
@@ -99,9 +102,11 @@ def _describe(descriptor: int, asgi: bool) -> tuple[int, str, str, str]:
 
 
 def report_fault(where: str, error: BaseException, method: str, target: str) -> None:
-    """Log a fault of the application: its traceback, and the request."""
+    """Log a fault of the application: its traceback, and the request; and a remedy where we know one."""
     if isinstance(error, RuntimeWarning) and error.__traceback__ is None:
         log.warning(str(error), method=method, target=target)
         return
+    if BOUND in str(error):
+        log.warning(f"{error}: objects bound to one thread need --threads 1", method=method, target=target)
     text = "".join(traceback.format_exception(error)).rstrip()
     log.error(f"error {where}\n{text}", method=method, target=target)
