@@ -110,10 +110,12 @@ instructions: $(VENV)/.built  ## instructions per request, against bench/instruc
 
 docs: $(VENV)/.built  ## check the pages: links, and that every option is in docs/options.md
 	$(BIN)/python docs/write_options.py --check
+	$(BIN)/python docs/write_metrics.py --check
 	$(BIN)/python docs/check_links.py
 
-options: $(VENV)/.built  ## write docs/options.md from the table of options
+options: $(VENV)/.built  ## write docs/options.md and docs/metrics.md from their tables
 	$(BIN)/python docs/write_options.py
+	$(BIN)/python docs/write_metrics.py
 
 format: $(VENV)/.check  ## format C and Python
 	$(BIN)/clang-format -i $(C_FILES) $(C_TESTS)

@@ -16,7 +16,4 @@ void fc_departure_all(FcEngine *engine);
 /* Whether there is a peer who serves and can be sent to. Any thread. */
 bool fc_departure_has_peer(FcEngine *engine);
 
-/* Stop this process here if a test has asked for it. */
-void fc_handover_stop_here(FcHandover *handover, FcStop point);
-
 #endif

@@ -348,6 +348,7 @@ take_event(FcEngine *engine, const struct epoll_event *event)
         return NULL;
     }
     if (generation == 0 && index >= FC_DATA_LISTENER) {
+        fc_handover_stop_here(engine->handover, FC_STOP_BEFORE_ACCEPT);
         engine->accept_from = (int)(index - FC_DATA_LISTENER);
         engine->accept_left = engine->listening ? engine->config.accept_burst : 0;
         return NULL;

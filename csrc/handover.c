@@ -19,22 +19,22 @@
 #define PLENTY   1024
 #define MESSAGES 256 /* read at one look; what is left is reported again */
 
-/* What name[@SLOT.EPOCH] says to the worker of that line. */
+/* What name[@SLOT.EPOCH[.GENERATION]] says to the worker of that line. */
 static FcStop
 stop_of(const char *name, const FcLine *line)
 {
-    unsigned long slot = 0, epoch = 0;
+    unsigned long slot = 0, epoch = 0, generation = fc_load(&line->generation);
     const char *at = name != NULL ? strchr(name, '@') : NULL;
     size_t len = name == NULL ? 0 : at != NULL ? (size_t)(at - name) : strlen(name);
     static const char *const names[] = {
-        [FC_STOP_BEFORE_SEND] = "handover-before-send",
-        [FC_STOP_AFTER_SEND] = "handover-after-send",
-        [FC_STOP_BEFORE_RECEIVE] = "inbox-before-receive",
-        [FC_STOP_AFTER_RECEIVE] = "inbox-after-receive",
+        [FC_STOP_BEFORE_SEND] = "handover-before-send",    [FC_STOP_AFTER_SEND] = "handover-after-send",
+        [FC_STOP_BEFORE_RECEIVE] = "inbox-before-receive", [FC_STOP_AFTER_RECEIVE] = "inbox-after-receive",
+        [FC_STOP_BEFORE_ACCEPT] = "accept-before",
     };
 
-    if (at != NULL && (sscanf(at, "@%lu.%lu", &slot, &epoch) != 2 || slot != fc_load(&line->slot) ||
-                       epoch != fc_load(&line->epoch)))
+    if (at != NULL &&
+        (sscanf(at, "@%lu.%lu.%lu", &slot, &epoch, &generation) < 2 || slot != fc_load(&line->slot) ||
+         epoch != fc_load(&line->epoch) || generation != fc_load(&line->generation)))
         return FC_STOP_NOWHERE;
     for (unsigned i = FC_STOP_BEFORE_SEND; len > 0 && i < sizeof names / sizeof names[0]; i++)
         if (strlen(names[i]) == len && memcmp(names[i], name, len) == 0)
@@ -45,7 +45,7 @@ stop_of(const char *name, const FcLine *line)
 void
 fc_handover_stop_here(FcHandover *handover, FcStop point)
 {
-    if (handover->stop_at != point)
+    if (handover == NULL || handover->stop_at != point)
         return;
     handover->stop_at = FC_STOP_NOWHERE;
     raise(SIGSTOP);

@@ -21,13 +21,14 @@
 #define FC_SPARE_LEAST 32 /* free descriptors without which the inbox is not read */
 
 /* Where a test may have the process stop itself (SIGSTOP), once: FORKCLUSTER_STOP_AT=name, or name@SLOT.EPOCH
- * for one worker only. */
+ * or name@SLOT.EPOCH.GENERATION for one worker only. */
 typedef enum FcStop {
     FC_STOP_NOWHERE,
     FC_STOP_BEFORE_SEND,    /* handover-before-send */
     FC_STOP_AFTER_SEND,     /* handover-after-send: our copies are still open */
     FC_STOP_BEFORE_RECEIVE, /* inbox-before-receive */
     FC_STOP_AFTER_RECEIVE,  /* inbox-after-receive */
+    FC_STOP_BEFORE_ACCEPT,  /* accept-before: woken for a connection that is still in the accept queue */
 } FcStop;
 
 /* A connection that is to move at the end of the turn. */
@@ -53,6 +54,9 @@ typedef struct FcHandover {
 /* Make it; NULL: out of memory. board, our line and inbox (-1: none) are borrowed. */
 FcHandover *fc_handover_new(const FcBoard *board, const FcLine *line, int inbox);
 void fc_handover_free(FcHandover *handover); /* NULL is fine */
+
+/* Stop this process here if a test has asked for it. */
+void fc_handover_stop_here(FcHandover *handover, FcStop point);
 
 /* Begin to read the inbox. 0 or -errno. */
 int fc_handover_listen(FcEngine *engine);

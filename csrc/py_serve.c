@@ -289,7 +289,8 @@ fc_serve(PyObject *object, PyObject *ignored)
     while (turn == TURN_LOST && park(self, me))
         turn = lead(self, me);
     if (turn == TURN_FAILED) {
-        fc_crew_end(&self->crew);
+        if (!self->forked_away) /* there the others do not exist */
+            fc_crew_end(&self->crew);
         return NULL;
     }
     Py_RETURN_NONE;

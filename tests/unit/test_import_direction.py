@@ -23,12 +23,13 @@ ROOMS = {
     "log": set(),
     "options": {"errors", "log", "forkcluster"},
     "wire": {"errors", "log", "options", "forkcluster"},
-    "cli": SHARED,
-    "manager": SHARED,
+    "cli": SHARED | {"manager"},
+    "manager": SHARED | {"_scoreboard", "_process"},
     "master": SHARED | C_SMALL,
     "mold": SHARED | C_SMALL,
-    "worker": SHARED | C_SMALL | {"_engine"},
+    "worker": SHARED | C_SMALL | {"_engine", "_taskset"},
     "watcher": SHARED | {"_process"},
+    "admin": SHARED | C_SMALL | {"_engine"},
     "__main__": {"cli"},
 }
 # The mold becomes the worker by forking: the only import from one process's folder into another's. (The other
@@ -37,10 +38,11 @@ DOORS = {("forkcluster.mold.main", "forkcluster.worker.main")}
 
 # Guests: who, beyond the standard library, may be imported by whom.
 GUESTS = {
-    "options": {"tomli"},
+    "options": {"tomli", "yaml"},
     "wire": {"setproctitle"},
-    "cli": {"click", "rich"},
+    "cli": {"click", "rich", "textual"},
     "watcher": {"watchfiles"},
+    "admin": {"prometheus_client", "psutil"},
     "worker": {"uvloop", "websockets"},
 }
 

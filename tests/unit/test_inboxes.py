@@ -22,7 +22,8 @@ class World:
         self.told = []
         self.deaf = set()
         self.senders = {}  # (who, peer): the sending end that who was given
-        self.inboxes = Inboxes(self.board, self.tell)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.inboxes = Inboxes(self.board, self.tell, lambda: [self.listener.fileno()])
         self.receivers = {}
         self.clients = []
         for who in WORKERS:
@@ -71,6 +72,7 @@ class World:
             self.inboxes.drop(who)
         self.inboxes.close()
         self.board.close()
+        self.listener.close()
         for descriptor in [self.descriptor, *self.senders.values(), *self.receivers.values()]:
             os.close(descriptor)
         for client in self.clients:
@@ -158,6 +160,33 @@ def test_stale_inbox_is_emptied_and_all_are_nudged(world):
     assert (1, 0) == (world.board.line(two.seat)["stale"], world.answer(two))
     assert 1 == world.answer(one) + world.answer(three)
     assert b"hello" == client.recv(5)
+
+
+@pytest.mark.parametrize(("sent", "answered"), [(0, 0), (2, 2)])
+def test_inbox_that_was_shut_is_stale_only_if_it_holds_something(world, sent, answered):
+    """A worker that leaves has shut its inbox, which can then be read for ever; stopped, it may not have."""
+    one, two, three = WORKERS
+    for who in WORKERS:
+        world.ready(who)
+    for _ in range(sent):
+        world.send(one, two)
+    with socket.socket(fileno=os.dup(world.receivers[two])) as inbox:
+        inbox.shutdown(socket.SHUT_RD)
+    world.inboxes.leave(two)
+    for at in (1.0, 1.3, 1.6):
+        world.inboxes.look(at)
+    assert answered == world.answer(one) + world.answer(three)
+    assert bool(sent) == bool(world.board.line(two.seat)["stale"])
+
+
+def test_connection_that_nobody_accepts_has_all_nudged(world):
+    """The worker that was woken for it may be stopped; the others sleep."""
+    for who in WORKERS:
+        world.ready(who)
+    with socket.create_connection(world.listener.getsockname()):
+        for at in (1.0, 1.3):
+            world.inboxes.look(at)
+        assert [(who, Kind.NUDGE, who) for who in WORKERS] == world.told[-3:]
 
 
 def test_stale_inbox_is_left_alone_when_nobody_else_serves(world):

@@ -94,7 +94,6 @@ def test_seconds_that_look_like_milliseconds_are_noted(place):
         ("[app]\nbacklog = true\n", "line 2: backlog is True: expected a whole number from 1", ""),
         ("[app]\nbacklog = [\n", "not TOML", ""),
         ("backlog = 1\n", "outside a table", "[app]"),
-        ("[[apps]]\nname = 'x'\n", "[[apps]] (several apps in one file) is not in this release yet", "[app]"),
         ("[ap]\n", "unknown table or key ap", "did you mean app"),
         ("app = 1\n", "must be a table", ""),
         ("[app]\nlimit_head = 1000\n", "below limit_request_line", "raise limit_head"),

@@ -15,6 +15,7 @@ FROZEN = [option for option in TABLE if option.frozen]
 TYPES = {
     kinds.Kind: str,
     kinds.Choice: str,
+    kinds.Word: str,
     kinds.Switch: bool,
     kinds.Count: int,
     kinds.Size: int,

@@ -1,7 +1,6 @@
 """--check-config and --print-config: what holds, and where it comes from. Pure: a reading in, text out."""
 
-import json
-
+from forkcluster.options.formats import write
 from forkcluster.options.kinds import Count, Size, Value
 from forkcluster.options.read import Reading, Setting
 from forkcluster.options.table import GROUPS
@@ -49,7 +48,5 @@ def _toml(value: object) -> str:
     """A value in TOML's words: JSON's, for the types we have, pairs excepted."""
     if isinstance(value, tuple):
         texts = [": ".join(each) if isinstance(each, tuple) else each for each in value]
-        return f"[{', '.join(json.dumps(text, ensure_ascii=False) for text in texts)}]"
-    if isinstance(value, float):
-        return f"{value:g}"
-    return json.dumps(value, ensure_ascii=False)
+        return write.value(texts)
+    return write.value(value)

@@ -2,16 +2,19 @@
 
 import os
 from collections import deque
+from functools import partial
 
 from forkcluster import _scoreboard, log
 from forkcluster.errors import ForkclusterError
 from forkcluster.master import actions as do
 from forkcluster.master import events as on
+from forkcluster.master.admin import Admin, open_admin
 from forkcluster.master.bind import BindSpec
 from forkcluster.master.cluster import Cluster
 from forkcluster.master.cluster_commands import ClusterCommands
 from forkcluster.master.crew import Crew
 from forkcluster.master.facts import Limits
+from forkcluster.master.home import Home
 from forkcluster.master.listeners import open_all
 from forkcluster.master.master import Master, Outside, Timed, restart_notes
 from forkcluster.master.notify import Standing
@@ -22,7 +25,7 @@ from forkcluster.master.roll import Outcome
 from forkcluster.master.rounds import Rounds
 from forkcluster.master.seats import Ref
 from forkcluster.master.sockets import Sockets
-from forkcluster.master.status import Status
+from forkcluster.master.status import Status, unready
 from forkcluster.options import cpus
 from forkcluster.options.frozen import Launch, Options
 from forkcluster.wire.identity import acting_as, resolve
@@ -41,15 +44,33 @@ class ClusterMaster(Master):
         self._probe: Probe | None = None
         self._cluster = Cluster(count_workers(options), limits_of(options))
         board = _scoreboard.create(options.name)
-        self._crew = Crew(self._loop, self._children, self._events.append, board, self._cluster)
-        status = Status(self._cluster, self._crew, lambda: sockets.of(self._cluster.current), self._started)
-        self._commands = ClusterCommands(status, self._events.append, self._history, options)
+        self._crew = Crew(
+            self._loop,
+            self._children,
+            self._events.append,
+            board=board,
+            cluster=self._cluster,
+            listeners=sockets.all_descriptors,
+        )
+        self._admin = self._make_admin(outside.home, board)
+        status = Status(
+            self._cluster,
+            self._crew,
+            lambda: sockets.of(self._cluster.current),
+            self._started,
+            options.min_ready,
+            self._admin.url if self._admin else None,
+        )
+        self._commands = ClusterCommands(
+            status, self._events.append, self._history, options=options, placed=self._placed
+        )
         self._rounds = Rounds(self._cluster, self._crew, self._events.append, self._say, launch.options)
         self._timed += [
             Timed(self._crew.stacks.deadline, self._crew.stacks.expire),
             Timed(self._crew.inboxes.look_at, self._crew.inboxes.look),
             Timed(self._rounds.deadline, self._rounds.look),
             Timed(self._crew.rates.deadline, self._crew.rates.look),
+            *([Timed(self._admin.deadline, self._admin.expire)] if self._admin else []),
         ]
 
     def _begin(self) -> None:
@@ -62,15 +83,38 @@ class ClusterMaster(Master):
         while self._events:
             for action in self._cluster.step(self._events.popleft(), self._loop.now()):
                 self._perform(action)
+        self._crew.publish(ready=not unready(self._cluster, self._launch.options.min_ready))
 
     def _policy_deadline(self, now: float) -> float | None:
         return self._cluster.deadline(now)
+
+    def _wanted(self) -> int:
+        return self._cluster.target
+
+    def _failure(self) -> str:
+        return self._cluster.failure
 
     def _expecting(self) -> bool:
         return self._crew.expecting()
 
     def _close(self) -> None:
+        if self._admin is not None:
+            self._admin.close()
         self._crew.close()
+
+    def _make_admin(self, home: Home, board: int) -> Admin | None:
+        options = self._launch.options
+        listener = open_admin(options.admin, home.place.admin, self._launch.request.directory)
+        if listener is None:
+            return None
+        return Admin(
+            self._loop,
+            self._children,
+            listener=listener,
+            board=board,
+            options=options,
+            handle=self._handle,
+        )
 
     def _standing(self) -> Standing:
         cluster = self._cluster
@@ -102,8 +146,12 @@ class ClusterMaster(Master):
                 self._conclude(outcome)
             case do.Retire(who, deadline, final):
                 self._crew.retire(who, deadline, final=final)
+            case do.CloseListeners():
+                self._sockets.stop()
             case do.Quit(who):
                 self._crew.tell(who, Message(Kind.QUIT, "", *who))
+            case do.Examine(who):
+                self._crew.examine(who, partial(self._examined, who))
             case do.Kill(who):
                 self._crew.kill(who)
             case do.Say(level, text, fields):
@@ -119,6 +167,9 @@ class ClusterMaster(Master):
                 self._sockets.abandon(generation)
             case do.Finish(code):
                 self._exit_code = code
+
+    def _examined(self, who: Ref | int, stacks: str) -> None:
+        self._events.append(on.Examined(who, stacks))
 
     def _configured(self, generation: int, result: Release | str) -> None:
         if isinstance(result, str):
@@ -145,7 +196,13 @@ class ClusterMaster(Master):
     def _ask(self, who: Ref, generation: int) -> None:
         options = self._releases[generation].options
         question = Question(options.probe_path or "/", options.probe_host, options.probe_header)
-        self._probe = Probe(self._loop, question, lambda fault: self._events.append(on.Probed(who, fault)))
+        try:
+            self._probe = Probe(
+                self._loop, question, lambda fault: self._events.append(on.Probed(who, fault))
+            )
+        except OSError as error:
+            self._events.append(on.Probed(who, f"it could not be asked: {error.strerror}"))
+            return
         self._crew.tell(who, Message(Kind.PROBE, "", *who), [self._probe.theirs.fileno()])
         self._probe.ask()
 
@@ -174,7 +231,11 @@ class ClusterMaster(Master):
         workers = len(self._cluster.ready())
         report = self._crew.reports.get(self._cluster.current) or LoadReport()
         log.info("ready", app=options.name, listening=" ".join(urls), workers=workers, pid=os.getpid())
-        show(screen(options, report, urls, workers, self._loop.now() - self._started))
+        seconds = self._loop.now() - self._started
+        if not self._launch.managed:
+            admin = self._admin.url if self._admin else None
+            show(screen(options, report, urls, workers=workers, seconds=seconds, admin=admin))
+        self._report.ready(pid=os.getpid(), urls=urls, workers=workers, seconds=round(seconds, 3))
         if self._watching is not None:
             self._watching.start()
         if options.when_ready:

@@ -2,6 +2,7 @@
 and turns what their channels and ends say into events. Decides nothing; inboxes are `inboxes.Inboxes`'.
 """
 
+import errno
 import os
 import signal
 from collections.abc import Callable, Collection, Sequence
@@ -14,7 +15,7 @@ from forkcluster.master import actions as do
 from forkcluster.master import events as on
 from forkcluster.master.children import Children
 from forkcluster.master.cluster import Cluster
-from forkcluster.master.inboxes import Inboxes
+from forkcluster.master.inboxes import Inboxes, Listeners
 from forkcluster.master.loop import Loop
 from forkcluster.master.oom import OomCounter
 from forkcluster.master.rates import Rates
@@ -28,6 +29,8 @@ from forkcluster.wire.messages import Kind, Message, MessageError
 from forkcluster.wire.orders import LoadOrder, LoadReport
 from forkcluster.wire.stacks import STACKS_SIGNAL
 
+SCARCE = (errno.EAGAIN, errno.ENOMEM)  # of a fork: too many processes, or no memory
+
 Emit = Callable[[on.Event], None]
 
 
@@ -39,6 +42,7 @@ class MoldHand:
     channel: Channel
     order: LoadOrder
     asked: set[Ref]
+    stacks: int = -1  # the pipe its stacks come through
 
 
 @dataclass(slots=True)
@@ -56,7 +60,16 @@ class WorkerHand:
 class Crew:
     """All molds and workers of one app."""
 
-    def __init__(self, loop: Loop, children: Children, emit: Emit, board: int, cluster: Cluster) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        children: Children,
+        emit: Emit,
+        *,
+        board: int,
+        cluster: Cluster,
+        listeners: Listeners,
+    ) -> None:
         self._loop = loop
         self._children = children
         self._emit = emit
@@ -67,7 +80,7 @@ class Crew:
         self.stacks = Stacks(loop)
         self._hooked = 0  # the newest generation whose mold was told to run its hook
         self._oom = OomCounter()
-        self.inboxes = Inboxes(self._board, self.tell)
+        self.inboxes = Inboxes(self._board, self.tell, listeners)
         self._molds: dict[int, MoldHand] = {}
         self._workers: dict[Ref, WorkerHand] = {}
         self.reports: dict[int, LoadReport] = {}
@@ -122,6 +135,8 @@ class Crew:
             self._loop.unwatch(mold.channel.fileno())
             return
         message, descriptors = heard
+        if message.kind is Kind.MOLD_HELLO and descriptors and mold.stacks < 0:
+            mold.stacks = descriptors.pop()
         close_all(descriptors)
         who = Ref(message.seat, message.epoch)
         match message.kind:
@@ -132,23 +147,30 @@ class Crew:
             case Kind.FAILED:
                 self._emit(on.MoldFailed(number, message.text))
             case Kind.FORKED:
-                mold.asked.discard(who)
                 self._born(who, message.arg, None)
             case Kind.FORK_FAILED:
-                mold.asked.discard(who)
-                self._drop(who)
-                self._emit(on.ForkFailed(who, message.text))
+                self._fork_failed(mold, who, message)
+
+    def _fork_failed(self, mold: MoldHand, who: Ref, message: Message) -> None:
+        """Give the worker up, unless it has said hello: then only the process that should tell has died."""
+        if who in mold.asked:
+            mold.asked.discard(who)
+            self._drop(who)
+            self._emit(on.ForkFailed(who, message.text, message.arg in SCARCE))
 
     def _greet_mold(self, number: int, mold: MoldHand, layout: str) -> None:
-        if layout == _scoreboard.layout_hash():
-            order = mold.order.to_file()
-            mold.channel.send(Message(Kind.LOAD), [order])
-            os.close(order)
-            return
-        text = (
-            f"the release has another forkcluster (layout {layout}, running {_scoreboard.layout_hash()}):"
-            " restart the app instead of reloading it"
-        )
+        try:
+            if layout == _scoreboard.layout_hash():
+                order = mold.order.to_file()
+                mold.channel.send(Message(Kind.LOAD), [order])
+                os.close(order)
+                return
+            text = (
+                f"the release has another forkcluster (layout {layout}, running {_scoreboard.layout_hash()}):"
+                " restart the app instead of reloading it"
+            )
+        except OSError as error:
+            text = f"telling the mold what to load: {error.strerror}"
         self._emit(on.MoldFailed(number, text))
         self.kill_mold(number)
 
@@ -167,6 +189,8 @@ class Crew:
         while self._molds[number].channel.fileno() in self._loop:
             self._hear_mold(number)
         mold = self._molds.pop(number)
+        self.stacks.finish(number)
+        close_all([mold.stacks] if mold.stacks >= 0 else [])
         mold.channel.close()
         self._emit(on.MoldEnded(number, how))
         for who in sorted(mold.asked):
@@ -217,10 +241,26 @@ class Crew:
         """Give what every worker's line says of its requests."""
         return self._board.look()
 
+    def publish(self, *, ready: bool) -> None:
+        """Say on the scoreboard whether the app can be sent requests."""
+        self._board.ready = ready
+
     def ended_before(self, who: Ref) -> int:
         """Give how many requests the seat's line had counted when the worker took it over."""
         hand = self._workers.get(who)
         return sum(hand.before) if hand else 0
+
+    def examine(self, who: Ref | int, done: Callable[[str], None]) -> None:
+        """Have a worker, or the mold of that number, write its stacks; call `done` with them."""
+        if isinstance(who, Ref):
+            self.ask_stacks(who, done)
+            return
+        mold = self._molds.get(who)
+        if mold is None or mold.stacks < 0:
+            done("(the mold has not come so far that it could tell)")
+            return
+        ask = partial(self._children.send_signal, mold.pid, STACKS_SIGNAL)
+        self.stacks.collect(who, mold.stacks, ask, done)
 
     def ask_stacks(self, who: Ref, done: Callable[[str], None]) -> None:
         """Have the worker write the stacks of all its threads; call `done` with them."""
@@ -323,9 +363,10 @@ class Crew:
             return
         match message.kind:
             case Kind.HELLO:
-                if len(descriptors) > 1 and hand.stacks < 0:
+                pidfd = descriptors.pop() if len(descriptors) > 1 else None
+                if descriptors and hand.stacks < 0:
                     hand.stacks = descriptors.pop()
-                self._born(who, message.arg, descriptors.pop() if descriptors else None)
+                self._born(who, message.arg, pidfd)
             case Kind.READY:
                 self.inboxes.open(who)
                 self._emit(on.WorkerReady(who))
@@ -337,6 +378,8 @@ class Crew:
 
     def _born(self, who: Ref, pid: int, pidfd: int | None) -> None:
         hand = self._workers.get(who)
+        for mold in self._molds.values():
+            mold.asked.discard(who)
         if hand is None or hand.pid:
             close_all([] if pidfd is None else [pidfd])
             return
@@ -392,7 +435,7 @@ def _exec_mold(release: Release) -> tuple[int, Channel]:
 def _receive(channel: Channel, role: str, pid: int) -> tuple[Message, list[int]] | None:
     """Take one message; None at the end, which is also where a peer that does not speak our language is."""
     try:
-        return channel.receive()
+        return channel.receive(whole=False)
     except BlockingIOError:
         return None
     except (MessageError, OSError) as error:

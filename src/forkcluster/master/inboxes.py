@@ -2,25 +2,27 @@
 
 It introduces ready workers to each other, and whatever a worker did not take (it died, left, or does not
 read) goes to others; with nobody ready it is kept until somebody is. Connections pass through without being
-looked at. Decides nothing but who has least to do.
+looked at. The accept queues are looked at, too: a wake-up may have gone to a worker that does not come.
+Decides nothing but who has least to do.
 """
 
 import errno
 import os
 import select
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from forkcluster import _fdpass, _scoreboard, log
 from forkcluster.master.seats import Ref
-from forkcluster.master.stale import Watch
+from forkcluster.master.stale import Stranding, Watch
 from forkcluster.wire.messages import Kind, Message
 
 LOOK_EVERY = 0.25
 RECORDS = 8192  # bytes that the records of a full message take at most
 
 Tell = Callable[[Ref, Message, Sequence[int]], bool]
+Listeners = Callable[[], Iterable[int]]
 
 
 @dataclass(slots=True)
@@ -34,13 +36,17 @@ class Inbox:
 
 
 class Inboxes:
-    """All inboxes of one app. `tell` sends a worker a message and says whether it took it."""
+    """All inboxes of one app. `tell` sends a worker a message and says whether it took it; `listeners` gives
+    the listening sockets (borrowed).
+    """
 
-    def __init__(self, board: _scoreboard.Scoreboard, tell: Tell) -> None:
+    def __init__(self, board: _scoreboard.Scoreboard, tell: Tell, listeners: Listeners) -> None:
         self._board = board
         self._tell = tell
+        self._listeners = listeners
         self._inboxes: dict[Ref, Inbox] = {}
         self._watch = Watch()
+        self._stranding = Stranding()
         self._kept: list[_fdpass.Connection] = []
         self._look_at = 0.0
 
@@ -91,9 +97,13 @@ class Inboxes:
         self._introduce()
         names = list(self._inboxes)
         loads = self._board.loads([who.seat for who in names])
-        depths = {who: (load[0], load[1]) for who, load in zip(names, loads, strict=True)}
-        for who in self._watch.look(depths, self._holds, now):
+        taken = {who: load[1] for who, load in zip(names, loads, strict=True)}
+        readable = self._readable()
+        holding = [who for who in names if self._holds(self._inboxes[who].receiver, readable)]
+        for who in self._watch.look(taken, holding, now):
             self._relieve(who)
+        if self._stranding.look(waiting=not readable.keys().isdisjoint(self._listeners()), now=now):
+            self._nudge()
         self._dispatch()
 
     def close(self) -> None:
@@ -114,8 +124,29 @@ class Inboxes:
 
     # -- what others did not take ----------------------------------------------------------------------------
 
-    def _holds(self, who: Ref) -> bool:
-        return bool(select.select([self._inboxes[who].receiver], [], [], 0)[0])
+    def _readable(self) -> dict[int, int]:
+        """Give the inboxes and accept queues that can be read, with what poll(2) says of each."""
+        poller = select.poll()
+        for inbox in self._inboxes.values():
+            poller.register(inbox.receiver, select.POLLIN | select.POLLRDHUP)
+        for listener in self._listeners():
+            poller.register(listener, select.POLLIN)
+        return {descriptor: seen for descriptor, seen in poller.poll(0) if seen & select.POLLIN}
+
+    def _holds(self, receiver: socket.socket, readable: Mapping[int, int]) -> bool:
+        """Tell whether an inbox holds a message; one that was shut can be read for ever."""
+        seen = readable.get(receiver.fileno(), 0)
+        if not seen & select.POLLRDHUP:
+            return bool(seen)
+        try:
+            return bool(receiver.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except OSError:
+            return False
+
+    def _nudge(self) -> None:
+        """Have every worker look at listeners and inbox without waiting for an event."""
+        for each in self._inboxes:
+            self._tell(each, Message(Kind.NUDGE, "", *each), ())
 
     def _relieve(self, who: Ref) -> None:
         """Take what a worker does not read; only if there is somebody to give it to."""
@@ -125,8 +156,7 @@ class Inboxes:
         count = self._collect(who, self._inboxes[who])
         log.warning("a worker does not take connections; others do", seat=who.seat, connections=count)
         self._dispatch()
-        for each in self._inboxes:  # it may sleep on a wake-up for a new connection, too
-            self._tell(each, Message(Kind.NUDGE, "", *each), ())
+        self._nudge()  # it may sleep on a wake-up for a new connection, too
 
     def _collect(self, who: Ref, inbox: Inbox) -> int:
         count = 0

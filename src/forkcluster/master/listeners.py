@@ -88,7 +88,7 @@ def open_all(
     kept = keep or {}
     try:
         for address in wanted:
-            opened.append(kept.get(address) or _open(address, spec))
+            opened.append(kept.get(address) or open_one(address, spec))
     except BindError:
         for listener in opened:
             if listener.address not in kept:
@@ -114,7 +114,8 @@ def take_passed(environment: MutableMapping[str, str]) -> list[Inherited]:
     return [Inherited(fd, names[i] if i < len(names) else "") for i, fd in enumerate(fds)]
 
 
-def _open(address: Address, spec: BindSpec) -> Listener:
+def open_one(address: Address, spec: BindSpec) -> Listener:
+    """Bind one address. Raises BindError."""
     sock = bind(address, spec)
     if not isinstance(address, addresses.Unix):
         return Listener(address, sock)

@@ -13,7 +13,15 @@ from forkcluster.wire.orders import LoadReport
 COLOURLESS = ("NO_COLOR",)
 
 
-def screen(options: Options, report: LoadReport, urls: tuple[str, ...], workers: int, seconds: float) -> str:
+def screen(
+    options: Options,
+    report: LoadReport,
+    urls: tuple[str, ...],
+    *,
+    workers: int,
+    seconds: float,
+    admin: str | None,
+) -> str:
     """Give the start screen as this standard output should show it: coloured, plain, or one JSON line."""
     facts = Facts(
         version=__version__,
@@ -30,6 +38,7 @@ def screen(options: Options, report: LoadReport, urls: tuple[str, ...], workers:
         pid=os.getpid(),
         seconds=seconds,
         pid_file=options.pid,
+        admin=admin,
     )
     if options.log_format == "json":
         return render_json(facts)

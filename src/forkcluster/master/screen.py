@@ -29,6 +29,7 @@ class Facts:
     pid: int
     seconds: float  # from start to ready
     pid_file: str | None = None
+    admin: str | None = None  # where metrics and health are
 
 
 def render(facts: Facts, colour: bool) -> str:
@@ -58,6 +59,7 @@ def _rows(facts: Facts) -> list[tuple[str, list[str]]]:
         ("preload", [facts.preload]),
         ("python", [facts.python]),
         ("pid", [str(facts.pid)]),
+        *([("admin", [facts.admin])] if facts.admin else []),
         ("reload", [hup]),
         ("stop", [f"Ctrl-C, or kill {facts.pid}"]),
     ]

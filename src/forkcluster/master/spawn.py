@@ -6,11 +6,14 @@ Exec only: the master never forks itself bare, so no library's fork hooks run in
 
 import os
 import subprocess
+import sys
 import time
 
 from forkcluster.master.release import Release, pin_python
 from forkcluster.options.frozen import Request
 from forkcluster.wire.channel import Channel
+from forkcluster.wire.kernel import memory_file
+from forkcluster.wire.orders import AdminOrder
 from forkcluster.wire.program import command
 from forkcluster.wire.title import title_of
 
@@ -20,7 +23,20 @@ def spawn_mold(release: Release, channel: Channel) -> int:
     title = title_of("mold", release.options.name, f"g{release.generation}")
     number = str(channel.fileno())
     arguments = command(release.python, "mold", number, str(os.getpid()), title)
-    return _spawn(arguments, release.directory, keep=channel.fileno())
+    return _spawn(arguments, release.directory, keep=(channel.fileno(),))
+
+
+def spawn_admin(order: AdminOrder) -> int:
+    """Exec the admin process with the descriptors that its order names (borrowed); give its pid.
+
+    Raise OSError.
+    """
+    file = order.to_file()
+    try:
+        arguments = command(sys.executable, "admin", str(file), title_of("admin", order.app))
+        return _spawn(arguments, "/", keep=(file, order.listener, order.board, order.control))
+    finally:
+        os.close(file)
 
 
 def spawn_watcher(app: str, python: str, directory: str, control: str, paths: list[str]) -> int:
@@ -29,9 +45,8 @@ def spawn_watcher(app: str, python: str, directory: str, control: str, paths: li
     return _spawn(command(python, "watcher", *arguments), directory)
 
 
-def _spawn(arguments: list[str], directory: str, *, keep: int | None = None) -> int:
-    passed = () if keep is None else (keep,)
-    process = subprocess.Popen(arguments, cwd=directory, pass_fds=passed, close_fds=True)
+def _spawn(arguments: list[str], directory: str, *, keep: tuple[int, ...] = ()) -> int:
+    process = subprocess.Popen(arguments, cwd=directory, pass_fds=keep, close_fds=True)
     process.returncode = 0  # Children waits for it; a Popen that thinks it is over never will
     return process.pid
 
@@ -44,10 +59,11 @@ class Reading:
 
     def __init__(self, python: str, request: Request) -> None:
         self.started = time.monotonic()
-        self._answer = os.memfd_create("forkcluster-options")
-        self._complaint = os.memfd_create("forkcluster-options-error")
-        question = os.memfd_create("forkcluster-request")
+        self._answer = self._complaint = question = -1
         try:
+            self._answer = memory_file("forkcluster-options")
+            self._complaint = memory_file("forkcluster-options-error")
+            question = memory_file("forkcluster-request")
             os.write(question, request.to_json(os.environ).encode("utf-8", "surrogateescape"))
             os.lseek(question, 0, os.SEEK_SET)
             process = subprocess.Popen(
@@ -61,7 +77,8 @@ class Reading:
             self.close()
             raise
         finally:
-            os.close(question)
+            if question >= 0:
+                os.close(question)
         process.returncode = 0
         self.pid = process.pid
 

@@ -1,29 +1,27 @@
-"""Which inboxes are not read: a worker whose inbox holds something at look after look, and that takes
-nothing, is stale.
+"""What is not taken: connections in the inbox of a worker that does not read it, and connections in an accept
+queue that somebody was woken for who did not come.
 
-The counters alone cannot tell: a message may arrive just after its receiver has looked and made them equal.
-So an inbox whose `sent` has moved since it was last seen empty is looked into. Pure: knows no clock and no
-descriptor; times are CLOCK_MONOTONIC seconds.
+A worker is stale whose inbox holds something at look after look while it takes nothing. The counters alone
+cannot tell: a message may arrive just after its receiver has looked and made them equal, or long after its
+sender has counted it. So every look looks into every inbox. Pure: knows no clock and no descriptor; times are
+CLOCK_MONOTONIC seconds.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from forkcluster.master.seats import Ref
 
 STALE_AFTER = 0.25
+LONGEST_PAUSE = 8.0
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Seen:
-    """What the last look has seen of one inbox. `since`: how long it holds something and takes nothing; None
-    when it was empty.
-    """
+    """An inbox that holds something: since when, and what its worker had taken then."""
 
-    sent: int
     taken: int
-    since: float | None = None
-    settled: bool = False
+    since: float
 
 
 class Watch:
@@ -32,22 +30,37 @@ class Watch:
     def __init__(self) -> None:
         self._seen: dict[Ref, Seen] = {}
 
-    def look(
-        self, depths: Mapping[Ref, tuple[int, int]], holds: Callable[[Ref], bool], now: float
-    ) -> list[Ref]:
-        """Give the stale ones, from (sent, taken) of each worker; `holds` looks into an inbox."""
-        self._seen = {who: seen for who, seen in self._seen.items() if who in depths}
-        return [who for who, (sent, taken) in depths.items() if self._is_stale(who, sent, taken, holds, now)]
+    def look(self, taken: Mapping[Ref, int], holding: Collection[Ref], now: float) -> list[Ref]:
+        """Give the stale ones, from what each worker has taken and which inboxes hold something."""
+        self._seen = {who: self._see(who, taken[who], now) for who in holding}
+        return [who for who, seen in self._seen.items() if now - seen.since >= STALE_AFTER]
 
-    def _is_stale(self, who: Ref, sent: int, taken: int, holds: Callable[[Ref], bool], now: float) -> bool:
+    def _see(self, who: Ref, taken: int, now: float) -> Seen:
         before = self._seen.get(who)
-        if before is not None and before.settled and before.sent == sent:
+        return before if before is not None and before.taken == taken else Seen(taken, now)
+
+
+class Stranding:
+    """The accept queues. One that holds something at look after look may be stranded (its wake-up went to a
+    worker that was stopped, or that went into a long call first) or only long: nudging helps in the first
+    case and costs little in the second, the less the longer it lasts.
+    """
+
+    def __init__(self) -> None:
+        self._nudge_at: float | None = None
+        self._pause = STALE_AFTER
+
+    def look(self, *, waiting: bool, now: float) -> bool:
+        """Tell whether to nudge now; `waiting`: a queue holds something."""
+        if not waiting:
+            self._nudge_at = None
             return False
-        seen = self._seen[who] = Seen(sent, taken)
-        if not holds(who):
-            # Empty twice at the same count: nobody is between counting and sending.
-            seen.settled = before is not None and before.since is None and before.sent == sent
+        if self._nudge_at is None:
+            self._pause = STALE_AFTER
+            self._nudge_at = now + self._pause
             return False
-        waits = before is not None and before.since is not None and before.taken == taken
-        seen.since = before.since if before is not None and waits else now
-        return seen.since is not None and now - seen.since >= STALE_AFTER
+        if now < self._nudge_at:
+            return False
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        self._nudge_at = now + self._pause
+        return True

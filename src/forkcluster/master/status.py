@@ -28,12 +28,16 @@ class Status:
     crew: Crew
     listeners: Callable[[], tuple[Listener, ...]]
     started: float  # CLOCK_MONOTONIC seconds
-    admin: str | None = None  # the admin listener's address
+    min_ready: int
+    admin: str | None  # the admin listener's address
 
     def body(self, now: float) -> Body:
         """Give it as the control socket tells it."""
         figures = self.crew.rates.figures(now)
+        why = unready(self.cluster, self.min_ready)
         return {
+            "ready": not why,
+            "unready": why or None,
             "uptime": now - self.started,
             "admin": self.admin,
             "figures": None if figures is None else _figures(figures),
@@ -41,6 +45,16 @@ class Status:
             "listeners": [_listener(each) for each in self.listeners()],
             "molds": self.crew.mold_pids(),
         }
+
+
+def unready(cluster: Cluster, min_ready: int) -> str:
+    """Say why the app should not be sent requests; empty when it should. Pure."""
+    if cluster.stopping:
+        return "it is being stopped"
+    if not cluster.announced:
+        return "it is booting"
+    ready = len(cluster.ready())
+    return f"{ready} workers are ready, fewer than {min_ready}" if ready < min_ready else ""
 
 
 def _figures(figures: Figures) -> Body:
@@ -60,6 +74,7 @@ def _counts(tally: Tally, now: float) -> Body:
     return {
         "starts": tally.starts,
         "restarts": tally.restarts,
+        "last_restart": dict(zip(("reason", "how"), tally.last_restart, strict=True)),
         "exits": {reason: tally.exits[reason] for reason in REASONS},
         "reloads": {
             ("done" if done else "failed"): {"count": each.count, "seconds": each.seconds}

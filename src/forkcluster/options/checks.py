@@ -6,6 +6,8 @@ Each check raises ValueError with what was expected; the parsers of NAME and VAL
 import re
 from typing import Final
 
+from forkcluster.options.address import check_bind
+
 TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 FRAMING: Final = frozenset(
     ("connection", "content-length", "date", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade")
@@ -41,6 +43,14 @@ def hook(text: str) -> None:
     module, _, name = text.partition(":")
     if not name or not all(part.isidentifier() for part in (*module.split("."), *name.split("."))):
         raise ValueError("expected module:function")
+
+
+def admin(text: str) -> None:
+    """An address to listen on, or off."""
+    if text != "off" and text.startswith("fd:"):
+        raise ValueError("expected host:port, unix:path or off")
+    if text != "off":
+        check_bind(text)
 
 
 def account(text: str) -> None:

@@ -55,6 +55,15 @@ class Kind:
 
 
 @dataclass(frozen=True)
+class Word(Kind):
+    """Text that may be a number: in a file it may stand without quotes."""
+
+    def from_toml(self, value: object) -> Value:
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return super().from_toml(str(value) if whole else value)
+
+
+@dataclass(frozen=True)
 class Switch(Kind):
     """True or false."""
 

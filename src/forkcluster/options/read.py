@@ -2,7 +2,7 @@
 first.
 
 A stronger source replaces a weaker one's value whole, lists too; only --env, which names single variables, is
-merged.
+merged. An app of a file with several has no second source: variables would mean all of them alike.
 """
 
 import os
@@ -13,8 +13,10 @@ from typing import cast
 
 from forkcluster.errors import ConfigurationError, UsageError, did_you_mean
 from forkcluster.options import discover, envfile, file, logconfig
+from forkcluster.options.entry import Described, Layer
+from forkcluster.options.formats.document import shown
 from forkcluster.options.frozen import Launch, Options, Pairs, Request
-from forkcluster.options.kinds import Value
+from forkcluster.options.kinds import PairList, Value
 from forkcluster.options.table import BY_NAME, TABLE, Option
 
 LONG_DRAIN = 600.0  # seconds
@@ -44,26 +46,41 @@ class Reading:
         return Launch(self.options, request, self.notes)
 
 
-def read(request: Request, environment: Mapping[str, str]) -> Reading:
-    """Read every option. Raises UsageError for a flag, ConfigurationError for any other source."""
-    asked = _flag(request, BY_NAME["config"]) or _variable(environment, BY_NAME["config"])
-    config = file.load(request.directory, cast("str | None", asked.value) if asked else None)
-    settings = {o.name: _setting(o, request, environment, config) for o in TABLE if o.frozen}
-    settings["env"] = _environment(settings, request, environment, config)
+def read(request: Request, environment: Mapping[str, str], config: Described | None = None) -> Reading:
+    """Read every option. Raises UsageError for a flag, ConfigurationError for any other source.
+
+    `config` is what the file says, for who has read it already.
+    """
+    config = config or _config(request, environment)
+    variables = {} if config.alone else environment
+    settings = {o.name: _setting(o, request, variables, config) for o in TABLE if o.frozen}
+    settings["env"] = _environment(settings, request, variables, config)
     base = _base(request.directory, settings["chdir"])
     settings |= _target_and_name(
         settings, base, {**environment, **dict(cast("Pairs", settings["env"].value))}
     )
+    settings["venv"] = _venv(settings["venv"], base)
     settings |= {name: _absolute(settings[name], request.directory) for name in OWN_FILES}
     values = {name: setting.value for name, setting in settings.items()}
     options = Options(**{f.name: values[f.name] for f in fields(Options)})  # type: ignore[arg-type]
     _check_together(options)
-    return Reading(options, tuple(settings.values()), tuple(_notes(environment, options)))
+    notes = (*config.notes, *_notes(environment, options, config))
+    return Reading(options, tuple(settings.values()), notes)
 
 
-def _setting(
-    option: Option, request: Request, environment: Mapping[str, str], config: file.ConfigFile
-) -> Setting:
+def _config(request: Request, environment: Mapping[str, str]) -> Described:
+    """The file, or the app of it that is meant."""
+
+    def asked(name: str) -> str | None:
+        setting = _flag(request, BY_NAME[name]) or _variable(environment, BY_NAME[name])
+        return cast("str", setting.value) if setting else None
+
+    return file.load(
+        request.directory, asked("config"), environment, app=asked("app"), env_name=asked("env_name")
+    )
+
+
+def _setting(option: Option, request: Request, environment: Mapping[str, str], config: Described) -> Setting:
     """The strongest source that says something."""
     return (
         _flag(request, option)
@@ -108,33 +125,57 @@ def _variable(environment: Mapping[str, str], option: Option) -> Setting | None:
         ) from None
 
 
-def _from_file(config: file.ConfigFile, option: Option) -> Setting | None:
+def _from_file(config: Described, option: Option) -> Setting | None:
     if option.name not in config.values:
         return None
     value = config.values[option.name]
     try:
         return Setting(option, option.kind.from_toml(value), config.origin(option.name))
     except ValueError as error:
+        what = f"{option.name} is {_told(option, value)}"
         raise ConfigurationError(
-            f"reading the configuration {config.origin(option.name)}: {option.name} is {value!r}: {error}"
+            f"reading the configuration {config.origin(option.name)}: {what}: {error}"
         ) from None
 
 
+def _told(option: Option, value: object) -> str:
+    """A wrong value, for an error; of what may hold secrets its type only."""
+    return f"a {type(value).__name__}" if isinstance(option.kind, PairList) else shown(value)
+
+
 def _environment(
-    settings: Mapping[str, Setting], request: Request, environment: Mapping[str, str], config: file.ConfigFile
+    settings: Mapping[str, Setting], request: Request, environment: Mapping[str, str], config: Described
 ) -> Setting:
-    """--env over FORKCLUSTER_ENV over [app.env] over the files of --env-file, variable by variable."""
+    """--env over FORKCLUSTER_ENV over env_NAME and env of the file over --env-file, variable by variable."""
     option = BY_NAME["env"]
     merged: dict[str, str] = {}
     origins: list[str] = []
+
+    def add(pairs: Value, origin: str) -> None:
+        merged.update(cast("Pairs", pairs))
+        origins.insert(0, origin)
+
+    for layer in config.below:
+        add(_layer(option, layer), layer[0])
     for path in cast("tuple[str, ...]", settings["env_file"].value):
-        merged |= envfile.read(os.path.join(request.directory, path))
-        origins.insert(0, path)
-    for each in (_from_file(config, option), _variable(environment, option), _flag(request, option)):
+        add(tuple(envfile.read(os.path.join(request.directory, path)).items()), path)
+    if (written := _from_file(config, option)) is not None:
+        add(written.value, written.origin)
+    for layer in config.above:
+        add(_layer(option, layer), layer[0])
+    for each in (_variable(environment, option), _flag(request, option)):
         if each is not None:
-            merged |= dict(cast("Pairs", each.value))
-            origins.insert(0, each.origin)
+            add(each.value, each.origin)
     return Setting(option, tuple(merged.items()), " and ".join(origins) or "default")
+
+
+def _layer(option: Option, layer: Layer) -> Value:
+    place, value = layer
+    try:
+        return option.kind.from_toml(value)
+    except ValueError as error:
+        what = f"its variables are {_told(option, value)}"
+        raise ConfigurationError(f"reading the configuration {place}: {what}: {error}") from None
 
 
 def _base(directory: str, chdir: Setting) -> str:
@@ -146,6 +187,22 @@ def _base(directory: str, chdir: Setting) -> str:
             f"relative paths start in {directory}",
         )
     return base
+
+
+def _venv(asked: Setting, base: str) -> Setting:
+    """The virtual environment: absolute and unresolved, or None. Raises ConfigurationError if it is none."""
+    if asked.value is None:
+        found = discover.find_venv(base)
+        return asked if found is None else Setting(asked.option, found, "found beside the application")
+    if asked.value == "none":
+        return Setting(asked.option, None, asked.origin)
+    path = os.path.join(base, str(asked.value))
+    if not os.path.exists(discover.venv_python(path)):
+        raise ConfigurationError(
+            f"venv is {asked.value} ({asked.origin}): there is no {discover.venv_python(path)}",
+            f"relative paths start in {base}; make one with python3 -m venv {path}",
+        )
+    return Setting(asked.option, path, asked.origin)
 
 
 def _absolute(setting: Setting, directory: str) -> Setting:
@@ -187,9 +244,10 @@ def _check_together(options: Options) -> None:
         logconfig.check(options.log_config)
 
 
-def _notes(environment: Mapping[str, str], options: Options) -> list[str]:
+def _notes(environment: Mapping[str, str], options: Options, config: Described) -> list[str]:
     """What is allowed and may be a slip: variables that look like ours, milliseconds taken for seconds."""
     known = {option.variable for option in TABLE} | RESERVED
+    frozen = {option.variable for option in TABLE if option.frozen}
     notes = []
     for name in sorted(environment):
         if name.startswith("FORKCLUSTER_") and name not in known:
@@ -197,6 +255,8 @@ def _notes(environment: Mapping[str, str], options: Options) -> list[str]:
             notes.append(
                 f"the environment variable {name} is no option and is ignored{'; ' + near if near else ''}"
             )
+        elif config.alone and name in frozen:
+            notes.append(f"the environment variable {name} is ignored: {config.path} has several apps")
     if options.drain_timeout >= LONG_DRAIN:
         notes.append(
             f"drain_timeout is {options.drain_timeout:g} seconds; "

@@ -12,10 +12,22 @@ from typing import Final
 from forkcluster.options import checks
 from forkcluster.options.address import check_bind
 from forkcluster.options.cpus import check_instances
-from forkcluster.options.kinds import Count, Duration, Kind, PairList, Size, Switch, Texts, Value, choice
+from forkcluster.options.kinds import (
+    Count,
+    Duration,
+    Kind,
+    PairList,
+    Size,
+    Switch,
+    Texts,
+    Value,
+    Word,
+    choice,
+)
 
 GROUPS: Final = (
-    "Application", "Workers", "Listeners", "Limits", "Requests and answers", "ASGI", "Logs", "Process",
+    "Application", "Workers", "Listeners", "Limits", "Requests and answers", "ASGI", "Logs",
+    "Metrics and health", "Process",
 )  # fmt: skip
 
 
@@ -101,13 +113,17 @@ def _application() -> list[Option]:
     return [
         Option(
             name="target", kind=Kind("a target such as app:application", "TARGET", checks.target),
-            group=group,
+            group=group, aliases=("script", "exec", "cmd", "command"),
             positional=True, implied="found in the directory",
             help="What to serve: module:attribute, module, or path/to/file.py[:attribute].",
         ),
         Option(
             name="name", kind=Kind("a name", "NAME", checks.app_name), group=group, short=("-n",),
             implied="taken from the target", help="The app's name, in logs and process titles.",
+        ),
+        Option(
+            name="namespace", kind=Kind("a name", "NAME", checks.app_name), group=group, default="default",
+            help="A word that several apps may share, and commands of the manager take for all of them.",
         ),
         Option(
             name="interface", kind=choice("auto", "wsgi", "asgi"), group=group, default="auto",
@@ -117,7 +133,7 @@ def _application() -> list[Option]:
             name="factory", kind=SWITCH, group=group, default="false",
             help="The target is called once, without arguments, and returns the application.",
         ),
-        Option(name="chdir", kind=PATH, group=group,
+        Option(name="chdir", kind=PATH, group=group, aliases=("cwd",),
                help="Change to this directory before the application is loaded."),
         Option(
             name="pythonpath", kind=Texts("a path or a list of paths", "PATH", checks.path, ":"), group=group,
@@ -135,6 +151,10 @@ def _application() -> list[Option]:
             name="preload", kind=choice("auto", "always", "never"), group=group, default="auto",
             help="Load the application once and fork workers from it; auto judges whether that is safe.",
         ),
+        Option(
+            name="venv", kind=PATH, group=group, implied=".venv or venv beside the application, if there",
+            help="The virtual environment that the application runs in, or none: this forkcluster's own.",
+        ),
     ]
 
 
@@ -142,7 +162,7 @@ def _workers() -> list[Option]:
     group = "Workers"
     return [
         Option(
-            name="instances", kind=Kind("a number of workers, 0, -1 or max", "N", check_instances),
+            name="instances", kind=Word("a number of workers, 0, -1 or max", "N", check_instances),
             group=group,
             default="1", short=("-i",),
             help="How many workers; 0 or max: one for each CPU this process may use; -1: one fewer.",
@@ -157,6 +177,7 @@ def _workers() -> list[Option]:
         ),
         Option(
             name="boot_timeout", kind=POSITIVE, group=group, default="60", unit="s",
+            aliases=("listen_timeout",),
             help="How long loading the application, and a worker's start, may take.",
         ),
         Option(
@@ -185,6 +206,10 @@ def _workers() -> list[Option]:
             help="A worker whose request has no answer for so long is replaced. 0: off.",
         ),
         Option(
+            name="loop_stall_timeout", kind=DURATION, group=group, default="1", unit="s",
+            help="An event loop that a callback has blocked for so long is logged with its stack. 0: off.",
+        ),
+        Option(
             name="max_requests", kind=Count(), group=group, default="0",
             help="A worker is replaced after so many requests. 0: never.",
         ),
@@ -194,6 +219,7 @@ def _workers() -> list[Option]:
         ),
         Option(
             name="max_memory", kind=SIZE, group=group, default="0", unit="bytes",
+            aliases=("max_memory_restart",),
             help="A worker with so much resident memory is replaced, such as 300M. 0: never.",
         ),
         Option(
@@ -360,14 +386,28 @@ def _logs() -> list[Option]:
     ]
 
 
+def _metrics() -> list[Option]:
+    group = "Metrics and health"
+    return [
+        Option(name="admin", kind=Kind("host:port, unix:path or off", "ADDRESS", checks.admin), group=group,
+               implied="admin.sock in the app's directory",
+               help="Where /metrics, /livez, /readyz and /status are answered."),
+        Option(name="min_ready", kind=Count(low=1, high=341), group=group, default="1", unit="workers",
+               help="With fewer workers ready than this, the app is not ready."),
+    ]
+
+
 def _process() -> list[Option]:
     group = "Process"
     return [
-        Option(name="pid", kind=FILE, group=group, help="Write the master's process id to this file."),
-        Option(name="user", kind=Kind("a user, by name or number", "USER", checks.account), group=group,
+        Option(name="pid", kind=FILE, group=group, aliases=("pid_file",),
+               help="Write the master's process id to this file."),
+        Option(name="user", kind=Word("a user, by name or number", "USER", checks.account), group=group,
+               aliases=("uid",),
                implied="this process's",
                help="Molds and workers become this user before the application is loaded."),
-        Option(name="group", kind=Kind("a group, by name or number", "GROUP", checks.account), group=group,
+        Option(name="group", kind=Word("a group, by name or number", "GROUP", checks.account), group=group,
+               aliases=("gid",),
                implied="the user's", help="Molds and workers become this group."),
         Option(name="umask", kind=Count("an octal mask", "MASK", low=0, high=0o777, base=8), group=group,
                implied="this process's", help="The umask of molds and workers, octal, such as 027."),
@@ -380,15 +420,26 @@ def _process() -> list[Option]:
                implied="in FORKCLUSTER_HOME",
                help="Put the control socket here, in a directory only this user can write; off: none."),
         Option(name="config", kind=FILE, group=group, short=("-c",), frozen=False,
-               implied="forkcluster.toml, if it is there", help="Read the configuration from this file."),
+               implied="forkcluster.toml, if it is there",
+               help="Read the configuration from this file: .toml, .json, .yaml or .py."),
+        Option(name="app", kind=Kind("an app's name", "NAME"), group=group, frozen=False,
+               implied="the only one", help="Take this app of a file with several."),
+        Option(name="env_name", kind=Kind("a name", "NAME"), group=group, frozen=False, implied="none",
+               help="Take the variables of the file's env_NAME table over those of env."),
     ]
 
 
 TABLE: Final[tuple[Option, ...]] = (
-    *_application(), *_workers(), *_listeners(), *_limits(), *_requests(), *_asgi(), *_logs(), *_process(),
+    *_application(), *_workers(), *_listeners(), *_limits(), *_requests(), *_asgi(),
+    *_logs(), *_metrics(), *_process(),
 )
 # fmt: on
 BY_NAME: Final[Mapping[str, Option]] = {option.name: option for option in TABLE}
 BY_KEY: Final[Mapping[str, Option]] = {
     name: option for option in TABLE if option.frozen for name in option.names
 }
+NEED_RESTART: Final = (
+    "name", "backlog", "socket_mode", "socket_owner", "pid", "log_file", "log_format", "log_level",
+    "admin", "min_ready",
+)  # fmt: skip
+"""What a master reads once: a reload cannot change it."""

@@ -43,9 +43,24 @@ class AppPlace:
         return os.path.join(self.directory, "control.sock")
 
     @property
+    def admin(self) -> str:
+        """The admin socket, unless --admin says otherwise."""
+        return os.path.join(self.directory, "admin.sock")
+
+    @property
+    def events(self) -> str:
+        """The history of the app, one JSON object in each line."""
+        return os.path.join(self.directory, "events.jsonl")
+
+    @property
     def record(self) -> str:
         """What a managed app is; a foreground app has none."""
         return os.path.join(self.directory, "record.json")
+
+    @property
+    def outcome(self) -> str:
+        """How a managed app's last start came out, written by its master (`wire.outcome`)."""
+        return os.path.join(self.directory, "outcome.json")
 
     @property
     def output(self) -> str:
@@ -131,8 +146,15 @@ class Lock:
                 lock.close()
                 raise
             if lock.in_place():
+                os.ftruncate(lock.descriptor, 0)  # what another one has noted
                 return lock
             lock.close()  # its owner has removed it meanwhile: nobody else would see this one
+
+    @classmethod
+    def adopt(cls, path: str, descriptor: int) -> "Lock":
+        """Take over a lock that the process which started this one has taken; programs do not inherit it."""
+        os.set_inheritable(descriptor, False)
+        return cls(path, descriptor)
 
     def in_place(self) -> bool:
         """Tell whether the path still leads to the file that is locked."""

@@ -1,11 +1,11 @@
-"""The structured texts of LOAD and LOADED: what a mold is told and what it answers, as JSON."""
+"""What our programs are told at their start, and what a mold answers, as JSON: LOAD, LOADED, the admin's."""
 
 import json
-import os
 from dataclasses import asdict, dataclass
 
 from forkcluster.errors import InternalError
 from forkcluster.options.frozen import Options
+from forkcluster.wire.kernel import memory_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class LoadOrder:
 
     def to_file(self) -> int:
         """Write the order into a memfd (an environment may be longer than a message); the caller owns it."""
-        descriptor = os.memfd_create("forkcluster-order")
+        descriptor = memory_file("forkcluster-order")
         with open(descriptor, "w", encoding="utf-8", closefd=False) as file:
             file.write(self.to_json())
         return descriptor
@@ -59,6 +59,46 @@ class LoadOrder:
             )
         except (ValueError, KeyError, TypeError) as error:
             raise InternalError(f"the mold cannot read its order: {error!r}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class AdminOrder:
+    """What the admin process is for. `listener`, `board` (read-only) and `control` are descriptors it has.
+
+    `token`: what allows actions; empty: nothing does. `app_metrics`: the directory of the application's own
+    metrics; empty: none. `out`, `error`: the files of its captured output; empty: it is not captured.
+    """
+
+    app: str
+    master: int  # its pid
+    listener: int
+    board: int
+    control: int
+    user: str | None = None
+    group: str | None = None
+    log_level: str = "info"
+    log_format: str = "text"
+    token: str = ""
+    app_metrics: str = ""
+    out: str = ""
+    error: str = ""
+
+    def to_file(self) -> int:
+        """Write the order into a memfd; the caller owns it."""
+        descriptor = memory_file("forkcluster-admin")
+        with open(descriptor, "w", encoding="utf-8", closefd=False) as file:
+            json.dump(asdict(self), file)
+        return descriptor
+
+    @classmethod
+    def from_file(cls, descriptor: int) -> "AdminOrder":
+        """Read what `to_file` wrote and close the descriptor. Raises InternalError."""
+        try:
+            with open(descriptor, encoding="utf-8") as file:
+                file.seek(0)
+                return cls(**json.load(file))
+        except (ValueError, TypeError) as error:
+            raise InternalError(f"the admin process cannot read its order: {error!r}") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,15 +39,18 @@ BOUND = "can only be used in that same thread"
 QUIET = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
 
 
-def make_engine(spec: WorkerSpec, *, nested: bool = False) -> Engine:
+def make_engine(spec: WorkerSpec, *, nested: bool = False, look: float | None = None) -> Engine:
     """Make the engine and start its monitor, which from now on is the only reader of the channel.
 
-    `nested`: it will be watched by an event loop, for ASGI.
+    `nested`: it will be watched by an event loop, for ASGI. `look`: how often, in seconds, the monitor looks for long
+    calls, if not as usual: where something slows the clock down.
 
     Raises OSError (no descriptors, access log not writable) and ValueError.
     """
     options: dict[str, object] = {name: getattr(spec.options, name) for name in PLAIN}
     options["nested"] = int(nested)
+    if look is not None:
+        options["look"] = look
     options["slot"] = spec.slot
     options["generation"] = spec.generation
     options["hold"] = int(spec.hold)

@@ -1,0 +1,41 @@
+"""The child that evaluates a Python configuration: runs the file, prints its public names as JSON, and ends.
+
+`data` holds what JSON can carry; functions and whatever else it cannot are named in `left`. What the file
+itself prints goes to standard error.
+"""
+
+import json
+import os
+import runpy
+import sys
+import traceback
+
+
+def main(argv: list[str]) -> int:
+    """Evaluate the file `argv[1]`: 0 with JSON on standard output, or 1 with a traceback on the other."""
+    path = argv[1]
+    answer = os.dup(1)
+    os.dup2(2, 1)
+    sys.path.insert(0, os.path.dirname(path))
+    sys.argv = [path]
+    try:
+        found = runpy.run_path(path)
+    except BaseException as error:
+        # The frames of runpy and ours say nothing to the file's author.
+        trace = error.__traceback__
+        while trace is not None and trace.tb_frame.f_code.co_filename != path:
+            trace = trace.tb_next
+        text = "".join(traceback.format_exception(type(error), error, trace))
+        sys.stderr.write(text.encode("utf-8", "backslashreplace").decode())
+        return 1
+    data, left = {}, {}
+    for name, value in found.items():
+        if name.startswith("_") or isinstance(value, type(os)):
+            continue
+        try:
+            data[name] = json.loads(json.dumps(value))
+        except (TypeError, ValueError, RecursionError):
+            left[name] = "function" if callable(value) else type(value).__name__
+    with os.fdopen(answer, "w", encoding="utf-8") as file:
+        json.dump({"data": data, "left": left}, file)
+    return 0
