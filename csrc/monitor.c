@@ -204,9 +204,13 @@ await_event(FcMonitor *monitor, struct epoll_event *event)
     uint64_t due = next_due(monitor), now = due != 0 ? fc_now() : 0, left = due > now ? due - now : 0;
     struct timespec time = {.tv_sec = (time_t)(left / 1000000000ull),
                             .tv_nsec = (long)(left % 1000000000ull)};
-    int n = (int)syscall(SYS_epoll_pwait2, monitor->epoll, event, 1, due != 0 ? &time : NULL, NULL, 0);
+    int n = -1;
 
-    if (n < 0 && errno == ENOSYS)
+    if (!monitor->coarse) {
+        n = (int)syscall(SYS_epoll_pwait2, monitor->epoll, event, 1, due != 0 ? &time : NULL, NULL, 0);
+        monitor->coarse = n < 0 && errno == ENOSYS;
+    }
+    if (monitor->coarse)
         n = epoll_wait(monitor->epoll, event, 1, due == 0 ? -1 : (int)((left + 999999) / 1000000));
     return n;
 }

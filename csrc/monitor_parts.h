@@ -12,6 +12,7 @@ struct FcMonitor {
     FcEngine *engine;     /* NULL: detached */
     FcCrew *crew;         /* NULL: one serving thread */
     int epoll, channel, wake;
+    bool coarse; /* the kernel sleeps for whole milliseconds only */
     _Atomic bool accept_wanted;
     bool accepting;
     bool closing;       /* leaving: listeners are closed as soon as their queues are empty */
