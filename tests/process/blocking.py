@@ -1,7 +1,7 @@
 """Applications whose calls block until the test lets them go, by both interfaces, and how a test lets go.
 
-A view blocks in the way its path says: `/wait` sleeps, `/spin` computes, `/gil` is in C code that holds the GIL.
-It ends when the test writes into the FIFO beside the application, or makes the file `go`.
+A view blocks as its path says: `/wait` sleeps, `/spin` computes, `/gil` is in C code that holds the GIL. It
+ends when the test makes the file `go`, or writes into the FIFO beside the application.
 """
 
 import os

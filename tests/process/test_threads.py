@@ -1,4 +1,4 @@
-"""Calls of the application that take long hold nobody else's request: other threads and other workers serve it.
+"""Calls that take long hold nobody else's request: other threads and other workers serve it.
 
 The blocking views end when the test says so: what must be answered meanwhile is answered or the test fails.
 """
@@ -70,7 +70,7 @@ def test_with_one_thread_no_two_calls_ever_run_at_once(serve):
         answers = read_all(connections, ["/alone"] * 8)
     assert {(True, False, 0)} == {(a["main"], a["multithread"], a["overlaps"]) for a in answers}
     assert 0 == total(each, "promotions")
-    assert re_screen(each, "1 thread each")
+    assert screen_says(each, "1 thread each")
     close_all(connections)
 
 
@@ -83,11 +83,11 @@ def test_every_call_runs_on_a_thread_like_any_other(serve):
     during = first.ask()["main"]
     let_go(each)
     assert (False, False, False) == (before, during, holding.take("/wait")["main"])
-    assert re_screen(each, "8 threads each")
+    assert screen_says(each, "8 threads each")
     close_all([first, holding])
 
 
-def re_screen(each, words):
+def screen_says(each, words):
     """Whether the start screen says so."""
     return words in each.output
 
@@ -127,7 +127,7 @@ def test_connections_not_yet_accepted_do_not_wait_either(serve):
 
 
 def test_threads_that_go_and_come_answer_every_request(serve):
-    """Views of twenty short waits on twelve connections: calls are taken over all the time, no answer is lost."""
+    """Views of twenty short waits on twelve connections: calls are taken over and over, no answer is lost."""
     each = serve(workers=2)
     connections = [Connection(each.address) for _ in range(12)]
     for turn in range(10):
@@ -204,7 +204,7 @@ def test_a_waiting_app_is_told_from_a_computing_one(serve):
 
 @pytest.mark.parametrize("kind", ["wait", "spin"])
 def test_a_call_that_runs_through_a_reload_is_answered(serve, kind):
-    """A worker is retired while one of its threads is out: the others are handed over, that one is waited for."""
+    """A worker is retired while a thread is out: others are handed over, that one is waited for."""
     each = serve(arguments=("--observe", "0"))
     idle = idle_connections(each, 5)
     (old,) = each.worker_pids()

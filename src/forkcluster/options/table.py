@@ -169,7 +169,7 @@ def _workers() -> list[Option]:
         ),
         Option(
             name="threads", kind=Count(low=1, high=1024), group=group, default="8",
-            help="WSGI: how many calls of the application a worker may run at once. 1: on its main thread, never two.",
+            help="WSGI: how many calls of the application a worker runs at once. 1: on its main thread.",
         ),
         Option(
             name="min_uptime", kind=DURATION, group=group, default="1", unit="s",

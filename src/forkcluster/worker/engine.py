@@ -42,8 +42,8 @@ QUIET = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SI
 def make_engine(spec: WorkerSpec, *, nested: bool = False, look: float | None = None) -> Engine:
     """Make the engine and start its monitor, which from now on is the only reader of the channel.
 
-    `nested`: it will be watched by an event loop, for ASGI. `look`: how often, in seconds, the monitor looks for long
-    calls, if not as usual: where something slows the clock down.
+    `nested`: it will be watched by an event loop, for ASGI. `look`: how often, in seconds, the monitor looks
+    for long calls, if not as usual: where something slows everything down.
 
     Raises OSError (no descriptors, access log not writable) and ValueError.
     """

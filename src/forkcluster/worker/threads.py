@@ -1,7 +1,7 @@
-"""Serves a WSGI application by threads: the main thread alone, or threads of its making while it waits for signals.
+"""Serves a WSGI application: on the main thread alone, or on threads it makes while it waits for signals.
 
-Which thread has the loop, and when another one takes it over, is the engine's to decide; it says when it wants one
-more. They are all alike, so that an application meets one kind of thread only.
+Which thread has the loop, and when another one takes it over, is the engine's to decide; it says when it
+wants one more. They are all alike, so that an application meets one kind of thread only.
 """
 
 import threading
