@@ -6,10 +6,10 @@
 A worker is started as after its fork, the client of load.c asks it on one connection, and the worker retires.
 This is done twice for each case, with few and with many requests; the difference is what the requests cost:
 start, end and the monitor's ticks fall out. All threads count, since which of them serves is the worker's
-business. Both run on one CPU, the client only when the worker sleeps: so that each request finds it asleep, and
-none is there early by chance. In cases called busy it is the other way round: the worker runs only when 64
-connections have all asked, as under full load. Counts of another Python or compiler are not comparable, and are
-not compared. Needs valgrind.
+business. Both run on one CPU, the client only when the worker sleeps: so that each request finds it asleep,
+and none is there early by chance. In cases called busy it is the other way round: the worker runs only when
+64 connections have all asked, as under full load. Counts of another Python or compiler are not comparable,
+and are not compared. Needs valgrind.
 """
 
 import contextlib
