@@ -368,6 +368,6 @@ fc_serve_wsgi(PyObject *object, PyObject *app)
     Py_DECREF(begun);
     served = fc_serve(object, NULL);
     if (!((PyEngine *)object)->forked_away && ((PyEngine *)object)->engine.log != NULL)
-        fc_accesslog_stop(((PyEngine *)object)->engine.log, 1000);
+        fc_engine_stop_log(&((PyEngine *)object)->engine, 1000);
     return served;
 }
