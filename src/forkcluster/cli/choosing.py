@@ -1,12 +1,13 @@
 """How the manager's commands are told which apps: the parameters they share, and what those come to."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import click
 
 from forkcluster.cli.serve import working_directory
 from forkcluster.manager.register import App, Register
+from forkcluster.manager.status import look
 from forkcluster.manager.targets import GRAMMAR, only, resolve
 
 
@@ -33,6 +34,23 @@ def waiting(what: str) -> list[click.Parameter]:
     ]
 
 
+def parallel(default: int = 2) -> click.Parameter:
+    """--parallel."""
+    return click.Option(
+        ["--parallel"],
+        type=click.IntRange(min=1),
+        default=default,
+        metavar="N",
+        help=f"How many apps to do at the same time.  [default: {default}]",
+    )
+
+
+def batches(apps: Sequence[App], size: int) -> Iterator[Sequence[App]]:
+    """Give the apps, `size` at a time."""
+    for start in range(0, len(apps), size):
+        yield apps[start : start + size]
+
+
 def as_json() -> click.Parameter:
     """--json."""
     return click.Option(["as_json", "--json"], is_flag=True, help="Print JSON.")
@@ -45,8 +63,16 @@ def command(
     flat = [each for group in parameters for each in group]
     takes = any(each.name == "targets" for each in flat)
     text = f"{help}\n\nTARGET: {GRAMMAR}." if takes else help
-    # A word such as -1 is no option of ours.
     return click.Command(name, params=flat, callback=callback, help=text)
+
+
+def tell_silent(apps: Sequence[App]) -> None:
+    """Say which masters do not answer, before they are waited for."""
+    for view in look(apps, figures=False):
+        if view.state == "silent":
+            pid = view.app.pid
+            text = f"{view.app.name}: its master does not answer; it is waited for (kill -9 {pid} ends it)"
+            click.echo(text, err=True)
 
 
 def chosen(words: Sequence[str], names: Sequence[str] = ()) -> tuple[Register, list[App]]:

@@ -21,6 +21,7 @@ from forkcluster.master.notify import Standing
 from forkcluster.master.probe import Probe, Question
 from forkcluster.master.ready import screen, show
 from forkcluster.master.release import Release
+from forkcluster.master.restarts import Rules
 from forkcluster.master.roll import Outcome
 from forkcluster.master.rounds import Rounds
 from forkcluster.master.seats import Ref
@@ -51,6 +52,7 @@ class ClusterMaster(Master):
             board=board,
             cluster=self._cluster,
             listeners=sockets.all_descriptors,
+            output=self._output,
         )
         self._admin = self._make_admin(outside.home, board)
         status = Status(
@@ -162,6 +164,7 @@ class ClusterMaster(Master):
                 self._releases = {n: r for n, r in self._releases.items() if n >= generation}
                 self._sockets.commit(generation)
                 self._rounds.configure(self._releases[generation].options)
+                self._committed(self._releases[generation].options)
             case do.Abandon(generation):
                 self._releases.pop(generation, None)
                 self._sockets.abandon(generation)
@@ -213,6 +216,7 @@ class ClusterMaster(Master):
         super()._conclude(outcome)
 
     def _logs_reopened(self) -> None:
+        self._crew.reopen_own_logs()
         path = self._launch.options.access_log
         if path is None or path == "-":
             return
@@ -243,11 +247,14 @@ class ClusterMaster(Master):
 
 
 def open_sockets(launch: Launch) -> Sockets:
-    """Bind the listeners, or take over systemd's. Raise UserError."""
+    """Bind the listeners, or take over systemd's; none in fork mode without them. Raise UserError."""
     options = launch.options
     spec = BindSpec(
         launch.request.directory, options.backlog, options.socket_mode, options.socket_owner, options.reuse
     )
+    passed = os.environ.get("LISTEN_PID") == str(os.getpid())
+    if options.exec_mode == "fork" and not options.bind and not passed:
+        return Sockets((), spec)
     return Sockets(open_all(options.bind, spec, os.environ), spec)
 
 
@@ -265,4 +272,17 @@ def limits_of(options: Options) -> Limits:
         observe=options.observe,
         max_surge=options.max_surge,
         drain_delay=options.drain_delay,
+        rules=rules_of(options, 0),
+    )
+
+
+def rules_of(options: Options, most: int) -> Rules:
+    """Pick the rules of restarts; `most` is max_restarts where nobody says."""
+    return Rules(
+        restart=options.restart if options.autorestart else "never",
+        stop_exit_codes=frozenset(map(int, options.stop_exit_codes)),
+        min_uptime=options.min_uptime,
+        max_restarts=most if options.max_restarts is None else options.max_restarts,
+        restart_delay=options.restart_delay,
+        exp_backoff=options.exp_backoff_restart_delay,
     )

@@ -17,10 +17,12 @@ from forkcluster.master import events as on
 from forkcluster.master.children import Children
 from forkcluster.master.commands import Commands, Placed
 from forkcluster.master.control import ControlServer, Reply
+from forkcluster.master.cron import Cron
 from forkcluster.master.history import History
 from forkcluster.master.home import Home
 from forkcluster.master.loop import Loop
 from forkcluster.master.notify import Notifier, Standing
+from forkcluster.master.output import Output
 from forkcluster.master.release import Release, pin
 from forkcluster.master.reload import Reader
 from forkcluster.master.report import Report
@@ -68,10 +70,16 @@ class Master(ABC):
         self._history = History()
         self._releases = {1: pin(1, launch.request, launch.options)}
         self._reader = Reader(self._children, launch.request)
+        self._cron = Cron(self._scheduled)
+        self._cron.configure(launch.options.cron_restart, self._loop.now())
         self._timed = [
+            Timed(self._cron.deadline, self._cron.expire),
             Timed(self._reader.overdue_at, self._reader.expire),
             Timed(self._notifier.deadline, self._notifier.expire),
         ]
+        self._output = Output(self._loop, self._children, launch.options, outside.home, self._say)
+        if self._output.capture is not None:
+            self._timed.append(Timed(self._output.capture.deadline, self._output.capture.expire))
         self._exit_code: int | None = None
         self._interrupted = False
         control = outside.home.control
@@ -87,6 +95,10 @@ class Master(ABC):
     def run(self) -> int:
         """Run the app until told to stop, or until it is over; give the exit code."""
         self._loop.watch(self._signals.reader, self._hear_signals)
+        self._commands.report("output", self._output.describe)
+        self._commands.add("flush", self._output.flush)
+        self._commands.add("reopen", self._reopen)
+        self._output.start()
         self._begin()
         self._take_scale()
         while self._exit_code is None:
@@ -106,6 +118,7 @@ class Master(ABC):
         if self._control is not None:
             self._control.close()
         self._close()
+        self._output.close()
         self._loop.close()
         return self._exit_code
 
@@ -165,12 +178,29 @@ class Master(ABC):
         if level != "debug":
             self._history.add(level, text, fields)
 
+    def _committed(self, options: Options) -> None:
+        """Take on what the mode does not know of, from the generation that counts now."""
+        self._cron.configure(options.cron_restart, self._loop.now())
+
     def _conclude(self, outcome: Outcome) -> None:
         fields: dict[str, log.Field] = {"generation": outcome.generation, "seconds": outcome.seconds}
         self._say("info" if outcome.done else "error", outcome.text, fields)
         self._commands.concluded(outcome)
 
     # -- ours ------------------------------------------------------------------------------------------------
+
+    def _reopen_logs(self) -> None:
+        self._output.reopen()
+        log.info("logs reopened")
+        self._logs_reopened()
+
+    def _reopen(self, _request: Body, reply: Reply) -> None:
+        self._reopen_logs()
+        reply({"ok": True})
+
+    def _scheduled(self) -> None:
+        self._say("info", "the time of cron_restart has come", {})
+        self._take(on.ReloadAsked())
 
     def _take_scale(self) -> None:
         """Keep what `scale` has set before a restart, unless the configuration has changed its mind."""
@@ -220,9 +250,7 @@ class Master(ABC):
                 case signal.SIGTTIN | signal.SIGTTOU:
                     self._take(on.Scaled(1 if number == signal.SIGTTIN else -1))
                 case signal.SIGUSR1:
-                    log.reopen()
-                    log.info("logs reopened")
-                    self._logs_reopened()
+                    self._reopen_logs()
                 case signal.SIGUSR2:
                     log.warning("USR2 does nothing yet")
 

@@ -32,12 +32,36 @@ def screen(
         urls=urls,
         workers=workers,
         workers_words=cpus.workers(options.instances, cpus.observe()).words,
+        threads=options.threads if report.interface == "wsgi" else 0,
         preload=_preload(options.preload, report),
         python=platform.python_version(),
         pid=os.getpid(),
         seconds=seconds,
         pid_file=options.pid,
         admin=admin,
+    )
+    if options.log_format == "json":
+        return render_json(facts)
+    return render(facts, colour=_coloured())
+
+
+def fork_screen(options: Options, urls: tuple[str, ...], processes: int, seconds: float) -> str:
+    """Give the start screen of an app in fork mode."""
+    facts = Facts(
+        version=__version__,
+        name=options.name,
+        target=" ".join((options.target, *options.args)),
+        interface="",
+        interface_reason="",
+        urls=urls,
+        workers=processes,
+        workers_words=cpus.workers(options.instances, cpus.observe()).words,
+        threads=0,
+        preload="",
+        python="",
+        pid=os.getpid(),
+        seconds=seconds,
+        pid_file=options.pid,
     )
     if options.log_format == "json":
         return render_json(facts)

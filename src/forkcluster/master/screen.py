@@ -18,11 +18,12 @@ class Facts:
     version: str  # forkcluster's
     name: str
     target: str
-    interface: str  # WSGI, ASGI
+    interface: str  # WSGI, ASGI; "" for a command of fork mode
     interface_reason: str  # "a function of two arguments"
     urls: tuple[str, ...]
     workers: int
     workers_words: str  # "2 of 2 CPUs", or ""
+    threads: int  # of each worker that may be in the application at once; 0: it is none of that kind
     preload: str  # "loaded once, workers forked from it", or why not
     python: str  # "3.13.0"
     pid: int
@@ -51,10 +52,11 @@ def render_json(facts: Facts) -> str:
 
 def _rows(facts: Facts) -> list[tuple[str, list[str]]]:
     hup = f"kill -HUP $(cat {facts.pid_file})" if facts.pid_file else f"kill -HUP {facts.pid}"
-    return [
+    what, whose = ("serving", "workers") if facts.interface else ("running", "processes")
+    rows = [
         ("listening", list(facts.urls)),
-        ("serving", [_with(facts.target, facts.interface, facts.interface_reason)]),
-        ("workers", [_with(str(facts.workers), facts.workers_words)]),
+        (what, [_with(facts.target, facts.interface, facts.interface_reason)]),
+        (whose, [_with(str(facts.workers), facts.workers_words) + _threads(facts.threads)]),
         ("preload", [facts.preload]),
         ("python", [facts.python]),
         ("pid", [str(facts.pid)]),
@@ -62,6 +64,11 @@ def _rows(facts: Facts) -> list[tuple[str, list[str]]]:
         ("reload", [hup]),
         ("stop", [f"Ctrl-C, or kill {facts.pid}"]),
     ]
+    return [(label, texts) for label, texts in rows if any(texts)]
+
+
+def _threads(threads: int) -> str:
+    return f", {threads} thread{'s' * (threads > 1)} each" if threads else ""
 
 
 def _with(text: str, *rest: str) -> str:

@@ -13,17 +13,26 @@ from forkcluster.master.release import Release, pin_python
 from forkcluster.options.frozen import Request
 from forkcluster.wire.channel import Channel
 from forkcluster.wire.kernel import memory_file
-from forkcluster.wire.orders import AdminOrder
+from forkcluster.wire.orders import AdminOrder, WatchOrder
 from forkcluster.wire.program import command
 from forkcluster.wire.title import title_of
 
 
-def spawn_mold(release: Release, channel: Channel) -> int:
-    """Exec a mold of that release with its end of the channel (borrowed); give its pid. Raise OSError."""
+def spawn_mold(release: Release, channel: Channel, streams: "tuple[int, int] | None" = None) -> int:
+    """Exec a mold of that release with its end of the channel (borrowed); give its pid. Raise OSError.
+
+    `streams`: its standard output and error (borrowed); None: ours.
+    """
     title = title_of("mold", release.options.name, f"g{release.generation}")
     number = str(channel.fileno())
     arguments = command(release.python, "mold", number, str(os.getpid()), title)
-    return _spawn(arguments, release.directory, keep=(channel.fileno(),))
+    return _spawn(arguments, release.directory, keep=(channel.fileno(),), streams=streams)
+
+
+def spawn_logger(app: str, python: str, channel: Channel) -> int:
+    """Exec the logger with its end of the channel (borrowed); give its pid. Raise OSError."""
+    arguments = [str(channel.fileno()), str(os.getpid()), title_of("logger", app)]
+    return _spawn(command(python, "logger", *arguments), "/", keep=(channel.fileno(),))
 
 
 def spawn_admin(order: AdminOrder) -> int:
@@ -39,14 +48,23 @@ def spawn_admin(order: AdminOrder) -> int:
         os.close(file)
 
 
-def spawn_watcher(app: str, python: str, directory: str, control: str, paths: list[str]) -> int:
-    """Exec the watcher of these paths; give its pid. Raise OSError."""
-    arguments = [str(os.getpid()), control, *paths, title_of("watcher", app)]
+def spawn_watcher(app: str, python: str, directory: str, order: WatchOrder) -> int:
+    """Exec the watcher; give its pid. Raise OSError."""
+    arguments = [str(os.getpid()), order.to_json(), title_of("watcher", app)]
     return _spawn(command(python, "watcher", *arguments), directory)
 
 
-def _spawn(arguments: list[str], directory: str, *, keep: tuple[int, ...] = ()) -> int:
-    process = subprocess.Popen(arguments, cwd=directory, pass_fds=keep, close_fds=True)
+def _spawn(
+    arguments: list[str],
+    directory: str,
+    *,
+    keep: tuple[int, ...] = (),
+    streams: tuple[int, int] | None = None,
+) -> int:
+    out, error = streams or (None, None)
+    process = subprocess.Popen(
+        arguments, cwd=directory, pass_fds=keep, close_fds=True, stdout=out, stderr=error
+    )
     process.returncode = 0  # Children waits for it; a Popen that thinks it is over never will
     return process.pid
 

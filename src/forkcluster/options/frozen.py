@@ -37,6 +37,7 @@ class Options:
     venv: str | None  # absolute, unresolved
     # workers
     instances: str
+    threads: int
     min_uptime: float
     boot_timeout: float
     drain_timeout: float
@@ -61,6 +62,25 @@ class Options:
     post_fork: str | None
     worker_exit: str | None
     hook_timeout: float
+    # processes
+    exec_mode: str  # cluster or fork: what auto came to
+    args: tuple[str, ...]
+    interpreter: str | None
+    interpreter_args: tuple[str, ...]
+    wait_ready: bool
+    overlap: bool
+    kill_signal: str
+    treekill: bool
+    instance_var: str
+    increment_var: str | None
+    # restarts
+    restart: str
+    autorestart: bool
+    stop_exit_codes: tuple[str, ...]
+    max_restarts: int | None
+    restart_delay: float
+    exp_backoff_restart_delay: float
+    cron_restart: str | None
     # listeners
     bind: tuple[str, ...]  # empty: take systemd's sockets, else address.DEFAULT
     backlog: int
@@ -101,6 +121,17 @@ class Options:
     log_config: str | None
     access_log: str | None
     access_log_format: str
+    capture_output: bool
+    out_file: str | None  # a path, or NULL
+    error_file: str | None
+    merge_logs: bool
+    log_type: str
+    log_date_format: str | None
+    time: bool
+    disable_logs: bool
+    log_rotate_size: int
+    log_rotate_keep: int
+    log_compress: bool
     # metrics and health
     admin: str | None  # an address, or "off"; None: in the app's directory
     min_ready: int
@@ -111,6 +142,8 @@ class Options:
     umask: int | None
     watch: bool
     watch_path: tuple[str, ...]
+    ignore_watch: tuple[str, ...]
+    watch_delay: float
     control: str | None  # a path, or "off"; None: in the app's home
 
     def to_json(self) -> str:

@@ -12,6 +12,7 @@ from typing import Final
 from forkcluster.options import checks
 from forkcluster.options.address import check_bind
 from forkcluster.options.cpus import check_instances
+from forkcluster.options.dates import check_format
 from forkcluster.options.kinds import (
     Count,
     Duration,
@@ -22,12 +23,13 @@ from forkcluster.options.kinds import (
     Texts,
     Value,
     Word,
+    Words,
     choice,
 )
 
 GROUPS: Final = (
-    "Application", "Workers", "Listeners", "Limits", "Requests and answers", "ASGI", "Logs",
-    "Metrics and health", "Process",
+    "Application", "Workers", "Processes", "Restarts", "Listeners", "Limits", "Requests and answers", "ASGI",
+    "Logs", "Metrics and health", "Process",
 )  # fmt: skip
 
 
@@ -168,6 +170,10 @@ def _workers() -> list[Option]:
             help="How many workers; 0 or max: one for each CPU this process may use; -1: one fewer.",
         ),
         Option(
+            name="threads", kind=Count(low=1, high=1024), group=group, default="8",
+            help="WSGI: how many calls of the application a worker runs at once. 1: on its main thread.",
+        ),
+        Option(
             name="min_uptime", kind=DURATION, group=group, default="1", unit="s",
             help="A worker ready for so long is replaced at once when it dies; an earlier death waits.",
         ),
@@ -259,6 +265,97 @@ def _workers() -> list[Option]:
         Option(
             name="hook_timeout", kind=POSITIVE, group=group, default="10", unit="s",
             help="How long a hook may take.",
+        ),
+    ]
+
+
+def _processes() -> list[Option]:
+    group = "Processes"
+    return [
+        Option(
+            name="exec_mode", kind=choice("auto", "cluster", "fork"), group=group, default="auto",
+            help="cluster serves a Python web application; fork runs any command, once for each instance; "
+            "auto: what the target looks like.",
+        ),
+        Option(
+            name="args", kind=Words("a text or a list of texts", "ARGS", exact=True), group=group,
+            positional=True,
+            help="Arguments of the command, in fork mode; on the command line they follow the target.",
+        ),
+        Option(
+            name="interpreter", kind=Kind("a program, or none", "PROGRAM", checks.path), group=group,
+            aliases=("exec_interpreter",),
+            implied="by the file's extension: the application's Python for .py",
+            help="What runs the target, in fork mode; none: it runs by itself.",
+        ),
+        Option(
+            name="interpreter_args", kind=Words("a text or a list of texts", "ARGS"), group=group,
+            aliases=("node_args",),
+            help="Arguments of the interpreter.",
+        ),
+        Option(
+            name="wait_ready", kind=SWITCH, group=group, default="false",
+            help="A process is ready when it says so (sd_notify's READY=1), within --boot-timeout; otherwise "
+            "when it is still there after --min-uptime.",
+        ),
+        Option(
+            name="overlap", kind=SWITCH, group=group, default="true",
+            help="With --wait-ready, a process is replaced only when its successor is ready beside it.",
+        ),
+        Option(
+            name="kill_signal", kind=Kind("a signal's name", "SIGNAL", checks.stop_signal), group=group,
+            default="TERM",
+            help="What asks a process to end; KILL follows after --drain-timeout.",
+        ),
+        Option(
+            name="treekill", kind=SWITCH, group=group, default="true",
+            help="What a process has started is ended after it, too.",
+        ),
+        Option(
+            name="instance_var", kind=Kind("a variable's name", "NAME", checks.variable), group=group,
+            default="FORKCLUSTER_INSTANCE",
+            help="The variable that tells a process its number, from 0.",
+        ),
+        Option(
+            name="increment_var", kind=Kind("a variable's name", "NAME", checks.variable), group=group,
+            help="This variable, set as a number by --env, is one more for each process.",
+        ),
+    ]
+
+
+def _restarts() -> list[Option]:
+    group = "Restarts"
+    return [
+        Option(
+            name="restart", kind=choice("always", "on-failure", "never"), group=group, default="always",
+            help="When a process that ended by itself is started again, in fork mode.",
+        ),
+        Option(
+            name="autorestart", kind=SWITCH, group=group, default="true",
+            help="Off: the same as --restart never.",
+        ),
+        Option(
+            name="stop_exit_codes", group=group,
+            kind=Texts("an exit status or a list of them", "STATUS", checks.exit_status),
+            help="A process that ends with this status is not started again; may be repeated.",
+        ),
+        Option(
+            name="max_restarts", kind=Count(), group=group,
+            implied="16 in fork mode, no limit in cluster mode",
+            help="After so many restarts in a row before --min-uptime the app has failed. 0: no limit.",
+        ),
+        Option(
+            name="restart_delay", kind=DURATION, group=group, default="0", unit="s",
+            help="How long every restart waits. 0: only early deaths wait, ever longer.",
+        ),
+        Option(
+            name="exp_backoff_restart_delay", kind=DURATION, group=group, default="0", unit="s",
+            help="Restarts wait so long at first, then half as long again each time, up to 15 s. 0: off.",
+        ),
+        Option(
+            name="cron_restart", kind=Kind("a cron expression", "CRON", checks.cron), group=group,
+            aliases=("cron",),
+            help="Reload at these times, such as '0 3 * * *'; needs forkcluster[cron].",
         ),
     ]
 
@@ -379,6 +476,32 @@ def _logs() -> list[Option]:
         Option(name="access_log_format", group=group, default="combined",
                kind=Kind("common, combined, json or a format", "FORMAT", checks.access_format),
                help="common, combined, json, or a format such as '%(h)s %(r)s %(s)s'."),
+        Option(name="capture_output", kind=SWITCH, group=group, default="false",
+               help="Have a logger stamp what the application prints with time and worker, line by line."),
+        Option(name="out_file", kind=FILE, group=group, aliases=("out", "output", "out_log"),
+               implied="in FORKCLUSTER_HOME if managed, else standard output",
+               help="Put what the application prints here, through the logger; NULL: nowhere."),
+        Option(name="error_file", kind=FILE, group=group,
+               aliases=("err", "error", "err_file", "err_log", "error_log"),
+               implied="in FORKCLUSTER_HOME if managed, else standard error",
+               help="Likewise what it prints to standard error, and forkcluster's log."),
+        Option(name="merge_logs", kind=SWITCH, group=group, default="true", aliases=("combine_logs",),
+               help="All workers share those files; off: each has its own, with its slot in the name."),
+        Option(name="log_type", kind=choice("text", "json", "raw"), group=group, default="text",
+               help="How captured lines are written: stamped, as JSON objects, or as they come."),
+        Option(name="log_date_format", group=group, implied="RFC 3339, in UTC",
+               kind=Kind("a date format", "FORMAT", check_format),
+               help="The stamp of captured lines, such as '%Y-%m-%d %H:%M:%S' or 'YYYY-MM-DD HH:mm:ss'."),
+        Option(name="time", kind=SWITCH, group=group, default="false",
+               help="Short for the stamp that PM2 writes, %Y-%m-%dT%H:%M:%S in local time."),
+        Option(name="disable_logs", kind=SWITCH, group=group, default="false",
+               help="Drop what is captured."),
+        Option(name="log_rotate_size", kind=SIZE, group=group, default="10M", unit="bytes",
+               help="A file of captured lines is rotated when it is so long. 0: never."),
+        Option(name="log_rotate_keep", kind=Count(high=100000), group=group, default="10",
+               help="How many rotated files stay, of each file."),
+        Option(name="log_compress", kind=SWITCH, group=group, default="true",
+               help="Compress rotated files with gzip."),
     ]
 
 
@@ -412,6 +535,11 @@ def _process() -> list[Option]:
         Option(name="watch_path", kind=Texts("a path or a list of paths", "PATH", checks.path, ":"),
                group=group, implied="the application's directory",
                help="Watch this directory or file instead; may be repeated."),
+        Option(name="ignore_watch", group=group,
+               kind=Texts("a pattern or a list of patterns", "PATTERN", checks.path, ":"),
+               help="Files that fit this pattern of .gitignore's kind are not watched; may be repeated."),
+        Option(name="watch_delay", kind=DURATION, group=group, default="0.1", unit="s",
+               help="How long nothing more may change before the reload."),
         Option(name="control", kind=Kind("a path, or off", "PATH", checks.path), group=group,
                implied="in FORKCLUSTER_HOME",
                help="Put the control socket here, in a directory only this user can write; off: none."),
@@ -426,8 +554,8 @@ def _process() -> list[Option]:
 
 
 TABLE: Final[tuple[Option, ...]] = (
-    *_application(), *_workers(), *_listeners(), *_limits(), *_requests(), *_asgi(),
-    *_logs(), *_metrics(), *_process(),
+    *_application(), *_workers(), *_processes(), *_restarts(), *_listeners(), *_limits(), *_requests(),
+    *_asgi(), *_logs(), *_metrics(), *_process(),
 )
 # fmt: on
 BY_NAME: Final[Mapping[str, Option]] = {option.name: option for option in TABLE}
@@ -436,6 +564,8 @@ BY_KEY: Final[Mapping[str, Option]] = {
 }
 NEED_RESTART: Final = (
     "name", "backlog", "socket_mode", "socket_owner", "pid", "log_file", "log_format", "log_level",
+    "capture_output", "out_file", "error_file", "merge_logs", "log_type", "log_date_format", "time",
+    "disable_logs", "log_rotate_size", "log_rotate_keep", "log_compress",
     "admin", "min_ready",
 )  # fmt: skip
 """What a master reads once: a reload cannot change it."""

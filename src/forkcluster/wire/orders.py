@@ -9,6 +9,28 @@ from forkcluster.wire.kernel import memory_file
 
 
 @dataclass(frozen=True, slots=True)
+class WatchOrder:
+    """What the watcher is told: where the control socket is, which paths (absolute) to watch, what to ignore
+    (patterns of gitignore(5)), and the seconds without a further change before it asks for a reload.
+    """
+
+    control: str
+    paths: tuple[str, ...]
+    ignore: tuple[str, ...] = ()
+    delay: float = 0.1
+
+    def to_json(self) -> str:
+        """The order as one JSON object."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "WatchOrder":
+        """Read what `to_json` wrote: our own words to our own child."""
+        values = json.loads(text)
+        return cls(values["control"], tuple(values["paths"]), tuple(values["ignore"]), values["delay"])
+
+
+@dataclass(frozen=True, slots=True)
 class LoadOrder:
     """What to load and how. `directory` is absolute and resolved; `bare`: the workers will import the app;
     `access_log` is absolute, or "-" for standard output; `interface` is what an earlier mold of the
@@ -22,6 +44,8 @@ class LoadOrder:
     access_log: str | None = None
     interface: str = ""
     hook: str = ""  # to be run before the app is loaded
+    captured: bool = False  # standard output and error go to the logger
+    stamped: bool = True  # lines of our own log say when
 
     def to_json(self) -> str:
         """The order as one JSON object."""
@@ -56,6 +80,8 @@ class LoadOrder:
                 access_log,
                 str(values["interface"]),
                 str(values["hook"]),
+                bool(values["captured"]),
+                bool(values["stamped"]),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise InternalError(f"the mold cannot read its order: {error!r}") from error
@@ -66,7 +92,7 @@ class AdminOrder:
     """What the admin process is for. `listener`, `board` (read-only) and `control` are descriptors it has.
 
     `token`: what allows actions; empty: nothing does. `app_metrics`: the directory of the application's own
-    metrics; empty: none. `out`, `error`: the files of its captured output; empty: it is not captured.
+    metrics; empty: none.
     """
 
     app: str
@@ -80,8 +106,6 @@ class AdminOrder:
     log_format: str = "text"
     token: str = ""
     app_metrics: str = ""
-    out: str = ""
-    error: str = ""
 
     def to_file(self) -> int:
         """Write the order into a memfd; the caller owns it."""
