@@ -62,7 +62,7 @@ run: $(VENV)/.built  ## the example application on all CPUs (BIND=, ARGS=)
 test: $(VENV)/.built $(VENV)/.test  ## every test (TESTS=tests/unit, ARGS=-x)
 	$(BIN)/python -m pytest $(TESTS) $(ARGS)
 
-stress: $(VENV)/.built $(VENV)/.test  ## tests that a busy machine has made fail: a race is to be found
+stress: $(VENV)/.built $(VENV)/.test  ## the tests that `make test` leaves out: more of the same, and longer
 	$(BIN)/python -m pytest tests -m stress $(ARGS)
 
 soak: $(VENV)/.built $(VENV)/.test  ## a thousand reloads under load, of each interface (RELOADS=1000; an hour)
