@@ -19,6 +19,7 @@ FILE = """
 name = "web"
 target = "web:application"
 bind = "127.0.0.1:0"
+observe = 0
 instances = 1
 depends_on = ["api"]
 env = { A = "1", TOKEN = "hunter2" }

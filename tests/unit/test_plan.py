@@ -28,7 +28,7 @@ def known(**changes):
     ("wanted", "registered", "verb", "why"),
     [
         (WANTED, None, Verb.START, "is not there yet"),
-        (replace(WANTED, autostart=False), None, Verb.KEEP, "autostart"),
+        (replace(WANTED, autostart=False), None, Verb.ADD, "autostart"),
         (WANTED, Known("a", False, state="errored"), Verb.START, "is errored"),
         (WANTED, Known("a", False), Verb.START, "is stopped"),
         (replace(WANTED, autostart=False), Known("a", False), Verb.KEEP, "autostart"),

@@ -26,6 +26,7 @@ class Verb(str, Enum):
     """What is done to an app; the value is what a person reads."""
 
     START = "start"
+    ADD = "add"
     SCALE = "scale"
     RELOAD = "reload"
     RESTART = "restart"
@@ -112,7 +113,8 @@ def _step(app: Wanted, known: Known | None, mode: Mode) -> Step:
         return Step(Verb.REFUSE, app.name, f"the name belongs to {known.owner}")
     if known is None or not known.running:
         if not app.autostart:
-            return Step(Verb.KEEP, app.name, "is not started by itself (autostart = false)")
+            verb = Verb.ADD if known is None else Verb.KEEP
+            return Step(verb, app.name, "is not started by itself (autostart = false)")
         why = "is not there yet" if known is None else f"is {known.state or 'stopped'}"
         return Step(Verb.START, app.name, why, workers=app.workers)
     return _insist(mode, _least(app, known))

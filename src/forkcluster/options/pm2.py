@@ -21,6 +21,12 @@ NODE_ONLY: Final = frozenset(
 )  # fmt: skip
 """Keys that are about Node, PM2's daemon or its paid service: ignored, and named in a notice."""
 
+UNSUPPORTED: Final[Mapping[str, str]] = {
+    "filter_env": "an app sees the environment it was started from",
+    "log": "there is no combined log: give out_file and error_file the same name",
+}
+"""Keys that mean something here, too, and that nothing obeys: ignored, and told with the reason."""
+
 MILLISECONDS: Final = frozenset(
     (
         "exp_backoff_restart_delay",
