@@ -1,4 +1,4 @@
-"""PM2 itself beside forkcluster: the same ecosystem file yields the same processes, environments and states."""
+"""PM2 itself beside forkcluster: one ecosystem file, the same processes, environments and states."""
 
 import json
 import os
