@@ -44,7 +44,13 @@ class Record:
 
     def come_to(self, options: Options) -> "Record":
         """The record, telling what its request has come to."""
-        return replace(self, target=options.target, namespace=options.namespace, instances=options.instances)
+        return replace(
+            self,
+            target=options.target,
+            namespace=options.namespace,
+            mode=options.exec_mode,
+            instances=options.instances,
+        )
 
     def seen(self) -> Mapping[str, object]:
         """The record as plain values, as the file holds it."""

@@ -12,7 +12,15 @@ from dataclasses import dataclass
 
 from forkcluster.master.loop import Loop
 
-Ended = Callable[[str], None]
+
+class End(str):
+    """How a process ended, in words; `code` is its exit status, or minus the signal that killed it."""
+
+    __slots__ = ("code",)
+    code: int
+
+
+Ended = Callable[[End], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +51,10 @@ class Children:
     def known(self, pid: int) -> bool:
         """Tell whether that pid is a child we wait for."""
         return pid in self._known
+
+    def pids(self) -> set[int]:
+        """Give the pids of all children we wait for."""
+        return set(self._known)
 
     def kill(self, pid: int) -> None:
         """SIGKILL a known child; nothing happens when it is gone."""
@@ -83,7 +95,9 @@ class Children:
         self._loop.unwatch(child.pidfd)
         os.close(child.pidfd)
         del self._known[child.pid]
-        child.ended(describe_end(result.si_code, result.si_status))
+        end = End(describe_end(result.si_code, result.si_status))
+        end.code = result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
+        child.ended(end)
 
 
 def describe_end(code: int, status: int) -> str:
