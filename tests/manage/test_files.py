@@ -31,6 +31,19 @@ bind = "127.0.0.1:0"
 env_staging = { A = "staging" }
 """
 
+WORKER = """
+[[apps]]
+name = "worker"
+script = "worker.sh"
+interpreter = "sh"
+args = ["x"]
+instances = 1
+min_uptime = 0
+observe = 0
+drain_timeout = 5
+env = { A = "1", B = "2" }
+"""
+
 
 @pytest.fixture
 def place(shell):
@@ -103,6 +116,31 @@ def test_apply_brings_about_what_the_file_says_and_no_more(place):
     assert {"web": "keep", "api": "remove"} == actions(place, "--prune")
     place.run("apply", "--prune")
     assert {"web": "ready"} == place.states()
+
+
+def test_a_program_is_kept_to_the_file_like_an_application(shell):
+    """Fork mode: scaled, reloaded with new variables and arguments, one that was removed is gone."""
+    shell.write("worker.sh", 'echo "$1 $A ${B-gone}" > "seen-$FORKCLUSTER_INSTANCE"; exec sleep 600\n')
+    shell.write("forkcluster.toml", WORKER)
+
+    def seen():
+        return sorted(path.read_text().strip() for path in shell.directory.glob("seen-*"))
+
+    shell.run("apply")
+    until(lambda: ["x 1 2"] == seen(), "the first process")
+    master = shell.masters()["worker"]
+    shell.write("forkcluster.toml", WORKER.replace("instances = 1", "instances = 2"))
+    assert {"worker": "scale"} == actions(shell)
+    shell.run("apply")
+    until(lambda: ["x 1 2", "x 1 2"] == seen(), "the second process")
+    changed = WORKER.replace('"x"', '"y"').replace('A = "1", B = "2"', 'A = "3"')
+    shell.write("forkcluster.toml", changed.replace("instances = 1", "instances = 2"))
+    assert {"worker": "reload"} == actions(shell)
+    shell.run("apply")
+    until(lambda: ["y 3 gone", "y 3 gone"] == seen(), "new variables")
+    assert master == shell.masters()["worker"]
+    shell.write("forkcluster.toml", "[[apps]]\nname = 'worker'\nscript = 'run.sh'\nexec_mode = 'cluster'\n")
+    assert 'set exec_mode to "fork"' in shell.run("apply", code=78).err
 
 
 def test_an_app_that_does_not_start_stops_those_that_depend_on_it(place):

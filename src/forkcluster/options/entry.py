@@ -146,7 +146,7 @@ class _Describing:
         except ValueError as error:
             remedy = 'name it as module:attribute or file.py:attribute, or set exec_mode to "fork"'
             raise self._fault("exec_mode", f"exec_mode is {shown(asked)}: {error}", remedy) from None
-        if "exec_mode" in BY_KEY:
+        if key != "target":  # what a target is, the options say when they are read
             self._values.setdefault("exec_mode", found)
             self._keys.setdefault("exec_mode", key)
 

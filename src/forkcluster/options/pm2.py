@@ -107,5 +107,6 @@ CONVERSIONS: Final[Mapping[str, Callable[[object], Values]]] = {
     "exec_mode": _exec_mode,
     "cron": _cron,
     "cron_restart": _cron,
+    "interpreterArgs": lambda value: {"interpreter_args": value},
     "shutdown_with_message": _shutdown_with_message,
 }

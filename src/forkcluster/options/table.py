@@ -533,6 +533,6 @@ BY_KEY: Final[Mapping[str, Option]] = {
 }
 NEED_RESTART: Final = (
     "name", "backlog", "socket_mode", "socket_owner", "pid", "log_file", "log_format", "log_level",
-    "admin", "min_ready",
+    "admin", "min_ready", "exec_mode",
 )  # fmt: skip
 """What a master reads once: a reload cannot change it."""
