@@ -40,7 +40,7 @@ DOORS = {("forkcluster.mold.main", "forkcluster.worker.main")}
 GUESTS = {
     "options": {"tomli", "yaml", "cronsim"},
     "wire": {"setproctitle"},
-    "cli": {"click", "rich"},
+    "cli": {"click", "rich", "textual"},
     "watcher": {"watchfiles", "pathspec"},
     "admin": {"prometheus_client", "psutil"},
     "worker": {"uvloop", "websockets"},

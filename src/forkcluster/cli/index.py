@@ -53,6 +53,7 @@ INDEX: Final = (
     Entry("import", "importing", "Files", "Take over a configuration of PM2 or gunicorn."),
     Entry("completion", "completion", "Keep", "Print what makes a shell complete commands."),
     Entry("list", "list", "Look", "Show all apps.", ("ls", "l", "ps", "status")),
+    Entry("monit", "monit", "Look", "Show all apps live, on the whole screen.", ("dashboard", "dash")),
 )
 # fmt: on
 

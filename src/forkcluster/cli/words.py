@@ -4,7 +4,7 @@ from typing import Final
 
 # fmt: off
 FUTURE: Final = frozenset((
-    "restart", "reload", "scale", "kill", "monit", "logs", "describe", "env", "save", "resurrect", "startup",
+    "restart", "reload", "scale", "kill", "logs", "describe", "env", "save", "resurrect", "startup",
     "unstartup", "deploy", "flush",
 ))
 # fmt: on
