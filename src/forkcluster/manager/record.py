@@ -24,8 +24,8 @@ class Record:
     """One managed app. `environment` is the base that its master is started with, whoever starts it.
 
     `target`, `namespace`, `mode` and `instances` are what the request came to when it was last read. `scaled`
-    is (configured, wanted) workers when `scale` has set another number; `restarts` counts those that the
-    manager did, `forgiven` what `reset` takes off the count that a list shows.
+    is (configured, wanted) workers when `scale` has set another number; `restarts` counts those before the
+    present master, `forgiven` is what `reset` takes off the present master's own count.
     """
 
     id: int
