@@ -169,10 +169,20 @@ def test_start_takes_a_part_of_a_file_in_an_environment(place):
     master = place.masters()["api"]
     place.run("start-or-reload", "forkcluster.toml", "--only", "api", "--env", "staging")
     assert (master, 2) == (place.masters()["api"], place.list()["api"]["generation"])
+    place.run("reload", "forkcluster.toml")
+    assert (master, "staging") == (place.masters()["api"], answers(place, "api")[0])
     place.run("stop", "forkcluster.toml")
     assert {"api": "stopped"} == place.states()
     place.run("delete", "forkcluster.toml")
     assert {} == place.states()
+
+
+def test_apps_stop_after_those_that_depend_on_them(place):
+    """Whatever the order in which they are named."""
+    place.run("apply")
+    told = place.run("stop", "api", "web").out
+    assert told.index("web") < told.index("api")
+    assert {"web": "stopped", "api": "stopped"} == place.states()
 
 
 def test_a_file_may_come_through_standard_input(place):

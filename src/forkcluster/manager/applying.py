@@ -19,6 +19,7 @@ from forkcluster.manager.plan import Step, Verb
 from forkcluster.manager.record import STOPPED, Record
 from forkcluster.manager.register import App, Register
 from forkcluster.manager.schedule import Depends, Schedule, among
+from forkcluster.manager.status import look
 from forkcluster.wire.control import Body
 from forkcluster.wire.home import make_place
 from forkcluster.wire.outcome import End, Outcome
@@ -97,8 +98,10 @@ class Applying:
             case Verb.ADD:
                 return self._add(step.name)
             case Verb.RESTART:
-                yield from self._stop(self._app(step.name))
-                return (yield from self._start(step.name, counted=True))
+                app = self._app(step.name)
+                restarts = look([app], figures=False)[0].restarts + 1
+                yield from self._stop(app)
+                return (yield from self._start(step.name, restarts))
             case Verb.RELOAD:
                 path = self._control(step.name)
                 return _body((yield lambda: ask(path, "reload", timeout=self.timeout)))
@@ -125,10 +128,12 @@ class Applying:
                 record.come_to(app.reading.options).save(place.record)
         return {}
 
-    def _start(self, name: str, *, counted: bool = False) -> Generator[Waiting, object, Outcome]:
-        app = self._of_file(name)
+    def _start(self, name: str, restarts: int | None = None) -> Generator[Waiting, object, Outcome]:
+        """Start an app; one that is known keeps the environment that it was first started in."""
+        known = self.register.app(name)
+        environment = known.record.environment if known and known.record else self.environment
         pending = starting.begin_new(
-            self.register, app.request, self.environment, claim=True, counted=counted
+            self.register, self._of_file(name).request, environment, claim=True, restarts=restarts
         )
         if not self.wait:
             pending.close()

@@ -3,10 +3,11 @@
 A file that is gone or broken has nothing to say, and the apps of it go at once.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 
 from forkcluster.errors import ForkclusterError
-from forkcluster.manager import ecosystem
+from forkcluster.manager import ecosystem, ending
 from forkcluster.manager.known import file_of
 from forkcluster.manager.register import App
 from forkcluster.manager.schedule import Depends, Schedule, among, turned
@@ -20,6 +21,24 @@ def leaving(apps: Sequence[App], environment: Mapping[str, str]) -> list[list[Ap
 def coming(apps: Sequence[App], environment: Mapping[str, str]) -> list[list[App]]:
     """Give the apps in groups: those that depend on none of the others come first."""
     return _groups(apps, _depends(apps, environment))
+
+
+def stop(
+    apps: Sequence[App],
+    environment: Mapping[str, str],
+    timeout: float | None,
+    done: ending.Done,
+    *,
+    at_once: bool = False,
+) -> None:
+    """Stop these apps as `ending.stop` does, those first on which none of the others depends.
+
+    `timeout`: seconds in all.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    for group in leaving(apps, environment):
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        ending.stop(group, left, done, at_once=at_once)
 
 
 def _groups(apps: Sequence[App], depends: Depends) -> list[list[App]]:
