@@ -240,6 +240,21 @@ def test_imports_become_files_that_are_served(place):
 
 
 def test_a_shell_is_told_how_to_complete(place):
-    """click's own words for each shell."""
+    """click's own words for each shell; commands, options and the names of apps are completed."""
     for shell in ("bash", "zsh", "fish"):
         assert "_FORKCLUSTER_COMPLETE" in place.run("completion", shell).out
+    place.write("forkcluster.toml", FILE + "autostart = false")
+    place.run("apply", "--only", "api")
+
+    def completed(line):
+        words = {
+            "COMP_WORDS": line,
+            "COMP_CWORD": str(line.count(" ")),
+            "_FORKCLUSTER_COMPLETE": "bash_complete",
+        }
+        place.environment = words
+        return place.run(code=None).out.split()
+
+    assert ["plain,plan"] == completed("forkcluster pla")
+    assert ["plain,--prune"] == completed("forkcluster apply --pr")
+    assert ["plain,api"] == completed("forkcluster stop a")

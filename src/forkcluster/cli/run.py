@@ -43,6 +43,8 @@ def _run(file: str | None, only: Sequence[str], env_name: str | None, as_json: b
     flags = {"log_format": ("json",)} if as_json else {}
     source = ecosystem.from_file(path, os.environ)
     found = ecosystem.load(source, os.environ, env_name=env_name, only=only, flags=flags).started()
+    if not found.apps:
+        raise UsageError(f"no app of {path} is started by itself", "--only NAME takes one all the same")
     environment = base_environment(os.environ)
     programs = []
     for app in found.apps:

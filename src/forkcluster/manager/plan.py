@@ -137,8 +137,12 @@ def _least(app: Wanted, known: Known) -> Step:
     """The least that makes an app that runs what the file says."""
     if known.differs:
         return Step(Verb.RESTART, app.name, known.differs)
+    if known.options is None and known.state == "starting":
+        return Step(Verb.KEEP, app.name, "is starting just now; plan again when it is up")
     if known.options is None:
-        return Step(Verb.RESTART, app.name, "another release of forkcluster runs it")
+        silent = "its master does not answer"
+        why = silent if known.state == "silent" else "another release of forkcluster runs it"
+        return Step(Verb.RESTART, app.name, why)
     return _compare(app, known, known.options)
 
 
