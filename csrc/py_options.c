@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "py_gateway.h"
+#include "watch.h"
 
 /* Options come as one dict so that the engine and the option table share their names. Each getter removes
  * nothing and raises KeyError-free defaults: a missing key keeps the value it was given. */
@@ -54,7 +55,7 @@ bool
 fc_options_config(PyObject *options, FcConfig *config)
 {
     const double second = 1e9;
-    uint32_t burst = 1, nested = 0, hold = 0, balance = 0;
+    uint32_t burst = 1, nested = 0, hold = 0, balance = 0, log_fd = 0;
     const char *server;
     Py_ssize_t len = 0;
 
@@ -67,6 +68,7 @@ fc_options_config(PyObject *options, FcConfig *config)
         .keep_alive = 75 * 1000000000ull,
         .write_timeout = 60 * 1000000000ull,
         .body_min_rate = 240,
+        .look = FC_WATCH_NS,
     };
     if (!small_option(options, "limit_request_line", 1 << 20, &config->limits.request_line) ||
         !small_option(options, "limit_field", 1 << 20, &config->limits.field) ||
@@ -79,14 +81,17 @@ fc_options_config(PyObject *options, FcConfig *config)
         !number_option(options, "body_min_rate", 1, &config->body_min_rate) ||
         !number_option(options, "keep_alive", second, &config->keep_alive) ||
         !number_option(options, "write_timeout", second, &config->write_timeout) ||
+        !number_option(options, "look", second, &config->look) ||
         !small_option(options, "keep_alive_requests", UINT32_MAX, &config->keep_alive_requests) ||
         !small_option(options, "slot", UINT32_MAX, &config->slot) ||
         !small_option(options, "generation", UINT32_MAX, &config->generation) ||
         !small_option(options, "accept_burst", 255, &burst) || !small_option(options, "nested", 1, &nested) ||
-        !small_option(options, "hold", 1, &hold) || !small_option(options, "balance", 1, &balance))
+        !small_option(options, "hold", 1, &hold) || !small_option(options, "balance", 1, &balance) ||
+        !small_option(options, "log_fd", INT32_MAX, &log_fd))
         return false;
     config->nested = nested != 0;
     config->hold = hold != 0;
+    config->log_fd = (int)log_fd;
     config->balance = balance != 0;
     config->accept_burst = (uint8_t)burst;
     server = text_option(options, "server", &len);
@@ -215,6 +220,27 @@ read_inbox(PyEngine *self, PyObject *options)
     return true;
 }
 
+/* "threads": how many may serve. */
+static bool
+read_threads(PyEngine *self, PyObject *options)
+{
+    uint32_t threads = 1;
+    int error;
+
+    if (!small_option(options, "threads", FC_THREADS_MOST, &threads))
+        return false;
+    if (threads == 0 || self->engine.config.nested)
+        threads = 1;
+    self->servers = PyMem_Calloc(threads, sizeof *self->servers);
+    if (self->servers == NULL)
+        return PyErr_NoMemory() != NULL;
+    error = fc_crew_init(&self->crew, threads);
+    if (error == 0)
+        return true;
+    errno = -error;
+    return PyErr_SetFromErrno(PyExc_OSError) != NULL;
+}
+
 bool
 fc_options_read(PyEngine *self, PyObject *options)
 {
@@ -222,5 +248,5 @@ fc_options_read(PyEngine *self, PyObject *options)
 
     self->engine.config.date = date == NULL || PyObject_IsTrue(date);
     return read_root_path(self, options) && read_extra(self, options) && read_trust(self, options) &&
-           read_access_log(self, options) && read_inbox(self, options);
+           read_access_log(self, options) && read_inbox(self, options) && read_threads(self, options);
 }

@@ -5,7 +5,6 @@ Turns what happens to them into events; decides nothing.
 """
 
 import os
-import secrets
 import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,13 +20,14 @@ from forkcluster.master.fleet import Fleet
 from forkcluster.master.loop import Loop
 from forkcluster.master.readiness import ReadySocket
 from forkcluster.master.release import Release
-from forkcluster.master.sweep import Sweep, kill
+from forkcluster.master.sweep import Sweep
 from forkcluster.options.program import Program, compose
+from forkcluster.wire.channel import close_all
 from forkcluster.wire.identity import Identity, resolve
 
 Emit = Callable[[heard.Event], None]
-Streams = Callable[[int], tuple[int, int]]
-"""Gives, for a slot, the descriptors (borrowed) of its standard output and error."""
+Streams = Callable[[str, int], tuple[int, int] | None]
+"""Gives, for a slot and a generation, standard output and error, owned by the caller; None: they are ours."""
 
 NOT_INHERITED = ("LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "NOTIFY_SOCKET")
 
@@ -65,7 +65,7 @@ class Processes:
         """Execute the release's command in that slot; `sockets` are listeners (borrowed) and their names."""
         options = release.options
         number = signal.Signals[f"SIG{options.kill_signal.removeprefix('SIG')}"]
-        hand = Hand(wanted.number, wanted.slot, secrets.token_hex(8), number, options.treekill)
+        hand = Hand(wanted.number, wanted.slot, os.urandom(8).hex(), number, options.treekill)
         try:
             hand.pid = hand.main = self._execute(hand, release, sockets)
         except (ForkclusterError, OSError) as error:
@@ -95,12 +95,11 @@ class Processes:
         if hand is not None:
             self._sweep_of(hand).send(signal.SIGKILL)
 
-    def kill_strays(self) -> int:
-        """SIGKILL what nobody knows: it left its session, its parents and its environment. Count it."""
-        found = trees.strays(self._children.pids())
-        for each in found:
-            kill(each)
-        return len(found)
+    def kill_strays(self, gone: Callable[[], None]) -> Sweep:
+        """SIGKILL what nobody knows: it left its session, its parents and its environment."""
+        sweep = Sweep(self._loop, lambda: trees.strays(self._children.pids()), gone)
+        sweep.send(signal.SIGKILL)
+        return sweep
 
     # -- asking ----------------------------------------------------------------------------------------------
 
@@ -175,17 +174,21 @@ class Processes:
         base |= _home_of(identity) | dict(options.env)
         program = compose(options, release.directory, base, release.python)
         environment = environment_of(base, program, hand, release, [name for _, name in sockets])
-        return _process.spawn(
-            os.fsencode(program.path),
-            [os.fsencode(word) for word in program.argv],
-            [os.fsencode(f"{name}={text}") for name, text in environment.items()],
-            os.fsencode(release.directory),
-            [self._null, *self._streams(hand.slot), *(descriptor for descriptor, _ in sockets)],
-            umask=-1 if options.umask is None else options.umask,
-            identity=(identity.uid, identity.gid, list(identity.groups)) if identity else None,
-            death_signal=hand.signal,
-            listen_pid=bool(sockets),
-        )
+        streams = self._streams(str(hand.slot), release.generation)
+        try:
+            return _process.spawn(
+                os.fsencode(program.path),
+                [os.fsencode(word) for word in program.argv],
+                [os.fsencode(f"{name}={text}") for name, text in environment.items()],
+                os.fsencode(release.directory),
+                [self._null, *(streams or (1, 2)), *(descriptor for descriptor, _ in sockets)],
+                umask=-1 if options.umask is None else options.umask,
+                identity=(identity.uid, identity.gid, list(identity.groups)) if identity else None,
+                death_signal=hand.signal,
+                listen_pid=bool(sockets),
+            )
+        finally:
+            close_all(streams or ())
 
     def _hear(self, hand: Hand, name: str, value: str) -> None:
         if (name, value) == ("READY", "1"):

@@ -44,6 +44,8 @@ class LoadOrder:
     access_log: str | None = None
     interface: str = ""
     hook: str = ""  # to be run before the app is loaded
+    captured: bool = False  # standard output and error go to the logger
+    stamped: bool = True  # lines of our own log say when
 
     def to_json(self) -> str:
         """The order as one JSON object."""
@@ -78,6 +80,8 @@ class LoadOrder:
                 access_log,
                 str(values["interface"]),
                 str(values["hook"]),
+                bool(values["captured"]),
+                bool(values["stamped"]),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise InternalError(f"the mold cannot read its order: {error!r}") from error

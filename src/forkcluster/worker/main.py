@@ -18,6 +18,7 @@ from forkcluster.worker.engine import make_engine
 from forkcluster.worker.inherit import guard_forks
 from forkcluster.worker.line import Line
 from forkcluster.worker.spec import Application, WorkerSpec
+from forkcluster.worker.threads import serve_wsgi
 from forkcluster.worker.vigil import end_with_master
 
 __all__ = ["WorkerSpec", "work"]  # the door by which the mold becomes a worker
@@ -26,7 +27,12 @@ __all__ = ["WorkerSpec", "work"]  # the door by which the mold becomes a worker
 def work(spec: WorkerSpec) -> int:
     """Be the worker; give the exit code."""
     set_title(title_of("worker", spec.options.name, spec.slot, f"g{spec.generation}"))
-    log.configure("worker", spec.options.log_level, spec.options.log_format)
+    for number, stream in enumerate(spec.streams or (), 1):
+        os.dup2(stream, number)
+        os.close(stream)
+    log.configure(
+        "worker", spec.options.log_level, spec.options.log_format, fd=log.log.fd, stamped=spec.stamped
+    )
     line = Line(Channel.adopt(spec.channel), spec.seat, spec.epoch)
     reader, writer = register()
     stop_here("worker-before-hello", spec.slot, spec.epoch, spec.generation)
@@ -63,7 +69,7 @@ def _serve(spec: WorkerSpec, line: Line, stacks: int) -> int:
         gc.freeze()
     stop_here("worker-before-ready", spec.slot, spec.epoch, spec.generation)
     line.ready()
-    engine.serve_wsgi(application)
+    serve_wsgi(engine, application, spec.options.threads)
     return 0
 
 
