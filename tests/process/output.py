@@ -84,8 +84,9 @@ def kill_until(done, each, pause, *roles):
         for role in roles:
             found = [process.pid for process in each.processes(role) if process.state != "Z"]
             if found:
-                os.kill(random.choice(found), signal.SIGKILL)
-                killed += 1
+                with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                    os.kill(random.choice(found), signal.SIGKILL)
+                    killed += 1
             time.sleep(random.uniform(0, 2 * pause))
     return killed
 
