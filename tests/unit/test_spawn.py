@@ -42,10 +42,8 @@ def test_descriptors_are_put_in_their_places_and_all_others_closed():
 
 def test_it_leads_a_session_of_its_own_with_the_defaults_of_signals():
     """Python ignores PIPE; a program must not."""
-    script = (
-        b'read -r pid c s p g sid rest < /proc/$$/stat; echo $$ $sid; grep -E "SigIgn|SigBlk" /proc/$$/status'
-    )
-    pid, text, _ = run(script)
+    script = b"read -r a b c d e sid rest < /proc/$$/stat; echo $$ $sid; exec grep -E 'SigBlk|SigIgn' "
+    pid, text, _ = run(script + b"/proc/self/status")
     words = text.split()
     assert [str(pid), str(pid)] == words[:2]
     assert [0, 0] == [int(word, 16) & 0x7FFFFFFF for word in (words[3], words[5])]
