@@ -314,7 +314,7 @@ def _processes() -> list[Option]:
         Option(
             name="instance_var", kind=Kind("a variable's name", "NAME", checks.variable), group=group,
             default="FORKCLUSTER_INSTANCE",
-            help="The variable that tells a process its number, from 0.",
+            help="The variable that tells a process, or a worker, its number, from 0.",
         ),
         Option(
             name="increment_var", kind=Kind("a variable's name", "NAME", checks.variable), group=group,
