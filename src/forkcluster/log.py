@@ -146,7 +146,7 @@ def text_line(now: float, level: str, process: str, message: str, fields: dict[s
     unchanged.
     """
     first, *rest = message.rstrip("\n").split("\n")
-    words = "".join(f" {name}={_word(value)}" for name, value in fields.items())
+    words = "".join(f" {name}={word(value)}" for name, value in fields.items())
     head = f"{timestamp(now)} {SHORT.get(level, level):<5} {process:<7} {_printable(first)}{words}"
     return "\n    ".join([head, *map(_printable, rest)]) + "\n"
 
@@ -159,8 +159,8 @@ def json_line(now: float, level: str, process: str, message: str, fields: dict[s
     )
 
 
-def _word(value: Field) -> str:
-    """A field's value as one word; quoted when it would not read as one."""
+def word(value: Field) -> str:
+    """Give a field's value as one word; quoted when it would not read as one."""
     if value is None:
         return "-"
     if isinstance(value, bool):

@@ -28,10 +28,11 @@ def lend(path):
 def test_a_virtual_environment_without_forkcluster_is_refused_with_the_command_that_installs_it(
     shell, beside
 ):
-    """Nothing is registered."""
+    """Nothing is registered; the foreground says the same."""
     done = shell.start(code=EXIT_CONFIGURATION)
     assert f"{beside}/bin/python -m pip install forkcluster=={forkcluster.__version__}" in done.err
     assert {} == shell.states()
+    assert done.err.partition(": ")[2] in shell.run("app:application", code=EXIT_CONFIGURATION).err
     shell.start("app:application", "--venv", "none")
     assert {"app": "ready"} == shell.states()
 

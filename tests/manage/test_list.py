@@ -1,6 +1,7 @@
 """list: what every app is doing, for people and for programs."""
 
 import os
+import re
 import signal
 
 from harness import until
@@ -13,6 +14,7 @@ def test_list_is_plain_when_piped(shell):
         head, line = shell.run(word).out.splitlines()
         assert head.split()[:5] == ["id", "name", "namespace", "mode", "ready"]
         assert line.split()[:5] == ["0", "app", "default", "cluster", "2/2"]
+        assert re.fullmatch(r"[\d.]+MB", line.split()[10])
 
 
 def test_list_json_tells_all_that_is_known(shell):

@@ -7,7 +7,7 @@ import pytest
 from fork_harness import WORKER, alive, environment
 from harness import until
 
-from forkcluster.errors import ApplicationError
+from forkcluster.errors import ApplicationError, ConfigurationError
 from forkcluster.wire.client import ask
 
 # Ready when it says so, by sd_notify's protocol; the moment is in ready_at of its directory.
@@ -169,7 +169,7 @@ def test_another_mode_is_not_brought_by_a_reload(fork, tmp_path):
     each = fork(script=WORKER).boot()
     before = each.until_ready(1)
     config.write_text('[app]\nexec_mode = "cluster"\n')
-    with pytest.raises(ApplicationError, match="configuration cannot be used") as caught:
+    with pytest.raises(ConfigurationError, match="configuration cannot be used") as caught:
         ask(each.control, "reload", timeout=20)
-    assert "exec_mode has become cluster" in caught.value.details
+    assert "exec_mode has become cluster" in caught.value.remedy
     assert before == each.pids()

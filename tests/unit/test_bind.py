@@ -110,6 +110,12 @@ def test_a_refusal_says_what_to_do(number, port, words):
     assert [] == [word for word in words if word not in text]
 
 
+def test_a_port_in_use_names_the_option_that_asked_for_it():
+    """The admin's port is not changed by --bind."""
+    error = OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+    assert "choose another port with --admin" in str(explain(Tcp("192.0.2.1", 8001), error, "--admin"))
+
+
 def test_a_name_that_cannot_be_resolved_is_told(spec):
     """The resolver's own words, and the remedy."""
     with pytest.raises(BindError, match=r"nowhere\.invalid cannot be resolved"):

@@ -10,6 +10,7 @@ from forkcluster import __version__
 from forkcluster.cli.index import BY_WORD, INDEX, SECTIONS
 from forkcluster.cli.serving import build
 from forkcluster.cli.words import FOREIGN, FUTURE
+from forkcluster.errors import EXIT_CONFIGURATION, EXIT_USAGE
 from forkcluster.options.table import TABLE
 
 if sys.version_info >= (3, 11):
@@ -50,6 +51,22 @@ def test_help_names_every_flag_of_the_table(forkcluster):
         flag for option in TABLE for flag in (*option.flags, option.off_flag) if flag and flag not in text
     ]
     assert [] == missing
+
+
+@pytest.mark.parametrize("words", [("lisst",), ("strat", "app:app")])
+def test_a_command_that_is_misspelt_is_not_taken_for_a_module(forkcluster, words):
+    """The command that may have been meant is named."""
+    done = forkcluster(*words)
+    assert EXIT_USAGE == done.returncode
+    assert f"did you mean {'list' if words == ('lisst',) else 'start'}" in done.stderr
+
+
+def test_a_log_that_cannot_be_opened_is_no_fault_of_ours(forkcluster):
+    """The option and the path are named; there is no traceback."""
+    done = forkcluster("app:app", "--log-file", "missing/shop.log", "--bind", "0")
+    assert (EXIT_CONFIGURATION, False) == (done.returncode, "Traceback" in done.stderr)
+    assert "missing/shop.log: No such file or directory" in done.stderr
+    assert "--log-file" in done.stderr
 
 
 def test_a_good_configuration_is_praised(forkcluster):

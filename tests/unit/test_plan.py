@@ -10,7 +10,7 @@ from test_option_table import defaults
 from forkcluster.errors import ConfigurationError
 from forkcluster.manager import schedule
 from forkcluster.manager.changes import between
-from forkcluster.manager.plan import Known, Mode, Verb, Wanted, plan, summary
+from forkcluster.manager.plan import Known, Mode, Step, Verb, Wanted, plan, summary
 from forkcluster.manager.schedule import Schedule
 from forkcluster.manager.secrets import MASK
 
@@ -91,6 +91,7 @@ def test_a_plan_has_a_sentence():
     assert "nothing to do" == summary(plan([WANTED], [RUNNING]))
     steps = plan([WANTED, replace(WANTED, name="b"), replace(WANTED, name="c")], [RUNNING])
     assert "2 to start, 1 left as it is" == summary(steps)
+    assert "1 refused" == summary([Step(Verb.REFUSE, "a", "the name belongs to another file")])
 
 
 def test_differences_are_shown_one_by_one_and_secrets_masked():

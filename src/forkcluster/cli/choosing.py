@@ -15,7 +15,13 @@ from forkcluster.manager.targets import GRAMMAR, only, resolve
 def targets(*, required: bool = True) -> list[click.Parameter]:
     """The apps a command is for, and --only."""
     return [
-        click.Argument(["targets"], nargs=-1, required=required, metavar="TARGET...", shell_complete=_names),
+        click.Argument(
+            ["targets"],
+            nargs=-1,
+            required=required,
+            metavar="TARGET..." if required else "[TARGET]...",
+            shell_complete=_names,
+        ),
         click.Option(
             ["--only"], multiple=True, metavar="NAMES", help="Of these take only the apps named here."
         ),

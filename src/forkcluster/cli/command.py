@@ -9,7 +9,7 @@ import click
 from forkcluster import __version__
 from forkcluster.cli.index import BY_WORD, DEFAULT, INDEX, SECTIONS
 from forkcluster.cli.words import FOREIGN
-from forkcluster.errors import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK, ForkclusterError
+from forkcluster.errors import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK, ForkclusterError, did_you_mean
 
 EPILOG = """\b
 Examples:
@@ -68,6 +68,13 @@ def build() -> click.Command:
     return click.version_option(__version__, prog_name="forkcluster")(group)
 
 
+def _suggest(arguments: Sequence[str]) -> None:
+    """A first word that is nearly a command was read as a target: say what may have been meant."""
+    word = arguments[0] if arguments else ""
+    if word.isidentifier() and word not in BY_WORD and (near := did_you_mean(word, BY_WORD)):
+        click.echo(f"There is no command {word}: {near}?", err=True)
+
+
 def run(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command and exit with its code; every expected error becomes a message on standard error."""
     try:
@@ -79,6 +86,7 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
         code = error.exit_code
     except click.ClickException as error:
         error.show()
+        _suggest(arguments if arguments is not None else sys.argv[1:])
         code = error.exit_code
     except click.Abort:
         click.echo("interrupted; what was asked for goes on", err=True)

@@ -46,4 +46,4 @@ def _import(file: str, output: str | None, target: str | None) -> None:
         raise UsageError(f"{output} is there already", "it is left as it is; name another file") from None
     except OSError as error:
         raise ConfigurationError(f"writing {output}: {error.strerror}") from error
-    click.echo(f"wrote {output}: {len(found.apps)} apps", err=True)
+    click.echo(f"wrote {output}: {len(found.apps)} app{'s' if len(found.apps) != 1 else ''}", err=True)

@@ -24,5 +24,6 @@ def _save(force: bool) -> int:
     apps = [app for app in register.apps() if not app.foreground]
     if not apps and not force:
         raise StateError("no app is registered: the list that was saved before is kept", "--force empties it")
-    click.echo(f"{saved.save(register, apps)} apps saved in {saved.path_of(register)}")
+    count = saved.save(register, apps)
+    click.echo(f"{count} app{'s' if count != 1 else ''} saved in {saved.path_of(register)}")
     return EXIT_OK

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 import click
 
 from forkcluster.cli import report, serve
+from forkcluster.cli.index import INDEX
 from forkcluster.cli.options import TableCommand, flags, table_options
 from forkcluster.cli.words import FUTURE
-from forkcluster.errors import UsageError
+from forkcluster.errors import UsageError, did_you_mean
 from forkcluster.options.file import reference
 from forkcluster.options.frozen import Request
 from forkcluster.options.read import read
@@ -62,6 +63,8 @@ def _serve(check_config: bool, print_config: bool, **values: object) -> None:
             f"the command {target} is not in this release yet",
             f"a module of that name is meant? Say {target}:application, or ./{target}.py",
         )
+    if isinstance(target, str) and not values.get("chdir") and not values.get("pythonpath"):
+        _refuse_misspelt(target)
     request = request_of(flags(values))
     reading = read(request, os.environ)
     if print_config:
@@ -69,7 +72,22 @@ def _serve(check_config: bool, print_config: bool, **values: object) -> None:
     elif check_config:
         click.echo(report.verdict(reading))
     else:
+        if reading.options.venv and reading.options.exec_mode != "fork":
+            from forkcluster.manager.interpreter import interpreter_of, prove
+
+            prove(interpreter_of(reading.options))
         serve.become_master(reading.launch(request))
+
+
+def _refuse_misspelt(word: str) -> None:
+    """Raise UsageError for a bare word that is nearly a command, and no module that lies here."""
+    if not word.isidentifier() or os.path.exists(word) or os.path.exists(f"{word}.py"):
+        return
+    if near := did_you_mean(word, [entry.name for entry in INDEX]):
+        raise UsageError(
+            f"there is no command {word}, and no module of that name here",
+            f"{near}? A module that lies elsewhere: {word}:application",
+        )
 
 
 def request_of(given: Mapping[str, tuple[str, ...]]) -> Request:

@@ -52,10 +52,15 @@ def fitting(columns: Sequence[Column[Row]], rows: Sequence[Row], width: int) -> 
 def _plain(columns: Sequence[Column[Row]], rows: Sequence[Row]) -> str:
     """Aligned words, every column: for programs, mail and logs. An empty cell is a dash."""
     lines = [[column.title for column in columns]]
-    lines += [[_text(column, row).replace(" ", "-") or "-" for column in columns] for row in rows]
+    lines += [[_one_word(_text(column, row)) or "-" for column in columns] for row in rows]
     widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
     text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
     return "".join(f"{line.rstrip()}\n" for line in text)
+
+
+def _one_word(text: str) -> str:
+    """A quantity without its space (52.1MB, 3m20s), other text with hyphens."""
+    return text.replace(" ", "" if text[:1].isdigit() else "-")
 
 
 def _pretty(columns: Sequence[Column[Row]], rows: Sequence[Row], width: int) -> str:

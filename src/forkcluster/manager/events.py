@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Mapping
 
+from forkcluster.log import word
 from forkcluster.manager.control import ask
 from forkcluster.manager.register import App
 
@@ -40,11 +41,15 @@ def _kept(path: str, count: int) -> list[Event]:
     return events
 
 
+def _value(value: object) -> str:
+    return word(value if isinstance(value, str | int | float) or value is None else json.dumps(value))
+
+
 def line_of(event: Event) -> str:
     """An event as a person reads it: time, level, text, fields."""
     fields = event.get("fields")
     pairs = fields.items() if isinstance(fields, dict) else ()
-    words = "".join(f" {name}={value}" for name, value in pairs)
+    words = "".join(f" {name}={_value(value)}" for name, value in pairs)
     first, *rest = str(event.get("text", "")).rstrip("\n").split("\n")
     head = f"{event.get('time', '')}  {event.get('level', '')!s:<7}  {first}{words}"
     return "\n    ".join([head, *rest])

@@ -173,6 +173,9 @@ def summary(steps: Sequence[Step]) -> str:
     counts = [(verb, sum(step.verb is verb for step in steps)) for verb in Verb if verb.changes]
     words = [f"{count} to {verb.value}" for verb, count in counts if count]
     kept = sum(not step.verb.changes for step in steps)
+    refused = sum(step.verb is Verb.REFUSE for step in steps)
+    kept -= refused
+    words += [f"{refused} refused"] if refused else []
     if not words:
         return "nothing to do"
     return ", ".join([*words, *([f"{kept} left as {'it is' if kept == 1 else 'they are'}"] if kept else [])])

@@ -127,7 +127,7 @@ def open_admin(wanted: str | None, default: str, directory: str) -> Listener | N
         return None
     if wanted is None:
         return open_one(Unix(default), BindSpec("/", backlog=BACKLOG, socket_mode=0o600))
-    return open_one(parse(wanted), BindSpec(directory, backlog=BACKLOG))
+    return open_one(parse(wanted), BindSpec(directory, backlog=BACKLOG, option="--admin"))
 
 
 def reopen_read_only(board: int) -> int:

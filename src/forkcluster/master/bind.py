@@ -34,6 +34,7 @@ class BindSpec:
     socket_mode: int | None = None
     socket_owner: str | None = None
     reuse: bool = True
+    option: str = "--bind"  # what a person is told to change
 
 
 def bind(address: Address, spec: BindSpec) -> socket.socket:
@@ -76,7 +77,7 @@ def _bind_tcp(address: Tcp, spec: BindSpec) -> socket.socket:
         sock.listen(spec.backlog)
     except OSError as error:
         sock.close()
-        raise explain(address, error) from error
+        raise explain(address, error, spec.option) from error
     return sock
 
 
@@ -95,14 +96,14 @@ def _resolve(address: Tcp) -> tuple[socket.AddressFamily, tuple[object, ...]]:
     return family, where
 
 
-def explain(address: Tcp, error: OSError) -> BindError:
+def explain(address: Tcp, error: OSError, option: str = "--bind") -> BindError:
     """What the system said about a TCP address, and what to do about it."""
     what = f"listening on {address}: {error.strerror}"
     if error.errno == errno.EADDRINUSE:
         who = holder.describe(address.port)
         return BindError(
             f"{what}; the port is held by {who}" if who else what,
-            "stop that process, or choose another port with --bind "
+            f"stop that process, or choose another port with {option} "
             f"(ss -ltnp 'sport = :{address.port}' shows who has it)",
         )
     if error.errno == errno.EACCES and address.port < 1024:

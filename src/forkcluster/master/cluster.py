@@ -16,7 +16,7 @@ from forkcluster.master import actions as do
 from forkcluster.master import events as on
 from forkcluster.master.facts import Generation, Limits, Mold, Slot, Worker
 from forkcluster.master.restarts import Verdict
-from forkcluster.master.roll import Phase
+from forkcluster.master.roll import REFUSED, Phase
 from forkcluster.master.seats import Ref, SeatTable
 from forkcluster.master.transaction import Transaction, names
 
@@ -111,7 +111,7 @@ class Cluster(Transaction):
                 self._configured(event, now)
             case on.ConfigurationRefused(generation, text):
                 if self.roll and self.roll.generation == generation:
-                    self._roll_back("the configuration cannot be used", text, now)
+                    self._roll_back(REFUSED, text, now)
             case on.Probed(who, fault):
                 self._probed(who, fault, now)
             case on.Answered():

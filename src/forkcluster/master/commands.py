@@ -12,11 +12,17 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from forkcluster import __version__
-from forkcluster.errors import ApplicationError, ForkclusterError, UsageError, did_you_mean
+from forkcluster.errors import (
+    ApplicationError,
+    ConfigurationError,
+    ForkclusterError,
+    UsageError,
+    did_you_mean,
+)
 from forkcluster.master import events as on
 from forkcluster.master.control import Reply
 from forkcluster.master.history import History
-from forkcluster.master.roll import Outcome, Roll
+from forkcluster.master.roll import REFUSED, Outcome, Roll
 from forkcluster.options import cpus
 from forkcluster.options.frozen import Options
 from forkcluster.wire.control import Body
@@ -233,7 +239,11 @@ def _number(request: Body, name: str, default: int) -> int:
 def _reload_answer(outcome: Outcome) -> Body:
     if not outcome.done:
         text = f"the reload failed: {outcome.what}; generation {outcome.serving} goes on serving"
-        error = ApplicationError(text, details=outcome.reason)
+        error: ForkclusterError
+        if outcome.what == REFUSED:
+            error = ConfigurationError(text, outcome.reason)
+        else:
+            error = ApplicationError(text, details=outcome.reason)
         return {"ok": False, "error": error.to_json(), "generation": outcome.serving}
     steps = [{"step": step, "seconds": round(seconds, 3)} for step, seconds in outcome.steps]
     notes = list(outcome.notes)

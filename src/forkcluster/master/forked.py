@@ -136,7 +136,8 @@ class ForkMaster(Master):
 
     def _stumbled(self, text: str) -> None:
         """Tell whoever waits for the first start; the policy tries again."""
-        self._report.failed(ApplicationError(f"the first start: {text}", "what it printed tells more"))
+        remedy = f"forkcluster logs {self._launch.options.name} --nostream shows what it printed"
+        self._report.failed(ApplicationError(f"the first start: {text}", remedy))
 
     def _announce(self) -> None:
         options = self._launch.options

@@ -7,7 +7,7 @@ import resource
 from contextlib import ExitStack
 
 from forkcluster import _process, log
-from forkcluster.errors import EXIT_INTERNAL, ForkclusterError, InternalError
+from forkcluster.errors import EXIT_INTERNAL, ConfigurationError, ForkclusterError, InternalError
 from forkcluster.master.clustered import ClusterMaster, open_sockets
 from forkcluster.master.forked import ForkMaster
 from forkcluster.master.home import adopt_home, open_home
@@ -70,7 +70,13 @@ def _serve(launch: Launch, report: Report) -> int:
     options = launch.options
     directory = launch.request.directory
     log_file = options.log_file and os.path.join(directory, options.log_file)
-    log.configure("master", options.log_level, options.log_format, log_file)
+    try:
+        log.configure("master", options.log_level, options.log_format, log_file)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot open forkcluster's log {log_file}: {error.strerror}",
+            "choose a writable place with --log-file",
+        ) from error
     if launch.managed:
         unshield()
     signals = Signals()

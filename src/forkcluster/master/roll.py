@@ -9,6 +9,7 @@ is the cluster's everyday business, and forgetting the roll is the rollback. Pur
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Final
 
 from forkcluster.master.events import Configured
 from forkcluster.master.seats import Ref
@@ -24,6 +25,9 @@ class Phase(Enum):
     PROBING = "probing the first worker"
     ROLLING = "replacing the workers"
     OBSERVING = "observing the new workers"
+
+
+REFUSED: Final = "the configuration cannot be used"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,17 +11,26 @@ import signal
 from collections.abc import Iterator
 from typing import Final
 
+from forkcluster import __version__
 from forkcluster.wire.kernel import memory_file
 
 BOOT: Final = (
-    "import sys; sys.path[:1] = [p for p in sys.path[:1] if p]; "
-    "from forkcluster.{program}.main import main; sys.exit(main(sys.argv))"
+    "import sys\n"
+    "sys.path[:1] = [p for p in sys.path[:1] if p]\n"
+    "try:\n"
+    "    from forkcluster.{program}.main import main\n"
+    "except ModuleNotFoundError as error:\n"
+    "    if error.name != 'forkcluster':\n"
+    "        raise\n"
+    "    sys.exit(f'{{sys.executable}} has no forkcluster: "
+    "{{sys.executable}} -m pip install forkcluster=={version}')\n"
+    "sys.exit(main(sys.argv))"
 )
 
 
 def command(python: str, program: str, *arguments: str) -> list[str]:
     """The argument vector that runs `forkcluster.<program>.main.main(sys.argv)` under that interpreter."""
-    return [python, "-c", BOOT.format(program=program), *arguments]
+    return [python, "-c", BOOT.format(program=program, version=__version__), *arguments]
 
 
 def memory(data: bytes, name: str) -> int:

@@ -8,6 +8,7 @@ import traceback
 
 from forkcluster import log
 from forkcluster._engine import Engine
+from forkcluster.errors import ConfigurationError
 from forkcluster.worker.spec import WorkerSpec
 
 # Options that the engine takes under their own names.
@@ -88,7 +89,15 @@ def _part_from(engine: Engine, spec: WorkerSpec) -> None:
 def _open_access_log(path: str | None) -> int | None:
     if path is None:
         return None
-    return os.dup(1) if path == "-" else log.open_append(path)
+    if path == "-":
+        return os.dup(1)
+    try:
+        return log.open_append(path)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot open the access log {path}: {error.strerror}",
+            "choose a writable place with --access-log",
+        ) from error
 
 
 def _describe(descriptor: int, asgi: bool) -> tuple[int, str, str, str]:
