@@ -7,8 +7,6 @@ default the next is tried, at last a new temporary directory.
 
 import contextlib
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -50,6 +48,8 @@ class Home:
                 os.rmdir(self.place.directory)
         self.lock.close()
         if self.private:
+            import shutil
+
             shutil.rmtree(self.place.home, ignore_errors=True)
 
 
@@ -74,6 +74,8 @@ def open_home(control: str | None, app: str, environment: Mapping[str, str]) -> 
             if environment.get("FORKCLUSTER_HOME"):
                 raise
             refused.append(str(error))
+    import tempfile  # rarely needed, and not small
+
     base = tempfile.mkdtemp(prefix=f"forkcluster-{os.getpid()}-")
     home = _equip(_take(base, app), control)
     home.private = True
