@@ -73,7 +73,7 @@ def test_a_process_that_had_been_up_is_replaced_at_once(fork):
 
 def test_exponential_delays_grow_by_half(fork):
     """PM2's exp_backoff_restart_delay."""
-    options = ("--exp-backoff-restart-delay", "40ms", "--max-restarts", "4")
+    options = ("--exp-backoff-restart-delay", "40ms", "--max-restarts", "4", "--min-uptime", "20")
     each = fork("bad.sh", *options, script=FLEETING).start()
     assert EXIT_APPLICATION == each.wait()
     assert ["0.04", "0.06", "0.09", "0.135"] == re.findall(r"next_in=([\d.]+)", each.output)
