@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -514,6 +515,18 @@ fc_wire_constants(PyObject *self, PyObject *unused)
     return result;
 }
 
+PyDoc_STRVAR(fc_trim_memory_doc, "trim_memory() -> None\n--\n\n"
+                                 "Give memory that was used once and is free now back to the system.");
+
+static PyObject *
+fc_trim_memory(PyObject *self, PyObject *ignored)
+{
+    (void)self;
+    (void)ignored;
+    malloc_trim(0);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef fc_process_methods[] = {
     {"double_fork", fc_double_fork, METH_VARARGS, fc_double_fork_doc},
     {"leave_fd", fc_leave_descriptor, METH_NOARGS, fc_leave_descriptor_doc},
@@ -522,6 +535,7 @@ static PyMethodDef fc_process_methods[] = {
     {"set_parent_death_signal", fc_set_parent_death_signal, METH_O, fc_set_parent_death_signal_doc},
     {"spawn", (PyCFunction)(void (*)(void))fc_spawn_program, METH_VARARGS | METH_KEYWORDS, fc_spawn_doc},
     {"refuse_handshakes", fc_refuse_handshakes, METH_O, fc_refuse_handshakes_doc},
+    {"trim_memory", fc_trim_memory, METH_NOARGS, fc_trim_memory_doc},
     {"wire_constants", fc_wire_constants, METH_NOARGS, fc_wire_constants_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -4,7 +4,7 @@ import os
 from collections import deque
 from functools import partial
 
-from forkcluster import _scoreboard, log
+from forkcluster import _process, _scoreboard, log
 from forkcluster.errors import ForkclusterError
 from forkcluster.master import actions as do
 from forkcluster.master import events as on
@@ -244,6 +244,7 @@ class ClusterMaster(Master):
             self._watching.start()
         if options.when_ready:
             self._crew.run_hook(self._cluster.current, "when_ready")
+        _process.trim_memory()  # of the boot
 
 
 def open_sockets(launch: Launch) -> Sockets:
