@@ -161,7 +161,16 @@ fc_engine_accept_rest(FcEngine *engine)
             if (engine->accept_left > 0) /* fc_engine_accept has not found it empty */
                 engine->accept_left--;
         }
+        fc_engine_close_listener(engine, i);
     }
+}
+
+void
+fc_engine_close_listener(FcEngine *engine, unsigned index)
+{
+    if (engine->listeners[index].fd >= 0)
+        close(engine->listeners[index].fd);
+    engine->listeners[index].fd = -1;
 }
 
 /* -- the ring

@@ -5,6 +5,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "connection.h"
 #include "handover.h"
 #include "monitor_parts.h"
 
@@ -102,18 +103,36 @@ accept_some(FcMonitor *monitor, uint8_t index, int most)
     return !pause;
 }
 
+/* Take what waits in each accept queue, then close the listener; a full ring is waited for. */
+static void
+close_listeners(FcMonitor *monitor)
+{
+    monitor->accept_at = 0;
+    for (unsigned i = 0; i < FC_LISTENERS && i < monitor->listeners; i++) {
+        if (!accept_some(monitor, (uint8_t)i, FC_RING)) {
+            monitor->accept_at = fc_now() + ACCEPT_RETRY_NS;
+            continue;
+        }
+        pthread_mutex_lock(&monitor->lock);
+        if (monitor->engine != NULL)
+            fc_engine_close_listener(monitor->engine, i);
+        pthread_mutex_unlock(&monitor->lock);
+    }
+}
+
 void
 fc_acceptor_stop(FcMonitor *monitor)
 {
-    bool accepted = monitor->accepting;
+    bool accepted = monitor->accepting || monitor->accept_at != 0;
 
     monitor->accept_at = 0;
     atomic_store(&monitor->accept_wanted, false);
     if (!accepted)
         return;
-    poll_listeners(monitor, false);
-    for (unsigned i = 0; i < FC_LISTENERS && i < monitor->listeners; i++)
-        accept_some(monitor, (uint8_t)i, FC_RING);
+    monitor->closing = true;
+    if (monitor->accepting)
+        poll_listeners(monitor, false);
+    close_listeners(monitor);
 }
 
 void
@@ -139,7 +158,10 @@ fc_acceptor_turn(FcMonitor *monitor, uint64_t now)
     if (monitor->accept_at == 0 || now < monitor->accept_at)
         return;
     monitor->accept_at = 0;
-    poll_listeners(monitor, true);
+    if (monitor->closing)
+        close_listeners(monitor);
+    else
+        poll_listeners(monitor, true);
 }
 
 void

@@ -43,6 +43,8 @@ FcConn *fc_engine_accept(FcEngine *engine, unsigned index);
 /* take what waits in the accept queues: a wake-up that was given to us was given to nobody else, and when the
  * whole app stops nobody comes after us */
 void fc_engine_accept_rest(FcEngine *engine);
+/* Close this worker's copy of a listener. Nested: the acceptor's thread; idempotent. */
+void fc_engine_close_listener(FcEngine *engine, unsigned index);
 FcConn *fc_engine_take_accepted(FcEngine *engine); /* one from the acceptor's thread; NULL: none */
 
 /* connection.c: what comes in */

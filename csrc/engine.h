@@ -145,7 +145,7 @@ typedef struct FcRing {
 } FcRing;
 
 typedef struct FcListener {
-    int fd; /* borrowed: the worker's own descriptor, not closed here */
+    int fd; /* borrowed: the worker's own descriptor, closed when it leaves; then -1 */
     bool tcp;
     bool polled;
     uint32_t accepted; /* by the acceptor's thread */

@@ -19,11 +19,11 @@
 #define PLENTY   1024
 #define MESSAGES 256 /* read at one look; what is left is reported again */
 
-/* What name[@SLOT.EPOCH] says to the worker of that line. */
+/* What name[@SLOT.EPOCH[.GENERATION]] says to the worker of that line. */
 static FcStop
 stop_of(const char *name, const FcLine *line)
 {
-    unsigned long slot = 0, epoch = 0;
+    unsigned long slot = 0, epoch = 0, generation = fc_load(&line->generation);
     const char *at = name != NULL ? strchr(name, '@') : NULL;
     size_t len = name == NULL ? 0 : at != NULL ? (size_t)(at - name) : strlen(name);
     static const char *const names[] = {
@@ -32,8 +32,9 @@ stop_of(const char *name, const FcLine *line)
         [FC_STOP_BEFORE_ACCEPT] = "accept-before",
     };
 
-    if (at != NULL && (sscanf(at, "@%lu.%lu", &slot, &epoch) != 2 || slot != fc_load(&line->slot) ||
-                       epoch != fc_load(&line->epoch)))
+    if (at != NULL &&
+        (sscanf(at, "@%lu.%lu.%lu", &slot, &epoch, &generation) < 2 || slot != fc_load(&line->slot) ||
+         epoch != fc_load(&line->epoch) || generation != fc_load(&line->generation)))
         return FC_STOP_NOWHERE;
     for (unsigned i = FC_STOP_BEFORE_SEND; len > 0 && i < sizeof names / sizeof names[0]; i++)
         if (strlen(names[i]) == len && memcmp(names[i], name, len) == 0)

@@ -21,7 +21,7 @@
 #define FC_SPARE_LEAST 32 /* free descriptors without which the inbox is not read */
 
 /* Where a test may have the process stop itself (SIGSTOP), once: FORKCLUSTER_STOP_AT=name, or name@SLOT.EPOCH
- * for one worker only. */
+ * or name@SLOT.EPOCH.GENERATION for one worker only. */
 typedef enum FcStop {
     FC_STOP_NOWHERE,
     FC_STOP_BEFORE_SEND,    /* handover-before-send */

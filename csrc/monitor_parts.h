@@ -12,6 +12,7 @@ struct FcMonitor {
     int epoll, channel, wake;
     _Atomic bool accept_wanted;
     bool accepting;
+    bool closing;       /* leaving: listeners are closed as soon as their queues are empty */
     bool hold;          /* the master has not yet said that this worker shall accept */
     unsigned listeners; /* how many there are */
     uint64_t accept_at; /* paused until then; 0: not paused */

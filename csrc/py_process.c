@@ -1,8 +1,8 @@
 /* forkcluster._process: what the standard library does not offer about processes.
  *
  * A double fork that is honest about signals, the subreaper and parent-death switches of prctl(2), signal
- * handlers that do nothing, and the constants of wire.h for the test that holds the Python twin to it. Knows
- * no channel and no seat.
+ * handlers that do nothing, a listener that takes no more, and the constants of wire.h for the test that
+ * holds the Python twin to it. Knows no channel and no seat.
  *
  * The state of the TERM handler is static because a signal handler can reach nothing else; it belongs to the
  * process.
@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -19,6 +20,7 @@
 #include <stddef.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -67,16 +69,23 @@ fc_now_ms(void)
     return now.tv_sec * 1000L + now.tv_nsec / 1000000L;
 }
 
+/* Where a test may have the process in the middle stop itself. */
+enum { FC_STOP_NOWHERE = 0, FC_STOP_MIDDLE = 1, FC_STOP_MIDDLE_FORKED = 2 };
+
 /* The second half of the fork, in the middle process: tell the mold the pid (or -errno) and vanish. Returns
  * in the grandchild only. */
 static void
-fc_middle(int tell)
+fc_middle(int tell, int stop)
 {
+    if (stop == FC_STOP_MIDDLE)
+        raise(SIGSTOP);
     pid_t pid = fork();
     if (pid == 0)
         return;
     int word = pid < 0 ? -errno : pid;
     ssize_t sent = -1;
+    if (stop == FC_STOP_MIDDLE_FORKED)
+        raise(SIGSTOP);
     do
         sent = write(tell, &word, sizeof word);
     while (sent < 0 && errno == EINTR);
@@ -142,23 +151,24 @@ fc_reap_middle(pid_t middle, bool by_force)
 
 PyDoc_STRVAR(
     fc_double_fork_doc,
-    "double_fork() -> tuple[int, int]\n--\n\n"
+    "double_fork(stop: int = 0) -> tuple[int, int]\n--\n\n"
     "Fork a worker that is not our child but our nearest subreaper's.\n\n"
     "Return (ROLE_MOLD, pid of the worker) in the caller and (ROLE_WORKER, own pid) in the worker.\n"
     "All signals are blocked across the fork; in the worker INT, HUP, QUIT and USR1 do nothing, TERM\n"
     "makes leave_fd() readable, also when it came at birth. The wake-up descriptor is unset and SIGCHLD\n"
     "back to default in both. Raise OSError when a fork fails and\n"
-    "TimeoutError when the process in the middle has not answered within 5 s (it is killed).");
+    "TimeoutError when the process in the middle has not answered within 5 s (it is killed).\n"
+    "stop is for tests: where the process in the middle stops itself (STOP_MIDDLE, STOP_MIDDLE_FORKED).");
 
 static PyObject *
-fc_double_fork(PyObject *self, PyObject *unused)
+fc_double_fork(PyObject *self, PyObject *args)
 {
-    (void)self, (void)unused;
-    int ends[2] = {-1, -1};
+    (void)self;
+    int ends[2] = {-1, -1}, stop = FC_STOP_NOWHERE;
     sigset_t all, before;
     int word = 0;
 
-    if (fc_unset_wakeup() < 0)
+    if (!PyArg_ParseTuple(args, "|i", &stop) || fc_unset_wakeup() < 0)
         return NULL;
     if (pipe2(ends, O_CLOEXEC) < 0)
         return PyErr_SetFromErrno(PyExc_OSError);
@@ -169,7 +179,7 @@ fc_double_fork(PyObject *self, PyObject *unused)
     pid_t middle = fork();
     int failure = middle < 0 ? errno : 0;
     if (middle == 0) {
-        fc_middle(ends[1]);
+        fc_middle(ends[1], stop);
         close(ends[0]);
         close(ends[1]);
         fc_reset_signals();
@@ -325,6 +335,35 @@ fc_set_parent_death_signal(PyObject *self, PyObject *argument)
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(
+    fc_refuse_handshakes_doc,
+    "refuse_handshakes(listener: int) -> None\n--\n\n"
+    "Let no new TCP connection be made to this listening socket, for all who hold it: what is in its\n"
+    "accept queue can be served to the last before it is closed, and nobody is reset. SYNs are\n"
+    "dropped; the client tries again and finds the socket closed.");
+
+static PyObject *
+fc_refuse_handshakes(PyObject *self, PyObject *argument)
+{
+    /* The packet begins with the TCP header (RFC 9293 section 3.1), whose flags are in byte 13. */
+    static struct sock_filter drop_syn[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12), /* SYN, ACK */
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x02, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
+    };
+    struct sock_fprog program = {.len = sizeof drop_syn / sizeof drop_syn[0], .filter = drop_syn};
+    long listener = PyLong_AsLong(argument);
+
+    (void)self;
+    if (listener == -1 && PyErr_Occurred())
+        return NULL;
+    if (setsockopt((int)listener, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) < 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    Py_RETURN_NONE;
+}
+
 PyDoc_STRVAR(fc_wire_constants_doc, "wire_constants() -> dict[str, int]\n--\n\n"
                                     "Give the names and values of csrc/wire.h, and the offsets of its head.");
 
@@ -392,12 +431,13 @@ fc_wire_constants(PyObject *self, PyObject *unused)
 }
 
 static PyMethodDef fc_process_methods[] = {
-    {"double_fork", fc_double_fork, METH_NOARGS, fc_double_fork_doc},
+    {"double_fork", fc_double_fork, METH_VARARGS, fc_double_fork_doc},
     {"leave_fd", fc_leave_descriptor, METH_NOARGS, fc_leave_descriptor_doc},
     {"quiet_signals", fc_quiet_signals, METH_O, fc_quiet_signals_doc},
     {"record_signals", fc_record_signals, METH_VARARGS, fc_record_signals_doc},
     {"set_child_subreaper", fc_set_child_subreaper, METH_NOARGS, fc_set_child_subreaper_doc},
     {"set_parent_death_signal", fc_set_parent_death_signal, METH_O, fc_set_parent_death_signal_doc},
+    {"refuse_handshakes", fc_refuse_handshakes, METH_O, fc_refuse_handshakes_doc},
     {"wire_constants", fc_wire_constants, METH_NOARGS, fc_wire_constants_doc},
     {NULL, NULL, 0, NULL},
 };
@@ -405,7 +445,9 @@ static PyMethodDef fc_process_methods[] = {
 static int
 fc_process_exec(PyObject *module)
 {
-    if (PyModule_AddIntConstant(module, "ROLE_MOLD", FC_ROLE_MOLD) < 0)
+    if (PyModule_AddIntConstant(module, "ROLE_MOLD", FC_ROLE_MOLD) < 0 ||
+        PyModule_AddIntConstant(module, "STOP_MIDDLE", FC_STOP_MIDDLE) < 0 ||
+        PyModule_AddIntConstant(module, "STOP_MIDDLE_FORKED", FC_STOP_MIDDLE_FORKED) < 0)
         return -1;
     return PyModule_AddIntConstant(module, "ROLE_WORKER", FC_ROLE_WORKER);
 }

@@ -47,9 +47,41 @@ def test_load_that_takes_longer_than_boot_timeout_is_killed():
     world = World()
     world.tell(on.Start())
     world.pass_time(61)
+    assert do.Examine(1) in world.log
     world.end_mold(1, "was killed by SIGKILL")
     assert EXIT_APPLICATION == world.finished
-    assert 1 == len(world.said("not loaded within 60 s"))
+    assert 1 == len(world.said("not loaded within 60 s\nits stacks"))
+
+
+def test_mold_that_cannot_fork_twice_is_replaced():
+    """It may be broken inside; the workers go on meanwhile, and the next mold fills the slot."""
+    world = World().boot()
+    world.pass_time(5)
+    world.end(world.of_slot(1)[0])
+    for _ in range(2):
+        (who,) = world.of_slot(1)
+        del world.alive[who]
+        world.tell(on.ForkFailed(who, "Broken pipe"))
+        world.pass_time(5)
+    assert 1 == len(world.said("the mold cannot fork; it is replaced"))
+    world.settle()
+    assert {2} == set(world.molds)
+    assert {0: 1, 1: 1, 2: 1} == world.generations()
+
+
+def test_mold_is_not_blamed_for_a_want_of_processes():
+    """Another mold could not fork either."""
+    world = World().boot()
+    world.pass_time(5)
+    world.end(world.of_slot(1)[0])
+    for _ in range(5):
+        (who,) = world.of_slot(1)
+        del world.alive[who]
+        world.tell(on.ForkFailed(who, "Resource temporarily unavailable", scarce=True))
+        world.pass_time(40)
+    assert [] == world.said("the mold cannot fork")
+    world.settle()
+    assert {0: 1, 1: 1, 2: 1} == world.generations()
 
 
 def test_first_worker_that_fails_to_boot_ends_the_first_boot():

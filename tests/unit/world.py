@@ -38,6 +38,7 @@ class World:
     readings: list[int] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
     answers: tuple[int, int] = (10, 0)
+    examined: list[Ref | int] = field(default_factory=list)
     probes: list[Ref] = field(default_factory=list)
     probe_timeout: float | None = None
     outcomes: list[Outcome] = field(default_factory=list)
@@ -54,6 +55,8 @@ class World:
         for action in actions:
             self._obey(action)
         self.log += actions
+        while self.examined:
+            self.tell(on.Examined(self.examined.pop(), "its stacks"))
         if self.counts:
             self.tell(on.Answered(self.counts.pop(), *self.answers))
         return actions
@@ -87,6 +90,8 @@ class World:
                 self.readings.append(generation)
             case do.CountAnswers(generation):
                 self.counts.append(generation)
+            case do.Examine(who):
+                self.examined.append(who)
             case do.Probe(who):
                 self.probes.append(who)
             case do.Finish(code):

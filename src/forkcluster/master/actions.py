@@ -86,10 +86,24 @@ class Retire:
 
 
 @dataclass(frozen=True, slots=True)
+class CloseListeners:
+    """The whole app stops: nobody shall connect any more, what is queued the workers will serve."""
+
+
+@dataclass(frozen=True, slots=True)
 class Quit:
     """Tell the worker to exit at once."""
 
     who: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class Examine:
+    """Ask a worker, or the mold of that number, for its stacks: it is to be killed for its lateness; answer
+    with Examined.
+    """
+
+    who: Ref | int
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +159,9 @@ Action = (
     | CountAnswers
     | Conclude
     | Retire
+    | CloseListeners
     | Quit
+    | Examine
     | Kill
     | Say
     | Announce

@@ -21,6 +21,8 @@ from forkcluster.master.transaction import Transaction, names
 
 MOLD_EXIT_TIMEOUT = 2.0
 QUIT_TIMEOUT = 1.0
+EXAMINE_TIMEOUT = 3.0  # for the stacks of one that is late
+MOST_FORK_FAILURES = 2
 HUNG_TIMEOUT = 5.0  # for the other requests of a worker that hangs
 ORPHAN_TIMEOUT = 2.0
 
@@ -37,6 +39,7 @@ class Cluster(Transaction):
         self._newest_mold = 0
         self._announced = False
         self._retire_at: float | None = None  # stopping: when workers are told
+        self._closed = False  # stopping: nobody can connect any more
         self._finished = False
         self._exit_code = EXIT_OK
 
@@ -81,11 +84,12 @@ class Cluster(Transaction):
                     self.molds[number].failure = text
             case on.MoldEnded(number, how):
                 self._mold_ended(number, how, now)
-            case on.ForkFailed(who, text):
-                self._worker_ended(who, f"could not be forked: {text}", now)
+            case on.ForkFailed():
+                self._fork_failed(event, now)
+            case on.Examined():
+                self._examined(event)
             case on.WorkerBorn(who, pid):
-                if who in self.workers:
-                    self.workers[who].pid = pid
+                self._worker_born(who, pid)
             case on.WorkerReady(who):
                 self._worker_ready(who, now)
             case on.WorkerFailed(who, text):
@@ -155,6 +159,24 @@ class Cluster(Transaction):
             generation.start_at = now + generation.backoff.after_death(uptime, self.limits.min_uptime)
             text = "the mold ended; workers go on, a new one is started"
             self._say("error", text, generation=mold.generation, how=mold.failure or how)
+
+    def _worker_born(self, who: Ref, pid: int) -> None:
+        worker = self.workers.get(who)
+        if worker is not None:
+            worker.pid = pid
+            if worker.mold in self.molds:
+                self.molds[worker.mold].fork_failures = 0
+
+    def _fork_failed(self, event: on.ForkFailed, now: float) -> None:
+        worker = self.workers.get(event.who)
+        mold = self.molds.get(worker.mold) if worker is not None else None
+        if mold is not None and not event.scarce:
+            mold.fork_failures += 1
+            if mold.fork_failures >= MOST_FORK_FAILURES and not mold.ending:
+                text = "the mold cannot fork; it is replaced"
+                self._say("error", text, generation=mold.generation, why=event.text)
+                self._end_mold(mold, now)
+        self._worker_ended(event.who, f"could not be forked: {event.text}", now)
 
     def _worker_ready(self, who: Ref, now: float) -> None:
         worker = self.workers.get(who)
@@ -289,18 +311,44 @@ class Cluster(Transaction):
     def _expire(self, now: float) -> None:
         for worker in list(self.workers.values()):
             if worker.deadline is not None and now >= worker.deadline:
-                self._overdue(worker)
+                self._overdue(worker, now)
         for mold in list(self.molds.values()):
             if mold.deadline is not None and now >= mold.deadline:
-                if mold.ready_at is None and not mold.ending:
-                    mold.failure = f"the application was not loaded within {self.limits.boot_timeout:g} s"
-                self._kill_mold(mold)
+                self._mold_overdue(mold, now)
 
-    def _overdue(self, worker: Worker) -> None:
-        if worker.booting:
-            worker.failure = (
-                worker.failure or f"the worker was not ready within {self.limits.boot_timeout:g} s"
-            )
+    def _mold_overdue(self, mold: Mold, now: float) -> None:
+        if mold.ready_at is None and not mold.ending and not mold.examined:
+            mold.examined = True
+            mold.failure = f"the application was not loaded within {self.limits.boot_timeout:g} s"
+            mold.deadline = now + EXAMINE_TIMEOUT
+            self._actions.append(do.Examine(mold.number))
+        else:
+            self._kill_mold(mold)
+
+    def _overdue(self, worker: Worker, now: float) -> None:
+        if worker.booting and not worker.examined:
+            worker.examined = True
+            late = f"the worker was not ready within {self.limits.boot_timeout:g} s"
+            worker.failure = worker.failure or late
+            worker.deadline = now + EXAMINE_TIMEOUT
+            self._actions.append(do.Examine(worker.who))
+        else:
+            self._kill(worker)
+
+    def _examined(self, event: on.Examined) -> None:
+        """Add its stacks to what is told of it; then its time is over."""
+        if isinstance(event.who, int):
+            mold = self.molds.get(event.who)
+            if mold is not None and mold.ready_at is None and not mold.ending:
+                mold.failure = f"{mold.failure}\n{event.stacks}"
+                self._kill_mold(mold)
+            return
+        worker = self.workers.get(event.who)
+        if worker is not None and worker.booting:
+            worker.failure = f"{worker.failure}\n{event.stacks}"
+            self._kill(worker)
+
+    def _kill(self, worker: Worker) -> None:
         if worker.pid is None and worker.mold in self.molds:
             self._kill_mold(self.molds[worker.mold])
         worker.killed = True
@@ -377,6 +425,9 @@ class Cluster(Transaction):
 
     def _wind_up(self, now: float) -> None:
         if self._retire_at is not None and now >= self._retire_at:
+            if not self._closed:
+                self._closed = True
+                self._actions.append(do.CloseListeners())
             for worker in self.workers.values():
                 worker.why = worker.why or "stop"
                 self._retire(worker, now)

@@ -2,6 +2,7 @@
 
 import os
 from collections import deque
+from functools import partial
 
 from forkcluster import _scoreboard, log
 from forkcluster.errors import ForkclusterError
@@ -137,8 +138,12 @@ class ClusterMaster(Master):
                 self._conclude(outcome)
             case do.Retire(who, deadline, final):
                 self._crew.retire(who, deadline, final=final)
+            case do.CloseListeners():
+                self._sockets.stop()
             case do.Quit(who):
                 self._crew.tell(who, Message(Kind.QUIT, "", *who))
+            case do.Examine(who):
+                self._crew.examine(who, partial(self._examined, who))
             case do.Kill(who):
                 self._crew.kill(who)
             case do.Say(level, text, fields):
@@ -154,6 +159,9 @@ class ClusterMaster(Master):
                 self._sockets.abandon(generation)
             case do.Finish(code):
                 self._exit_code = code
+
+    def _examined(self, who: Ref | int, stacks: str) -> None:
+        self._events.append(on.Examined(who, stacks))
 
     def _configured(self, generation: int, result: Release | str) -> None:
         if isinstance(result, str):

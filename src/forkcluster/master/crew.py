@@ -2,6 +2,7 @@
 and turns what their channels and ends say into events. Decides nothing; inboxes are `inboxes.Inboxes`'.
 """
 
+import errno
 import os
 import signal
 from collections.abc import Callable, Collection, Sequence
@@ -28,6 +29,8 @@ from forkcluster.wire.messages import Kind, Message, MessageError
 from forkcluster.wire.orders import LoadOrder, LoadReport
 from forkcluster.wire.stacks import STACKS_SIGNAL
 
+SCARCE = (errno.EAGAIN, errno.ENOMEM)  # of a fork: too many processes, or no memory
+
 Emit = Callable[[on.Event], None]
 
 
@@ -39,6 +42,7 @@ class MoldHand:
     channel: Channel
     order: LoadOrder
     asked: set[Ref]
+    stacks: int = -1  # the pipe its stacks come through
 
 
 @dataclass(slots=True)
@@ -131,6 +135,8 @@ class Crew:
             self._loop.unwatch(mold.channel.fileno())
             return
         message, descriptors = heard
+        if message.kind is Kind.MOLD_HELLO and descriptors and mold.stacks < 0:
+            mold.stacks = descriptors.pop()
         close_all(descriptors)
         who = Ref(message.seat, message.epoch)
         match message.kind:
@@ -146,7 +152,7 @@ class Crew:
             case Kind.FORK_FAILED:
                 mold.asked.discard(who)
                 self._drop(who)
-                self._emit(on.ForkFailed(who, message.text))
+                self._emit(on.ForkFailed(who, message.text, message.arg in SCARCE))
 
     def _greet_mold(self, number: int, mold: MoldHand, layout: str) -> None:
         if layout == _scoreboard.layout_hash():
@@ -176,6 +182,8 @@ class Crew:
         while self._molds[number].channel.fileno() in self._loop:
             self._hear_mold(number)
         mold = self._molds.pop(number)
+        self.stacks.finish(number)
+        close_all([mold.stacks] if mold.stacks >= 0 else [])
         mold.channel.close()
         self._emit(on.MoldEnded(number, how))
         for who in sorted(mold.asked):
@@ -234,6 +242,18 @@ class Crew:
         """Give how many requests the seat's line had counted when the worker took it over."""
         hand = self._workers.get(who)
         return sum(hand.before) if hand else 0
+
+    def examine(self, who: Ref | int, done: Callable[[str], None]) -> None:
+        """Have a worker, or the mold of that number, write its stacks; call `done` with them."""
+        if isinstance(who, Ref):
+            self.ask_stacks(who, done)
+            return
+        mold = self._molds.get(who)
+        if mold is None or mold.stacks < 0:
+            done("(the mold has not come so far that it could tell)")
+            return
+        ask = partial(self._children.send_signal, mold.pid, STACKS_SIGNAL)
+        self.stacks.collect(who, mold.stacks, ask, done)
 
     def ask_stacks(self, who: Ref, done: Callable[[str], None]) -> None:
         """Have the worker write the stacks of all its threads; call `done` with them."""

@@ -45,10 +45,19 @@ class MoldEnded:
 
 @dataclass(frozen=True, slots=True)
 class ForkFailed:
-    """No process was made for this worker."""
+    """No process was made for this worker; `scarce`: for want of processes or memory, not by its mold."""
 
     who: Ref
     text: str
+    scarce: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """The stacks of a worker or mold that was late, or why there are none."""
+
+    who: Ref | int
+    stacks: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +188,7 @@ Event = (
     | MoldFailed
     | MoldEnded
     | ForkFailed
+    | Examined
     | WorkerBorn
     | WorkerReady
     | WorkerFailed

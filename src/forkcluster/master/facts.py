@@ -33,6 +33,7 @@ class Worker:
     leaving: bool = False
     ending: bool = False
     killed: bool = False
+    examined: bool = False  # it was asked for its stacks before it is killed
     failure: str = ""
     why: str = ""  # it shall end: one of tally.REASONS
 
@@ -58,6 +59,8 @@ class Mold:
     ready_at: float | None = None
     ending: bool = False
     killed: bool = False
+    examined: bool = False  # it was asked for its stacks before it is killed
+    fork_failures: int = 0  # in a row
     failure: str = ""
 
 

@@ -4,6 +4,10 @@ drops when it is committed.
 A listener that both generations have is the same socket. Knows no policy.
 """
 
+import contextlib
+import socket
+
+from forkcluster import _process
 from forkcluster.master.bind import BindSpec
 from forkcluster.master.listeners import Listener, open_all
 from forkcluster.options.address import Inherited
@@ -50,6 +54,18 @@ class Sockets:
     def abandon(self, generation: int) -> None:
         """Close what only that generation has."""
         self._forget([number for number in self._by_generation if number == generation])
+
+    def stop(self) -> None:
+        """Close our copies and let nobody connect any more: who holds the last copies serves what is queued.
+
+        systemd's sockets stay open for the next start, and what waits there waits for that.
+        """
+        for listener in {id(each): each for known in self._by_generation.values() for each in known}.values():
+            if listener.socket.family != socket.AF_UNIX and not isinstance(listener.address, Inherited):
+                with contextlib.suppress(OSError):  # without it a client of the last moment may be reset
+                    _process.refuse_handshakes(listener.fd)
+            listener.close()
+        self._by_generation = dict.fromkeys(self._by_generation, ())
 
     def close(self) -> None:
         """Close them all; the files of unix sockets are removed."""

@@ -1,6 +1,7 @@
-"""Collects the Python stacks of workers: sends the signal, reads what comes, and says when it is all.
+"""Collects the Python stacks of workers and molds: sends the signal, reads what comes, says when
+it is all.
 
-A worker does not say that it has finished, so a pause is the end. Owns no descriptor: the pipes are the
+A process does not say that it has finished, so a pause is the end. Owns no descriptor: the pipes are the
 crew's.
 """
 
@@ -16,7 +17,8 @@ PATIENCE = 2.0  # seconds for the first byte
 MOST = 256 * 1024
 
 Done = Callable[[str], None]
-NONE = "(the worker did not answer: it may be stopped, or stuck inside the kernel)"
+Who = Ref | int  # a worker, or the number of a mold
+NONE = "(it did not answer: it may be stopped, or stuck inside the kernel)"
 
 
 @dataclass(slots=True)
@@ -34,9 +36,9 @@ class Stacks:
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
-        self._under_way: dict[Ref, Collection] = {}
+        self._under_way: dict[Who, Collection] = {}
 
-    def collect(self, who: Ref, reader: int, ask: Callable[[], bool], done: Done) -> None:
+    def collect(self, who: Who, reader: int, ask: Callable[[], bool], done: Done) -> None:
         """Ask the worker by `ask`, read from its pipe, and call `done` with the text."""
         if who in self._under_way:
             self._under_way[who].waiting.append(done)
@@ -58,7 +60,7 @@ class Stacks:
         for who in [who for who, collection in self._under_way.items() if now >= collection.until]:
             self.finish(who)
 
-    def finish(self, who: Ref) -> None:
+    def finish(self, who: Who) -> None:
         """Give what has come so far; before the worker's pipe is closed. Idempotent."""
         collection = self._under_way.pop(who, None)
         if collection is None:
@@ -68,7 +70,7 @@ class Stacks:
         for done in collection.waiting:
             done(text)
 
-    def _hear(self, who: Ref) -> None:
+    def _hear(self, who: Who) -> None:
         collection = self._under_way[who]
         data = _read(collection.reader)
         collection.heard += data

@@ -5,6 +5,7 @@ It ends by `_exit`: the app's atexit functions belong to its workers, some of wh
 remove.
 """
 
+import faulthandler
 import os
 import signal
 import sys
@@ -21,6 +22,8 @@ from forkcluster.wire.hooks import Occasion, run
 from forkcluster.wire.identity import become, resolve
 from forkcluster.wire.messages import Kind, Message
 from forkcluster.wire.orders import LoadOrder, LoadReport
+from forkcluster.wire.stacks import STACKS_SIGNAL, register
+from forkcluster.wire.stops import is_asked, stop_here
 from forkcluster.wire.title import set_title, title_of
 from forkcluster.worker.main import WorkerSpec, work
 
@@ -36,11 +39,14 @@ def main(argv: list[str]) -> int:
     if os.getppid() != int(argv[2]):
         return 1
     channel = Channel.adopt(int(argv[1]))
-    channel.send(Message(Kind.MOLD_HELLO, _scoreboard.layout_hash()))
+    reader, writer = register()
+    stop_here("mold-before-hello", int(argv[3].rpartition("g")[2]))
+    channel.send(Message(Kind.MOLD_HELLO, _scoreboard.layout_hash()), [reader])
+    os.close(reader)
     heard = channel.receive(wait=True)
     if heard is None or heard[0].kind is not Kind.LOAD:
         return 0
-    mold = Mold(channel)
+    mold = Mold(channel, writer)
     try:
         order = LoadOrder.from_file(*heard[1])
         set_title(title_of("mold", order.options.name, f"g{order.generation}"))
@@ -56,8 +62,9 @@ def main(argv: list[str]) -> int:
 class Mold:
     """What is loaded, and the line to the master."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, stacks: int) -> None:
         self._channel = channel
+        self._stacks = stacks
         self._collector = Collector()
         self._loaded: Loaded | None = None
 
@@ -67,7 +74,7 @@ class Mold:
         if order.hook:
             run(order.options, Occasion(order.hook, order.options.name, order.generation))
         if order.bare:
-            self._report(LoadReport())
+            self._report(LoadReport(), order.generation)
             return
         before = open_descriptors()
         try:
@@ -77,11 +84,13 @@ class Mold:
             if order.options.preload == "always" or not wants_loop(error):
                 raise
             reason = f"its import wants a running event loop ({error})"
-            self._report(LoadReport("asgi", reason, forkable=False, reasons=(reason,)))
+            report = LoadReport("asgi", reason, forkable=False, reasons=(reason,))
+            self._report(report, order.generation)
             return
         reasons = judge(before)
         forkable = not reasons or order.options.preload == "always"
-        self._report(LoadReport(self._loaded.interface, self._loaded.decided, forkable, tuple(reasons)))
+        report = LoadReport(self._loaded.interface, self._loaded.decided, forkable, tuple(reasons))
+        self._report(report, order.generation)
 
     def serve(self, order: LoadOrder) -> WorkerSpec:
         """Fork on request until told to exit; returns only in a worker."""
@@ -95,24 +104,29 @@ class Mold:
             if message.kind is not Kind.FORK:
                 close_all(descriptors)
                 continue
-            if self._fork(message):
+            if self._fork(message, order.generation):
                 return self._spec(order, message, descriptors)
             close_all(descriptors)
 
-    def _fork(self, message: Message) -> bool:
+    def _fork(self, message: Message, generation: int) -> bool:
         """Fork; tell the master; True in the worker."""
+        where = (message.arg, message.epoch, generation)
         _flush()
         self._collector.freeze()
+        stop_here("mold-before-fork", *where)
         try:
-            role, pid = _process.double_fork()
+            role, pid = _process.double_fork(_stop_in_the_middle(*where))
         except OSError as error:
-            text = error.strerror or str(error)
-            self._channel.send(Message(Kind.FORK_FAILED, text, message.seat, message.epoch))
+            text, number = error.strerror or str(error), error.errno or 0
+            self._channel.send(Message(Kind.FORK_FAILED, text, message.seat, message.epoch, arg=number))
             return False
         if role == _process.ROLE_WORKER:
             self._channel.close()
+            faulthandler.unregister(STACKS_SIGNAL)
+            os.close(self._stacks)
             self._collector.resume()
             return True
+        stop_here("mold-before-forked", *where)
         self._channel.send(Message(Kind.FORKED, "", message.seat, message.epoch, arg=pid))
         return False
 
@@ -137,8 +151,16 @@ class Mold:
             describe_failure=describe_failure,
         )
 
-    def _report(self, report: LoadReport) -> None:
+    def _report(self, report: LoadReport, generation: int) -> None:
+        stop_here("mold-before-loaded", generation)
         self._channel.send(Message(Kind.LOADED, report.to_json()))
+
+
+def _stop_in_the_middle(slot: int, epoch: int, generation: int) -> int:
+    """Where the process between mold and worker shall stop itself, for a test; 0: nowhere."""
+    if is_asked("middle", slot, epoch, generation):
+        return _process.STOP_MIDDLE
+    return _process.STOP_MIDDLE_FORKED if is_asked("middle-forked", slot, epoch, generation) else 0
 
 
 def _run_late(order: LoadOrder, hook: str) -> None:

@@ -1,9 +1,24 @@
-"""How a worker is asked for its Python stacks: by a signal that works while C code holds the GIL.
+"""How a mold or a worker is asked for its Python stacks: by a signal that works while C code holds the GIL,
+and a pipe that the master reads.
 
 A real-time signal, since applications rarely use those; its number is the kernel's, the same in every process
-(glibc keeps the first two for itself).
+(glibc keeps the first two for itself). The pipe is made at boot, so that nothing has to be opened when it
+matters; a full one is not waited for.
 """
 
+import faulthandler
+import os
 from typing import Final
 
 STACKS_SIGNAL: Final = 41
+
+
+def register() -> tuple[int, int]:
+    """Answer the signal with the stacks of all threads; give the pipe's ends: to read, for the master, and to
+    write, which must stay open.
+
+    Raises OSError.
+    """
+    reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    faulthandler.register(STACKS_SIGNAL, file=writer, all_threads=True, chain=False)
+    return reader, writer

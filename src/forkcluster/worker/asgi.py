@@ -9,6 +9,7 @@ from typing import cast
 
 from forkcluster._engine import Engine
 from forkcluster.errors import ApplicationError
+from forkcluster.wire.stops import stop_here
 from forkcluster.worker.engine import report_fault
 from forkcluster.worker.lifespan import Asgi, Lifespan
 from forkcluster.worker.line import Line
@@ -46,6 +47,7 @@ async def _serve(spec: WorkerSpec, line: Line, engine: Engine, application: Appl
         on_drain=drain.begin,
     )
     loop.add_reader(descriptor, engine.turn)
+    stop_here("worker-before-ready", spec.slot, spec.epoch, spec.generation)
     line.ready()
     await drain.completed
     loop.remove_reader(descriptor)

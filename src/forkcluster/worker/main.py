@@ -11,12 +11,13 @@ from forkcluster import _process, log
 from forkcluster._engine import Engine
 from forkcluster.wire.channel import Channel
 from forkcluster.wire.hooks import Occasion, run
+from forkcluster.wire.stacks import register
+from forkcluster.wire.stops import stop_here
 from forkcluster.wire.title import set_title, title_of
 from forkcluster.worker.engine import make_engine
 from forkcluster.worker.inherit import guard_forks
 from forkcluster.worker.line import Line
 from forkcluster.worker.spec import Application, WorkerSpec
-from forkcluster.worker.stacks import register
 from forkcluster.worker.vigil import end_with_master
 
 __all__ = ["WorkerSpec", "work"]  # the door by which the mold becomes a worker
@@ -28,6 +29,7 @@ def work(spec: WorkerSpec) -> int:
     log.configure("worker", spec.options.log_level, spec.options.log_format)
     line = Line(Channel.adopt(spec.channel), spec.seat, spec.epoch)
     reader, writer = register()
+    stop_here("worker-before-hello", spec.slot, spec.epoch, spec.generation)
     line.hello(reader)
     os.close(reader)
     try:
@@ -59,6 +61,7 @@ def _serve(spec: WorkerSpec, line: Line, stacks: int) -> int:
     if application is None:
         application, _ = spec.load()
         gc.freeze()
+    stop_here("worker-before-ready", spec.slot, spec.epoch, spec.generation)
     line.ready()
     engine.serve_wsgi(application)
     return 0
