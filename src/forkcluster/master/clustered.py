@@ -216,7 +216,8 @@ class ClusterMaster(Master):
         urls = tuple(listener.url for listener in self._sockets.of(self._cluster.current))
         workers = len(self._cluster.ready())
         report = self._crew.reports.get(self._cluster.current) or LoadReport()
-        log.info("ready", app=options.name, listening=" ".join(urls), workers=workers, pid=os.getpid())
+        fields: dict[str, log.Field] = {"app": options.name, "listening": " ".join(urls)}
+        self._say("info", "ready", {**fields, "workers": workers, "pid": os.getpid(), "event": "up"})
         seconds = self._loop.now() - self._started
         admin = self._admin.url if self._admin else None
         show(screen(options, report, urls, workers=workers, seconds=seconds, admin=admin))

@@ -22,7 +22,7 @@ from forkcluster.master.rates import Rates
 from forkcluster.master.release import Release
 from forkcluster.master.seats import Ref
 from forkcluster.master.spawn import spawn_mold
-from forkcluster.master.stacks import Stacks
+from forkcluster.master.stacks import Stacks, read_rest
 from forkcluster.master.tally import SlotTally
 from forkcluster.wire.channel import Channel, Sent, channel_pair, close_all
 from forkcluster.wire.messages import Kind, Message, MessageError
@@ -386,9 +386,16 @@ class Crew:
         oom = killed and self._oom.risen()
         if oom:
             how += ", for want of memory (the cgroup's oom_kill has risen)"
+        last_words = self._last_words(who) if how.startswith("was killed") else ""
         self._drop(who)
         self.tell_all(Kind.NUDGE)
-        self._emit(on.WorkerEnded(who, how, oom))
+        self._emit(on.WorkerEnded(who, how, oom, last_words))
+
+    def _last_words(self, who: Ref) -> str:
+        """Give the stacks that a worker wrote when it was killed by its own fault (faulthandler)."""
+        stacks = self._workers[who].stacks
+        self.stacks.finish(who)
+        return read_rest(stacks) if stacks >= 0 else ""
 
     def _drop(self, who: Ref) -> None:
         hand = self._workers.pop(who, None)

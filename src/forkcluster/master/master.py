@@ -5,6 +5,7 @@ The modes (`clustered`, `forked`) bring the policy and perform its actions. Runs
 never forks.
 """
 
+import os
 import signal
 import sys
 from abc import ABC, abstractmethod
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from forkcluster import log
+from forkcluster import __version__, log
 from forkcluster.master import events as on
 from forkcluster.master.children import Children
 from forkcluster.master.commands import Commands
@@ -29,6 +30,8 @@ from forkcluster.master.watching import Watching
 from forkcluster.options.frozen import Launch, Options
 from forkcluster.options.table import NEED_RESTART
 from forkcluster.wire.control import Body
+
+QUESTIONS = ("status", "stacks")  # commands that change nothing
 
 
 class Timed(NamedTuple):
@@ -61,7 +64,7 @@ class Master(ABC):
         self._started = self._loop.now()
         self._signals = outside.signals
         self._notifier = outside.notifier
-        self._history = History()
+        self._history = History(outside.home.place.events)
         self._releases = {1: pin(1, sys.executable, launch.request, launch.options)}
         self._reader = Reader(self._children, launch.request)
         self._timed = [
@@ -83,6 +86,7 @@ class Master(ABC):
     def run(self) -> int:
         """Run the app until told to stop, or until it is over; give the exit code."""
         self._loop.watch(self._signals.reader, self._hear_signals)
+        self._say("info", "starting", {"event": "start", "pid": os.getpid(), "version": __version__})
         self._begin()
         while self._exit_code is None:
             self._settle()
@@ -100,6 +104,8 @@ class Master(ABC):
         if self._control is not None:
             self._control.close()
         self._close()
+        self._say("info", "stopped", {"event": "stopped", "exit_code": self._exit_code})
+        self._history.close()
         self._loop.close()
         return self._exit_code
 
@@ -147,19 +153,28 @@ class Master(ABC):
         self._reader.start(generation, lambda result: self._configured(generation, result))
 
     def _say(self, level: str, text: str, fields: dict[str, log.Field]) -> None:
+        """Log it; with the field `event`, its kind, it is remembered under that, else as a note."""
+        kind = str(fields.pop("event", "note"))
         log.log.write(level, text, fields)
         if level != "debug":
-            self._history.add(level, text, fields)
+            self._history.add(kind, level, text, fields)
 
     def _conclude(self, outcome: Outcome) -> None:
         fields: dict[str, log.Field] = {"generation": outcome.generation, "seconds": outcome.seconds}
+        fields["event"] = "reload-done" if outcome.done else "reload-failure"
         self._say("info" if outcome.done else "error", outcome.text, fields)
         self._commands.concluded(outcome)
 
     # -- ours ------------------------------------------------------------------------------------------------
 
     def _handle(self, request: Body, reply: Reply) -> None:
+        asker = str(request.get("asked_by", ""))
+        if request.get("command") not in QUESTIONS:
+            self._asked(f"{request.get('command')} asked for", asker)
         self._commands.handle(request, reply)
+
+    def _asked(self, what: str, asker: str) -> None:
+        self._say("info", what, {"event": "asked", **({"asked_by": asker} if asker else {})})
 
     def _make_watching(self, control: str) -> Watching:
         directory = self._releases[1].directory
@@ -174,7 +189,9 @@ class Master(ABC):
             each.expire(now)
 
     def _hear_signals(self) -> None:
-        for number in self._signals.read():
+        for number, asker in self._signals.read():
+            if number != signal.SIGCHLD:
+                self._asked(f"{number.name} came", asker)
             match number:
                 case signal.SIGTERM:
                     self._take(on.StopAsked())
