@@ -63,7 +63,7 @@ def build(order: AdminOrder, board: _scoreboard.Scoreboard, master: MasterLine) 
     present = Present(master)
     site = Site()
     Health(board, present).add_to(site)
-    Metrics(order.app, board, present).add_to(site)
+    Metrics(order.app, board, present, order.app_metrics).add_to(site)
     return site
 
 

@@ -35,6 +35,7 @@ class Admin:
         listener: Listener,
         board: int,
         options: Options,
+        app_metrics: str,
         handle: Handle,
     ) -> None:
         self.url = listener.url
@@ -43,6 +44,7 @@ class Admin:
         self._listener = listener
         self._board = reopen_read_only(board)
         self._options = options
+        self._app_metrics = app_metrics
         self._handle = handle
         self._line: KeptLine | None = None
         self._pid = 0
@@ -101,6 +103,7 @@ class Admin:
             group=options.group,
             log_level=options.log_level,
             log_format=options.log_format,
+            app_metrics=self._app_metrics,
         )
 
     def _cut(self) -> None:

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from forkcluster.master.loop import Loop
 
 Ended = Callable[[str], None]
+Spent = Callable[[int], None]
+
+TICK = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,7 @@ class Child:
     pid: int
     pidfd: int
     ended: Ended
+    spent: Spent | None
 
 
 class Children:
@@ -31,12 +35,14 @@ class Children:
         self._loop = loop
         self._known: dict[int, Child] = {}
 
-    def adopt(self, pid: int, ended: Ended, pidfd: int | None = None) -> None:
+    def adopt(self, pid: int, ended: Ended, pidfd: int | None = None, spent: Spent | None = None) -> None:
         """Wait for a child; call `ended` with words about its end once it is reaped. Steals `pidfd`.
+
+        Before that `spent` is called with the CPU time that it used, in nanoseconds.
 
         A child of ours keeps its pid until we reap it, so opening the pidfd here cannot meet another process.
         """
-        child = Child(pid, os.pidfd_open(pid) if pidfd is None else pidfd, ended)
+        child = Child(pid, os.pidfd_open(pid) if pidfd is None else pidfd, ended, spent)
         self._known[pid] = child
         self._loop.watch(child.pidfd, lambda: self._reap(child))
 
@@ -77,6 +83,9 @@ class Children:
                 os.waitid(os.P_PID, dead.si_pid, os.WEXITED | os.WNOHANG)
 
     def _reap(self, child: Child) -> None:
+        flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        if child.spent is not None and os.waitid(os.P_PIDFD, child.pidfd, flags) is not None:
+            child.spent(cpu_time(child.pid))  # only a zombie's figure is final
         result = os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED | os.WNOHANG)
         if result is None:
             return
@@ -84,6 +93,16 @@ class Children:
         os.close(child.pidfd)
         del self._known[child.pid]
         child.ended(describe_end(result.si_code, result.si_status))
+
+
+def cpu_time(pid: int) -> int:
+    """Give the CPU time of a process that is not reaped yet, in ns; 0 without /proc (proc_pid_stat(5))."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) * 1_000_000_000 // TICK
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def describe_end(code: int, status: int) -> str:

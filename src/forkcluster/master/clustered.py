@@ -9,6 +9,7 @@ from forkcluster.errors import ForkclusterError
 from forkcluster.master import actions as do
 from forkcluster.master import events as on
 from forkcluster.master.admin import Admin, open_admin
+from forkcluster.master.app_metrics import AppMetrics, make_directory
 from forkcluster.master.bind import BindSpec
 from forkcluster.master.cluster import Cluster
 from forkcluster.master.cluster_commands import ClusterCommands
@@ -44,6 +45,7 @@ class ClusterMaster(Master):
         self._probe: Probe | None = None
         self._cluster = Cluster(count_workers(options), limits_of(options))
         board = _scoreboard.create(options.name)
+        self._app_metrics = self._make_app_metrics(outside.home)
         self._crew = Crew(
             self._loop,
             self._children,
@@ -51,6 +53,7 @@ class ClusterMaster(Master):
             board=board,
             cluster=self._cluster,
             listeners=sockets.all_descriptors,
+            app_metrics=self._app_metrics,
         )
         self._admin = self._make_admin(outside.home, board)
         status = Status(
@@ -92,7 +95,16 @@ class ClusterMaster(Master):
     def _close(self) -> None:
         if self._admin is not None:
             self._admin.close()
+        if self._app_metrics is not None:
+            self._app_metrics.close()
         self._crew.close()
+
+    def _make_app_metrics(self, home: Home) -> AppMetrics | None:
+        options = self._launch.options
+        if not options.app_metrics or options.admin == "off":
+            return None
+        identity = resolve(options.user, options.group)
+        return make_directory(options.name, home.place.directory, identity)
 
     def _make_admin(self, home: Home, board: int) -> Admin | None:
         options = self._launch.options
@@ -105,6 +117,7 @@ class ClusterMaster(Master):
             listener=listener,
             board=board,
             options=options,
+            app_metrics=self._app_metrics.path if self._app_metrics else "",
             handle=self._handle,
         )
 

@@ -13,6 +13,7 @@ from forkcluster import _scoreboard, log
 from forkcluster.errors import InternalError
 from forkcluster.master import actions as do
 from forkcluster.master import events as on
+from forkcluster.master.app_metrics import AppMetrics
 from forkcluster.master.children import Children
 from forkcluster.master.cluster import Cluster
 from forkcluster.master.inboxes import Inboxes, Listeners
@@ -69,11 +70,13 @@ class Crew:
         board: int,
         cluster: Cluster,
         listeners: Listeners,
+        app_metrics: AppMetrics | None,
     ) -> None:
         self._loop = loop
         self._children = children
         self._emit = emit
         self._cluster = cluster
+        self._app_metrics = app_metrics
         self._board_fd = board
         self._board = _scoreboard.Scoreboard(board, writable=True)
         self.rates = Rates(self._board.totals, _scoreboard.bucket_bounds())
@@ -106,7 +109,14 @@ class Crew:
             hook = "on_reload" if self._hooked else "on_starting"
             self._hooked = release.generation
         order = LoadOrder(
-            release.generation, release.directory, bare, release.options, release.access_log, known, hook
+            generation=release.generation,
+            directory=release.directory,
+            bare=bare,
+            options=release.options,
+            access_log=release.access_log,
+            interface=known,
+            hook=hook,
+            app_metrics=self._app_metrics.path if self._app_metrics else "",
         )
         self._molds[number] = MoldHand(pid, ours, order, set())
         self._children.adopt(pid, lambda how: self._mold_ended(number, how))
@@ -374,7 +384,8 @@ class Crew:
             close_all([] if pidfd is None else [pidfd])
             return
         hand.pid = pid
-        self._children.adopt(pid, lambda how: self._worker_ended(who, how), pidfd)
+        spent = partial(self._board.add_cpu, who.seat)
+        self._children.adopt(pid, lambda how: self._worker_ended(who, how), pidfd, spent)
         if hand.doomed:
             self._children.kill(pid)
         self._emit(on.WorkerBorn(who, pid))
@@ -388,6 +399,8 @@ class Crew:
             how += ", for want of memory (the cgroup's oom_kill has risen)"
         last_words = self._last_words(who) if how.startswith("was killed") else ""
         self._drop(who)
+        if self._app_metrics is not None:
+            self._app_metrics.forget(who.seat)
         self.tell_all(Kind.NUDGE)
         self._emit(on.WorkerEnded(who, how, oom, last_words))
 

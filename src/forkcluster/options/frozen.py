@@ -100,6 +100,7 @@ class Options:
     access_log_format: str
     # metrics and health
     admin: str | None  # an address, or "off"; None: in the app's directory
+    app_metrics: bool
     min_ready: int
     # process
     pid: str | None

@@ -376,6 +376,8 @@ def _metrics() -> list[Option]:
         Option(name="admin", kind=Kind("host:port, unix:path or off", "ADDRESS", checks.admin), group=group,
                implied="admin.sock in the app's directory",
                help="Where /metrics, /livez, /readyz and /status are answered."),
+        Option(name="app_metrics", kind=SWITCH, group=group, default="true",
+               help="Merge the application's own prometheus_client metrics of all workers into /metrics."),
         Option(name="min_ready", kind=Count(low=1, high=341), group=group, default="1", unit="workers",
                help="With fewer workers ready than this, the app is not ready."),
     ]
@@ -424,6 +426,6 @@ BY_KEY: Final[Mapping[str, Option]] = {
 }
 NEED_RESTART: Final = (
     "name", "backlog", "socket_mode", "socket_owner", "pid", "log_file", "log_format", "log_level",
-    "admin", "min_ready",
+    "admin", "app_metrics", "min_ready",
 )  # fmt: skip
 """What a master reads once: a reload cannot change it."""

@@ -22,6 +22,7 @@ class LoadOrder:
     access_log: str | None = None
     interface: str = ""
     hook: str = ""  # to be run before the app is loaded
+    app_metrics: str = ""  # the directory of the application's own metrics; empty: none
 
     def to_json(self) -> str:
         """The order as one JSON object."""
@@ -56,6 +57,7 @@ class LoadOrder:
                 access_log,
                 str(values["interface"]),
                 str(values["hook"]),
+                str(values["app_metrics"]),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise InternalError(f"the mold cannot read its order: {error!r}") from error
