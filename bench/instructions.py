@@ -6,8 +6,9 @@
 A worker is started as after its fork, the client of load.c asks it on one connection, and the worker retires.
 This is done twice for each case, with few and with many requests; the difference, on the serving thread, is
 what the requests cost: start, end and the monitor's ticks fall out. Both run on one CPU, the client only when
-the worker sleeps: so that each request finds it asleep, and none is there early by chance. Counts of another
-Python or compiler are not comparable, and are not compared. Needs valgrind.
+the worker sleeps: so that each request finds it asleep, and none is there early by chance. In cases called
+busy it is the other way round: the worker runs only when 64 connections have all asked, as under full load.
+Counts of another Python or compiler are not comparable, and are not compared. Needs valgrind.
 """
 
 import contextlib
@@ -34,15 +35,22 @@ RESULT = HERE / "instructions.json"
 TOLERANCE = 0.03
 FEW, MANY = 200, 2200
 PATIENCE = 120.0
+WSGI, ASGI = ("apps:wsgi", "wsgi"), ("apps:asgi", "asgi")  # what is asked, its interface
+BUSY = ["-c", "64"]
 CASES = {
-    "hello": [],
-    "echo_10k": ["-b", "10240"],
-    "fields_20": ["-f", "20"],
-    "connection_per_request": ["-x"],
+    "hello": (WSGI, []),
+    "echo_10k": (WSGI, ["-b", "10240"]),
+    "fields_20": (WSGI, ["-f", "20"]),
+    "connection_per_request": (WSGI, ["-x"]),
+    "hello_busy": (WSGI, BUSY),
+    "asgi_hello": (ASGI, []),
+    "asgi_hello_busy": (ASGI, BUSY),
+    "asgi_echo_10k": (ASGI, ["-b", "10240"]),
+    "asgi_fields_20": (ASGI, ["-f", "20"]),
 }
 
 
-def count(arguments: list[str], requests: int) -> int:
+def count(app: tuple[str, str], arguments: list[str], requests: int) -> int:
     """The instructions of the serving thread of a worker that is asked so often, start and end included."""
     ours, theirs = channel_pair()
     with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as listener:
@@ -58,7 +66,10 @@ def count(arguments: list[str], requests: int) -> int:
             "--separate-threads=yes",
             f"--callgrind-out-file={profile}",
         ]
-        command = [*valgrind, sys.executable, "-B", "one_worker.py", *map(str, descriptors)]
+        quietly = ["chrt", "--idle", "0"] if shutil.which("chrt") else ["nice", "-n", "19"]
+        first, last = (quietly, []) if arguments == BUSY else ([], quietly)
+        command = [*first, *valgrind, sys.executable, "-B", "one_worker.py", *app]
+        command += map(str, descriptors)
         environment = {**os.environ, "PYTHONHASHSEED": "0"}
         with subprocess.Popen(command, cwd=HERE, env=environment, pass_fds=descriptors) as worker:
             try:
@@ -67,9 +78,8 @@ def count(arguments: list[str], requests: int) -> int:
                 wait_for(ours, Kind.READY)
                 client = [BUILD / "load", "-c", "1", "-n", str(requests), *arguments]
                 port = str(listener.getsockname()[1])
-                idly = ["chrt", "--idle", "0"] if shutil.which("chrt") else ["nice", "-n", "19"]
                 seen = json.loads(
-                    subprocess.run([*idly, *client, port], capture_output=True, check=True).stdout
+                    subprocess.run([*last, *client, port], capture_output=True, check=True).stdout
                 )
                 ours.send(Message(Kind.RETIRE, "", 0, 1, deadline_ns=time.monotonic_ns() + 10**10))
                 worker.wait(PATIENCE)
@@ -92,9 +102,9 @@ def wait_for(channel, kind: Kind) -> None:
             return
 
 
-def per_request(arguments: list[str]) -> int:
+def per_request(app: tuple[str, str], arguments: list[str]) -> int:
     """The instructions that one request costs. What disturbs a run only adds: the least of two counts."""
-    many, few = (min(count(arguments, requests) for _ in range(2)) for requests in (MANY, FEW))
+    many, few = (min(count(app, arguments, requests) for _ in range(2)) for requests in (MANY, FEW))
     return round((many - few) / (MANY - FEW))
 
 
@@ -130,7 +140,8 @@ def main(arguments: list[str]) -> int:
         print(f"instructions: not compared: kept with {kept.get('surroundings')}, here is {here}")
         return 0
     build()
-    counted = {case: per_request(extra) for case, extra in CASES.items()}
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    counted = {case: per_request(*what) for case, what in CASES.items()}
     lines = compare(kept.get("instructions", {}), counted)
     print("\n".join(lines))
     if arguments == ["--check"]:

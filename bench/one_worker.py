@@ -1,24 +1,36 @@
-"""Be one worker, as after the fork: `one_worker.py CHANNEL SCOREBOARD LISTENER`, all descriptors.
+"""Be one worker, as after the fork: `one_worker.py TARGET INTERFACE CHANNEL SCOREBOARD LISTENER`.
 
-What callgrind counts for instructions.py, whose process plays the master: it made the descriptors and claimed
-seat 0. Goes past worker.main, which needs a pidfd, which valgrind does not know.
+The last three are descriptors. What callgrind counts for instructions.py, whose process plays the master: it
+made them and claimed seat 0. Goes past worker.main, which needs a pidfd, which valgrind does not know.
 """
 
+import importlib
 import os
 import sys
 
-from apps import wsgi
 from forkcluster.options.frozen import Request
 from forkcluster.options.read import read
 from forkcluster.wire.channel import Channel
 from forkcluster.wire.messages import Kind, Message
+from forkcluster.worker.asgi import serve_asgi
 from forkcluster.worker.engine import make_engine
+from forkcluster.worker.line import Line
 from forkcluster.worker.spec import WorkerSpec
 
 
-def main(channel: int, scoreboard: int, listener: int) -> None:
+class Ready(Line):
+    """A line that knows no TERM which came at birth: that is the mold's descriptor."""
+
+    def ready(self) -> None:
+        """Booting is over."""
+        self.channel.send(Message(Kind.READY, "", 0, 1))
+
+
+def main(target: str, interface: str, channel: int, scoreboard: int, listener: int) -> None:
     """Serve until told to retire."""
-    request = Request({"target": ("apps:wsgi",)}, os.getcwd())
+    module, _, name = target.partition(":")
+    application = getattr(importlib.import_module(module), name)
+    request = Request({"target": (target,)}, os.getcwd())
     spec = WorkerSpec(
         seat=0,
         epoch=1,
@@ -31,17 +43,20 @@ def main(channel: int, scoreboard: int, listener: int) -> None:
         listeners=(listener,),
         options=read(request, {}).launch(request).options,
         access_log=None,
-        application=wsgi,
-        interface="wsgi",
-        load=lambda: (wsgi, "wsgi"),
+        application=application,
+        interface=interface,
+        load=lambda: (application, interface),
         wants_loop=lambda error: False,
         describe_failure=str,
     )
-    engine = make_engine(spec, nested=False)
-    ours = Channel.adopt(channel)
-    ours.send(Message(Kind.READY, "", 0, 1))
-    engine.serve_wsgi(wsgi)
+    engine = make_engine(spec, nested=interface == "asgi")
+    line = Ready(Channel.adopt(channel), spec.seat, spec.epoch)
+    if interface == "asgi":
+        serve_asgi(spec, line, engine, application)
+    else:
+        line.ready()
+        engine.serve_wsgi(application)
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(*sys.argv[1:3], *map(int, sys.argv[3:]))

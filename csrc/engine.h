@@ -34,7 +34,7 @@
 #define FC_EVENTS        256
 #define FC_LISTENERS     64
 #define FC_BUF_SIZE      (16 * 1024)
-#define FC_BUF_POOL      32
+#define FC_BUF_POOL      64 /* as many as an ASGI worker's turn may lease before its Tasks run */
 #define FC_SCRATCH_SIZE  (256 * 1024)
 #define FC_LINGER_NS     2000000000ull
 #define FC_LOW_WATER     (16 * 1024)

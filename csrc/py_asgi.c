@@ -27,8 +27,8 @@ ask_for_turn(PyEngine *self)
     Py_XDECREF(handle);
 }
 
-/* -- lag: how late the loop runs a callback, four times a second while there are turns, never when there are
- * none */
+/* -- lag: how late the loop runs a callback, and when it was last seen to turn; four times a second while
+ * there are turns or requests, never when there are none */
 
 static void
 arm_beat(PyEngine *self)
@@ -36,6 +36,7 @@ arm_beat(PyEngine *self)
     PyObject *handle;
 
     self->turned = true;
+    fc_store(&self->engine.line->loop_turned_ns, fc_now());
     if (self->beat_at != 0)
         return;
     self->turned = false;
@@ -51,13 +52,14 @@ fc_asgi_beat(PyObject *object, PyObject *ignored)
 {
     PyEngine *self = (PyEngine *)object;
     uint64_t now = fc_now(), lag = now > self->beat_at ? now - self->beat_at : 0;
-    bool again = self->turned;
+    bool again = self->turned || fc_load(&self->engine.line->in_flight) > 0;
 
     (void)ignored;
     if (!self->live || self->forked_away)
         Py_RETURN_NONE;
     self->beat_at = 0;
     fc_store(&self->engine.line->loop_lag_ns, lag);
+    fc_store(&self->engine.line->loop_turned_ns, 0);
     if (again)
         arm_beat(self);
     Py_RETURN_NONE;
@@ -92,14 +94,17 @@ is_websocket(PyEngine *self, const FcConn *conn)
 }
 
 /* asyncio.Task(request, loop=loop, name=..., eager_start=True): the constructor, since uvloop's create_task
- * knows no eager start. */
+ * knows no eager start; the same keywords each time. */
 static PyObject *
 make_task(PyEngine *self, FcAsgi *request)
 {
-    PyObject *args[5] = {NULL, (PyObject *)request, self->loop, self->task_name, Py_True};
+    PyObject *args = PyTuple_Pack(1, request), *task;
 
-    return PyObject_Vectorcall(self->task_type, args + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET,
-                               self->task_names);
+    if (args == NULL)
+        return NULL;
+    task = PyObject_Call(self->task_type, args, self->task_keywords);
+    Py_DECREF(args);
+    return task;
 }
 
 /* The application's coroutine, or what on_websocket makes of it. */
@@ -228,6 +233,7 @@ fc_asgi_turn(PyObject *object, PyObject *ignored)
         ask_for_turn(self);
     fc_engine_rest(engine);
     fc_engine_release(engine);
+    fc_asgi_tell(self);
     if (PyErr_Occurred())
         return NULL;
     if (engine->draining && self->on_drain != NULL) {
@@ -248,8 +254,10 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"app",          "loop",       "task_type", "eager", "state",
                             "on_websocket", "on_drained", "on_drain",  NULL};
-    PyObject *app, *loop, *task_type, *state, *on_websocket, *on_drained, *on_drain = Py_None, *asyncio;
+    PyObject *app, *loop, *task_type, *state, *on_websocket, *on_drained, *on_drain = Py_None, *asyncio,
+                                                                          *name;
     int eager, error;
+    bool failed;
 
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOpOOO|O:attach", names, &app, &loop, &task_type, &eager,
                                      &state, &on_websocket, &on_drained, &on_drain))
@@ -263,9 +271,16 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
     self->on_websocket = Py_NewRef(on_websocket);
     self->on_drained = Py_NewRef(on_drained);
     self->on_drain = on_drain != Py_None ? Py_NewRef(on_drain) : NULL;
-    self->task_name = PyUnicode_InternFromString("request");
-    self->task_names =
-        eager ? Py_BuildValue("(sss)", "loop", "name", "eager_start") : Py_BuildValue("(ss)", "loop", "name");
+    /* SetItemString interns the keys, as those are that the constructor looks for. */
+    self->task_keywords = PyDict_New();
+    name = PyUnicode_InternFromString("request");
+    failed = self->task_keywords == NULL || name == NULL ||
+             PyDict_SetItemString(self->task_keywords, "loop", loop) < 0 ||
+             PyDict_SetItemString(self->task_keywords, "name", name) < 0 ||
+             (eager && PyDict_SetItemString(self->task_keywords, "eager_start", Py_True) < 0);
+    Py_XDECREF(name);
+    if (failed)
+        return NULL;
     self->create_future = PyObject_GetAttrString(loop, "create_future");
     self->call_soon = PyObject_GetAttrString(loop, "call_soon");
     self->call_later = PyObject_GetAttrString(loop, "call_later");
@@ -275,9 +290,8 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
     self->cancelled_error = asyncio != NULL ? PyObject_GetAttrString(asyncio, "CancelledError") : NULL;
     Py_XDECREF(asyncio);
     self->engine.config.stream_body = true;
-    if (self->cancelled_error == NULL || self->task_name == NULL || self->task_names == NULL ||
-        self->create_future == NULL || self->call_soon == NULL || self->call_later == NULL ||
-        self->turn == NULL || self->beat == NULL)
+    if (self->cancelled_error == NULL || self->create_future == NULL || self->call_soon == NULL ||
+        self->call_later == NULL || self->turn == NULL || self->beat == NULL)
         return NULL;
     error = fc_engine_listen(&self->engine);
     if (error < 0) {
@@ -291,14 +305,14 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
 #define OWNED(X)                                                                                             \
     X(loop)                                                                                                  \
     X(task_type)                                                                                             \
-    X(task_names)                                                                                            \
-    X(task_name)                                                                                             \
+    X(task_keywords)                                                                                         \
     X(create_future)                                                                                         \
     X(call_soon)                                                                                             \
     X(turn)                                                                                                  \
     X(state)                                                                                                 \
     X(beat)                                                                                                  \
     X(call_later)                                                                                            \
+    X(on_stacks)                                                                                             \
     X(on_drain)                                                                                              \
     X(cancelled_error)                                                                                       \
     X(on_websocket)                                                                                          \
@@ -314,6 +328,7 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
 void
 fc_asgi_forget(PyEngine *self)
 {
+    fc_asgi_untold(self);
     for (FcAsgi *request = self->running; request != NULL; request = request->next)
         request->answer.conn = NULL;
 }

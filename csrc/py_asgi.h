@@ -47,6 +47,12 @@ void fc_asgi_schedule(PyEngine *engine);
 /* Before the engine is freed: requests that still run lose their connections. */
 void fc_asgi_forget(PyEngine *engine);
 
+/* py_asgi_stacks.c: methods of Engine; after that, in a turn and when the engine goes */
+PyObject *fc_asgi_on_stacks(PyObject *engine, PyObject *args);
+PyObject *fc_asgi_waiting(PyObject *engine, PyObject *ignored);
+void fc_asgi_tell(PyEngine *engine);
+void fc_asgi_untold(PyEngine *engine);
+
 /* py_asgi_scope.c: new references */
 PyObject *fc_scope_template(PyEngine *engine, PyObject *scheme, PyObject *server_name, PyObject *server_port);
 int fc_scope_constants(PyEngine *engine);

@@ -36,11 +36,23 @@ leave_if_forked(FcAsgi *request)
     _exit(1);
 }
 
+/* This request's Task runs from here on; what ran before it (an eager start runs inside another) is given. */
+static inline FcAsgi *
+step_into(FcAsgi *request)
+{
+    PyEngine *self = request->answer.engine;
+    FcAsgi *before = self->stepping;
+
+    self->stepping = request;
+    return before;
+}
+
 static PySendResult
 driver_send(PyObject *object, PyObject *value, PyObject **result)
 {
     FcAsgi *request = (FcAsgi *)object;
     PySendResult state = PYGEN_ERROR;
+    FcAsgi *before;
 
     *result = NULL;
     if (request->coro == NULL && request->scope == NULL) {
@@ -48,8 +60,10 @@ driver_send(PyObject *object, PyObject *value, PyObject **result)
         return PYGEN_RETURN;
     }
     Py_INCREF(request);
+    before = step_into(request);
     if (request->coro != NULL || begin(request) != NULL)
         state = PyIter_Send(request->coro, value, result);
+    request->answer.engine->stepping = before;
     leave_if_forked(request);
     if (state == PYGEN_NEXT) {
         Py_DECREF(request);
@@ -119,12 +133,15 @@ driver_throw(PyObject *object, PyObject *args)
 {
     FcAsgi *request = (FcAsgi *)object;
     PyObject *result;
+    FcAsgi *before;
     int outcome;
 
     if (request->coro == NULL && request->scope == NULL)
         return stop();
     Py_INCREF(request);
+    before = step_into(request);
     result = throw_into(request, args);
+    request->answer.engine->stepping = before;
     leave_if_forked(request);
     if (result == NULL) {
         if (PyErr_ExceptionMatches(PyExc_StopIteration))

@@ -7,7 +7,7 @@
 
 #include "py_asgi.h"
 
-#define SPARE_REQUESTS 32
+#define SPARE_REQUESTS 64 /* as many as one turn may begin */
 
 static FcAsgi *
 spare_request(PyEngine *engine)
@@ -194,7 +194,8 @@ fc_asgi_ended(FcAsgi *request)
     Py_CLEAR(request->scope);
     Py_CLEAR(request->coro);
     Py_CLEAR(request->task);
-    fc_asgi_schedule(self); /* a drain may have waited for this one */
+    if (self->engine.draining)
+        fc_asgi_schedule(self); /* which may have waited for this one */
     Py_DECREF(request);
 }
 

@@ -35,10 +35,6 @@ path_of(PyEngine *self, const char *raw, size_t len)
     bool ascii = true;
     PyObject *path;
 
-    if (len == 0) {
-        raw = "/";
-        len = 1;
-    }
     if (root > 0 && len >= root && memcmp(raw, self->root_path, root) == 0 &&
         (len == root || raw[root] == '/'))
         root = 0; /* the proxy has left it in */
@@ -134,19 +130,6 @@ subprotocols_of(const FcConn *conn)
     return list;
 }
 
-static int
-put_address(PyEngine *self, PyObject *scope, FcConn *conn, bool websocket)
-{
-    const FcForwarded *forwarded = fc_conn_forwarded(&self->engine, conn);
-    bool secure = forwarded != NULL && forwarded->https == 1;
-    FcWordId scheme = websocket ? (secure ? FC_W_wss : FC_W_ws) : (secure ? FC_W_https : FC_W_http);
-
-    if ((websocket || secure) &&
-        PyDict_SetItem(scope, self->module->words[FC_W_scheme], self->module->words[scheme]) < 0)
-        return -1;
-    return put(self, scope, FC_W_client, client_of(self, conn, forwarded));
-}
-
 /* What trusted proxies say the Host was. */
 static int
 replace_host(PyEngine *self, PyObject *headers, FcConn *conn)
@@ -228,58 +211,115 @@ fc_scope_template(PyEngine *self, PyObject *scheme, PyObject *server_name, PyObj
     return scope;
 }
 
+/* -- what repeats: a scope begins as a copy of the last one of its listener, in which only what differs is
+ * set
+ */
+
+static const FcWordId settled_keys[FC_SETTLED] = {
+    [FC_SETTLED_METHOD] = FC_W_method,      [FC_SETTLED_VERSION] = FC_W_http_version,
+    [FC_SETTLED_SCHEME] = FC_W_scheme,      [FC_SETTLED_CLIENT] = FC_W_client,
+    [FC_SETTLED_PATH] = FC_W_path,          [FC_SETTLED_RAW_PATH] = FC_W_raw_path,
+    [FC_SETTLED_QUERY] = FC_W_query_string, [FC_SETTLED_EXTENSIONS] = FC_W_extensions,
+};
+
+/* The value (stolen) for this request and those to come. */
+static inline int
+settle(PyEngine *self, unsigned listener, FcSettledKey key, PyObject *value)
+{
+    PyObject **last = &self->settled[listener][key];
+    int result = 0;
+
+    if (value == NULL)
+        return -1;
+    if (*last != value) {
+        result = PyDict_SetItem(self->templates[listener], self->module->words[settled_keys[key]], value);
+        if (result == 0)
+            *last = value; /* borrowed: the dict keeps it until it gets another */
+    }
+    Py_DECREF(value);
+    return result;
+}
+
+/* The bytes, as the object of the last scope where they are the same. */
+static PyObject *
+bytes_again(PyObject *last, const char *data, size_t len)
+{
+    if (last != NULL && (size_t)PyBytes_GET_SIZE(last) == len &&
+        memcmp(PyBytes_AS_STRING(last), data, len) == 0)
+        return Py_NewRef(last);
+    return PyBytes_FromStringAndSize(data, (Py_ssize_t)len);
+}
+
+static PyObject *
+method_of(PyEngine *self, const FcConn *conn)
+{
+    const FcRequest *request = fc_conn_request(conn);
+
+    if (request->method != FC_METHOD_OTHER)
+        return Py_NewRef(self->module->methods[request->method]);
+    return fc_str(&self->strings, conn->buf->data + request->method_name.at, request->method_name.len);
+}
+
+/* Bring the listener's template to what this request says. */
+static int
+settle_all(PyEngine *self, FcConn *conn)
+{
+    const FcRequest *request = fc_conn_request(conn);
+    const FcForwarded *forwarded = fc_conn_forwarded(&self->engine, conn);
+    const char *data = conn->buf->data, *raw = request->path.len > 0 ? data + request->path.at : "/";
+    size_t raw_len = request->path.len > 0 ? request->path.len : 1;
+    bool secure = forwarded != NULL && forwarded->https == 1;
+    PyObject **words = self->module->words, **last = self->settled[conn->listener];
+    PyObject *scheme = secure ? words[FC_W_https] : self->schemes[conn->listener];
+    PyObject *version = words[request->minor == 0 ? FC_W_one_zero : FC_W_one_one];
+    PyObject *extensions = fc_conn_takes_trailers(conn) ? self->extensions_trailers : self->extensions;
+    unsigned at = conn->listener;
+
+    if (settle(self, at, FC_SETTLED_METHOD, method_of(self, conn)) < 0 ||
+        settle(self, at, FC_SETTLED_VERSION, Py_NewRef(version)) < 0 ||
+        settle(self, at, FC_SETTLED_SCHEME, Py_NewRef(scheme)) < 0 ||
+        settle(self, at, FC_SETTLED_CLIENT, client_of(self, conn, forwarded)) < 0 ||
+        settle(self, at, FC_SETTLED_PATH, path_of(self, raw, raw_len)) < 0 ||
+        settle(self, at, FC_SETTLED_RAW_PATH, bytes_again(last[FC_SETTLED_RAW_PATH], raw, raw_len)) < 0 ||
+        settle(self, at, FC_SETTLED_QUERY,
+               bytes_again(last[FC_SETTLED_QUERY], data + request->query.at, request->query.len)) < 0)
+        return -1;
+    return settle(self, at, FC_SETTLED_EXTENSIONS, Py_NewRef(extensions));
+}
+
+/* Make a WebSocket's scope of one that was made as of a request. */
+static int
+turn_to_websocket(PyEngine *self, PyObject *scope, const FcConn *conn)
+{
+    PyObject **words = self->module->words;
+    bool secure = self->settled[conn->listener][FC_SETTLED_SCHEME] == words[FC_W_https];
+
+    if (PyDict_SetItem(scope, words[FC_W_type], words[FC_W_websocket]) < 0 ||
+        PyDict_SetItem(scope, words[FC_W_asgi], self->asgi_websocket) < 0 ||
+        PyDict_SetItem(scope, words[FC_W_extensions], self->extensions_websocket) < 0 ||
+        PyDict_SetItem(scope, words[FC_W_scheme], words[secure ? FC_W_wss : FC_W_ws]) < 0 ||
+        PyDict_DelItem(scope, words[FC_W_method]) < 0)
+        return -1;
+    return put(self, scope, FC_W_subprotocols, subprotocols_of(conn));
+}
+
 PyObject *
 fc_scope_new(PyEngine *self, FcConn *conn, bool websocket)
 {
     FcModule *module = self->module;
-    const FcRequest *request = fc_conn_request(conn);
-    const char *data = conn->buf->data;
-    PyObject *scope = PyDict_Copy(self->templates[conn->listener]), *headers = NULL;
-    size_t raw_len = request->path.len > 0 ? request->path.len : 1;
+    PyObject *scope = NULL, *headers = headers_of(self, conn);
 
-    if (scope == NULL)
-        return NULL;
-    if (websocket) {
-        if (PyDict_SetItem(scope, module->words[FC_W_type], module->words[FC_W_websocket]) < 0 ||
-            PyDict_SetItem(scope, module->words[FC_W_asgi], self->asgi_websocket) < 0 ||
-            PyDict_SetItem(scope, module->words[FC_W_extensions], self->extensions_websocket) < 0 ||
-            PyDict_DelItem(scope, module->words[FC_W_method]) < 0 ||
-            put(self, scope, FC_W_subprotocols, subprotocols_of(conn)) < 0)
-            goto fail;
-    } else if (request->method != FC_METHOD_GET) { /* the template says GET */
-        PyObject *method =
-            request->method != FC_METHOD_OTHER
-                ? Py_NewRef(module->methods[request->method])
-                : fc_str(&self->strings, data + request->method_name.at, request->method_name.len);
-
-        if (put(self, scope, FC_W_method, method) < 0)
-            goto fail;
-    }
-    if (!websocket && fc_conn_takes_trailers(conn) &&
-        PyDict_SetItem(scope, module->words[FC_W_extensions], self->extensions_trailers) < 0)
+    if (headers == NULL || replace_host(self, headers, conn) < 0 || settle_all(self, conn) < 0)
         goto fail;
-    if (request->minor == 0 &&
-        PyDict_SetItem(scope, module->words[FC_W_http_version], module->words[FC_W_one_zero]) < 0)
-        goto fail;
-    headers = headers_of(self, conn);
-    if (headers == NULL || replace_host(self, headers, conn) < 0 ||
-        PyDict_SetItem(scope, module->words[FC_W_headers], headers) < 0 ||
-        put_address(self, scope, conn, websocket) < 0 ||
-        put(self, scope, FC_W_path, path_of(self, data + request->path.at, request->path.len)) < 0 ||
-        put(self, scope, FC_W_raw_path,
-            PyBytes_FromStringAndSize(request->path.len > 0 ? data + request->path.at : "/",
-                                      (Py_ssize_t)raw_len)) < 0)
-        goto fail;
-    if (request->query.len > 0 &&
-        put(self, scope, FC_W_query_string,
-            PyBytes_FromStringAndSize(data + request->query.at, (Py_ssize_t)request->query.len)) < 0)
-        goto fail;
-    if (self->state != NULL && put(self, scope, FC_W_state, PyDict_Copy(self->state)) < 0)
+    scope = PyDict_Copy(self->templates[conn->listener]);
+    if (scope == NULL || PyDict_SetItem(scope, module->words[FC_W_headers], headers) < 0 ||
+        (self->state != NULL && put(self, scope, FC_W_state, PyDict_Copy(self->state)) < 0) ||
+        (websocket && turn_to_websocket(self, scope, conn) < 0))
         goto fail;
     Py_DECREF(headers);
     return scope;
 fail:
     Py_XDECREF(headers);
-    Py_DECREF(scope);
+    Py_XDECREF(scope);
     return NULL;
 }

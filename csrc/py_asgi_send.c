@@ -29,35 +29,46 @@ typedef struct Message {
     PyObject *dict, *type, *status, *headers, *body, *more_body, *trailers;
 } Message;
 
-/* Keys are the interned words most of the time; else they are compared as text. */
+/* Where the value of a key belongs; NULL: nowhere. By the object, as long as the key is interned, which the
+ * literals of a program are. */
 static PyObject **
 place_of(FcModule *module, Message *message, PyObject *key)
 {
-    struct {
-        FcWordId word;
-        PyObject **place;
-    } places[] = {{FC_W_type, &message->type},           {FC_W_body, &message->body},
-                  {FC_W_more_body, &message->more_body}, {FC_W_status, &message->status},
-                  {FC_W_headers, &message->headers},     {FC_W_trailers, &message->trailers}};
+    PyObject **words = module->words;
 
-    for (unsigned i = 0; i < sizeof places / sizeof *places; i++)
-        if (key == module->words[places[i].word])
-            return places[i].place;
-    for (unsigned i = 0; PyUnicode_Check(key) && i < sizeof places / sizeof *places; i++)
-        if (PyUnicode_Compare(key, module->words[places[i].word]) == 0)
-            return places[i].place;
-    return NULL;
+    return key == words[FC_W_type]        ? &message->type
+           : key == words[FC_W_body]      ? &message->body
+           : key == words[FC_W_status]    ? &message->status
+           : key == words[FC_W_headers]   ? &message->headers
+           : key == words[FC_W_more_body] ? &message->more_body
+           : key == words[FC_W_trailers]  ? &message->trailers
+                                          : NULL;
+}
+
+/* The interned word that equals a key which is not interned, else the key: borrowed. */
+static PyObject *
+word_of(FcModule *module, PyObject *key)
+{
+    static const FcWordId known[] = {FC_W_type,    FC_W_body,      FC_W_status,
+                                     FC_W_headers, FC_W_more_body, FC_W_trailers};
+
+    if (!PyUnicode_Check(key) || PyUnicode_CHECK_INTERNED(key))
+        return key;
+    for (unsigned i = 0; i < sizeof known / sizeof *known; i++)
+        if (PyUnicode_Compare(key, module->words[known[i]]) == 0)
+            return module->words[known[i]];
+    return key;
 }
 
 static void
-take_apart(FcAsgi *request, PyObject *event, Message *message)
+take_apart(FcModule *module, PyObject *event, Message *message)
 {
     PyObject *key, *value, **place;
     Py_ssize_t at = 0;
 
     *message = (Message){.dict = event};
     while (PyDict_Next(event, &at, &key, &value)) {
-        place = place_of(request->answer.engine->module, message, key);
+        place = place_of(module, message, word_of(module, key));
         if (place != NULL)
             *place = value;
     }
@@ -201,7 +212,7 @@ fc_asgi_send(FcAsgi *request, PyObject *event, bool *taken, PyObject **result, P
         PyErr_Format(PyExc_TypeError, "an ASGI message must be a dict, not %.100s", Py_TYPE(event)->tp_name);
         return PYGEN_ERROR;
     }
-    take_apart(request, event, &message);
+    take_apart(self->module, event, &message);
     if (message.type == NULL) {
         PyErr_SetString(PyExc_ValueError, "an ASGI message without a type");
         return PYGEN_ERROR;

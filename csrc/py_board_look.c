@@ -115,9 +115,10 @@ fail:
     return NULL;
 }
 
-const char fc_board_look_doc[] =
-    PyDoc_STR("look($self, /)\n--\n\n"
-              "(seat, epoch, in flight, requests ended, oldest or None) of every seat that has an owner.");
+const char fc_board_look_doc[] = PyDoc_STR(
+    "look($self, /)\n--\n\n"
+    "(seat, epoch, in flight, requests ended, oldest or None, when its loop turned) of every seat that\n"
+    "has an owner.");
 
 static uint64_t
 requests_ended(const FcLine *line)
@@ -132,9 +133,10 @@ requests_ended(const FcLine *line)
 static PyObject *
 look_at_line(const FcLine *line, unsigned seat)
 {
-    return Py_BuildValue("(IKKKN)", seat, (unsigned long long)fc_load(&line->epoch),
+    return Py_BuildValue("(IKKKNK)", seat, (unsigned long long)fc_load(&line->epoch),
                          (unsigned long long)fc_load(&line->in_flight),
-                         (unsigned long long)requests_ended(line), oldest_request(line));
+                         (unsigned long long)requests_ended(line), oldest_request(line),
+                         (unsigned long long)fc_load(&line->loop_turned_ns));
 }
 
 PyObject *

@@ -75,6 +75,7 @@ add_listeners(PyEngine *self, PyObject *listeners, bool multiprocess)
         }
         error = fc_engine_add_listener(&self->engine, fd);
         if (error == 0) {
+            self->schemes[at] = Py_NewRef(scheme);
             self->templates[at] = self->engine.config.nested
                                       ? fc_scope_template(self, scheme, name, port)
                                       : fc_environ_template(self, scheme, name, port, false, multiprocess);
@@ -195,8 +196,10 @@ engine_clear(PyObject *object)
 
     Py_CLEAR(self->app);
     Py_CLEAR(self->on_error);
-    for (unsigned i = 0; i < FC_LISTENERS; i++)
+    for (unsigned i = 0; i < FC_LISTENERS; i++) {
         Py_CLEAR(self->templates[i]);
+        Py_CLEAR(self->schemes[i]);
+    }
     Py_CLEAR(self->spare_call);
     fc_asgi_clear(self);
     for (unsigned i = 0; i < FC_KNOWN_FIELDS; i++) {
@@ -292,6 +295,12 @@ static PyMethodDef engine_methods[] = {
      "serve an ASGI application; "
      "the descriptor to be watched by the loop, with turn as its callback."},
     {"turn", fc_asgi_turn, METH_NOARGS, "turn()\n--\n\nThe loop's callback: one turn of the engine."},
+    {"on_stacks", fc_asgi_on_stacks, METH_VARARGS,
+     "on_stacks(signal, pipe, callback, /)\n--\n\nOn that signal write which request is running into the "
+     "pipe, "
+     "and call the callback in the loop."},
+    {"waiting", fc_asgi_waiting, METH_NOARGS,
+     "waiting()\n--\n\n(seconds, method, target, task) of the requests without an answer, the newest first."},
     {"beat", fc_asgi_beat, METH_NOARGS, "beat()\n--\n\nThe loop's callback: measure how late it is."},
     {"stop_log", engine_stop_log, METH_NOARGS, "stop_log()\n--\n\nWrite what is left of the access log."},
     {"close_inherited", engine_close_inherited, METH_NOARGS,

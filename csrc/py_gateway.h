@@ -180,6 +180,19 @@ typedef struct FcKnownField {
     uint8_t meaning;        /* see py_head.c */
 } FcKnownField;
 
+/* What a listener's next ASGI scopes begin with: see py_asgi_scope.c. */
+typedef enum FcSettledKey {
+    FC_SETTLED_METHOD,
+    FC_SETTLED_VERSION,
+    FC_SETTLED_SCHEME,
+    FC_SETTLED_CLIENT,
+    FC_SETTLED_PATH,
+    FC_SETTLED_RAW_PATH,
+    FC_SETTLED_QUERY,
+    FC_SETTLED_EXTENSIONS,
+    FC_SETTLED,
+} FcSettledKey;
+
 /* -- the Engine object
  * -------------------------------------------------------------------------------------------- */
 
@@ -196,9 +209,9 @@ typedef struct PyEngine {
     int channel;
     FcStrings strings;
     PyObject *app, *on_error;
-    PyObject *templates[FC_LISTENERS]; /* environ of each listener */
-    PyObject *schemes[FC_LISTENERS];
-    char *root_path; /* Latin-1, without a trailing slash */
+    PyObject *templates[FC_LISTENERS]; /* environ of each listener, or the scope its next begins with */
+    PyObject *schemes[FC_LISTENERS];   /* what a request that no proxy speaks for came by */
+    char *root_path;                   /* Latin-1, without a trailing slash */
     size_t root_path_len;
     char *extra; /* field lines added to every answer, with CRLFs */
     size_t extra_len;
@@ -207,11 +220,12 @@ typedef struct PyEngine {
     struct FcCall *spare_call;
     FcKnownField known_fields[FC_KNOWN_FIELDS];
     /* ASGI; see py_asgi.c */
-    PyObject *loop, *task_type, *task_name, *task_names, *create_future, *call_soon, *turn, *cancelled_error;
+    PyObject *loop, *task_type, *task_keywords, *create_future, *call_soon, *turn, *cancelled_error;
     PyObject *state, *on_websocket, *on_drained, *on_drain;
     PyObject *asgi_http, *asgi_websocket;       /* "asgi" of a scope */
     PyObject *extensions, *extensions_trailers; /* "extensions" of an http scope, without and with trailers */
     PyObject *extensions_websocket;
+    PyObject *settled[FC_LISTENERS][FC_SETTLED]; /* borrowed: values of the templates */
     struct FcAsgi *running; /* requests whose coroutine has not ended; the list owns them */
     struct FcAwait *spare_awaits;
     struct FcAsgi *spare_requests;
@@ -219,8 +233,11 @@ typedef struct PyEngine {
     PyObject *seen_start, *seen_body; /* the application's own objects for the two commonest message types */
     bool turn_due;                    /* call_soon was asked for */
     PyObject *call_later, *beat;
-    uint64_t beat_at; /* when the beat that measures the loop's lag is due; 0: none is on its way */
-    bool turned;      /* since the last beat */
+    uint64_t beat_at;        /* when the beat that measures the loop's lag is due; 0: none is on its way */
+    bool turned;             /* since the last beat */
+    struct FcAsgi *stepping; /* borrowed: whose Task is running now; NULL: none of ours */
+    PyObject *on_stacks;     /* called in a turn after the signal for stacks; NULL: nobody */
+    _Atomic bool tell_due;   /* ... which has come */
 } PyEngine;
 
 extern PyType_Spec fc_engine_spec;

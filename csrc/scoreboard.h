@@ -52,13 +52,14 @@ enum { FC_BUCKETS = 82 };
 /* What the gauges are. Reset by the master after a death, so they are written by it and by the owner, never
  * at the same time. */
 #define FC_GAUGE_LIST(X)                                                                                     \
-    X(in_flight)   /* requests in the application */                                                         \
-    X(open)        /* connections */                                                                         \
-    X(idle)        /* connections with no request running, first recv was EAGAIN */                          \
-    X(threads_out) /* serving threads inside the application */                                              \
-    X(loop_lag_ns) /* ASGI: latest delay of a scheduled callback */                                          \
-    X(calls)       /* number of the application call in progress or the last one; odd while inside */        \
-    X(stale)       /* the inbox is not read: set by the master, cleared by the owner when it reads again */
+    X(in_flight)      /* requests in the application */                                                      \
+    X(open)           /* connections */                                                                      \
+    X(idle)           /* connections with no request running, first recv was EAGAIN */                       \
+    X(threads_out)    /* serving threads inside the application */                                           \
+    X(loop_lag_ns)    /* ASGI: latest delay of a scheduled callback */                                       \
+    X(loop_turned_ns) /* ASGI: CLOCK_MONOTONIC when the loop was last seen to turn; 0: nothing to do */      \
+    X(calls)          /* number of the application call in progress or the last one; odd while inside */     \
+    X(stale)          /* the inbox is not read: set by the master, cleared by the owner when it reads again */
 
 #define FC_COUNTER_LIST(X)                                                                                   \
     X(accepted)   /* connections accepted from a listener */                                                 \

@@ -57,6 +57,15 @@ class Engine:
     def beat(self) -> None:
         """Be the loop's callback four times a second while there are turns: measure how late it is."""
 
+    def on_stacks(self, signal: int, pipe: int, callback: Callable[[], object], /) -> None:
+        """On that signal write into the pipe which request's task is running, and call back in the loop.
+
+        Raises ``OSError`` and ``RuntimeError``.
+        """
+
+    def waiting(self) -> list[tuple[float, str, str, asyncio.Task[object]]]:
+        """Give seconds, method, target and task of the requests without an answer, the newest first."""
+
     def stop_log(self) -> None:
         """Write what is left of the access log."""
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from typing import Literal, TypedDict, final, type_check_only
 
 Oldest = tuple[int, str, str]  # since (CLOCK_MONOTONIC ns), method, path
-Look = tuple[int, int, int, int, Oldest | None]  # seat, epoch, in flight, requests ended, oldest
+# seat, epoch, in flight, requests ended, oldest, when its loop was last seen to turn (0: no matter)
+Look = tuple[int, int, int, int, Oldest | None, int]
 State = Literal["empty", "booting", "ready", "busy", "full", "draining", "dead"]
 
 SEATS: int
@@ -27,6 +28,7 @@ class Line(TypedDict):
     idle: int
     threads_out: int
     loop_lag_ns: int
+    loop_turned_ns: int
     calls: int
     stale: int
     accepted: int

@@ -13,8 +13,10 @@ EXIT_USAGE: Final = 2
 EXIT_APPLICATION: Final = 3
 EXIT_BIND: Final = 4
 EXIT_INTERNAL: Final = 70  # EX_SOFTWARE of sysexits.h
+EXIT_LATE: Final = 75  # EX_TEMPFAIL
 EXIT_PEER: Final = 76  # EX_PROTOCOL
 EXIT_CONFIGURATION: Final = 78  # EX_CONFIG
+EXIT_INTERRUPTED: Final = 130  # what shells show for SIGINT
 
 
 class ForkclusterError(Exception):
@@ -52,6 +54,25 @@ class UsageError(UserError):
     """The command line does not make sense."""
 
     kind = "usage"
+
+
+class NotFoundError(UserError):
+    """No app answers to what was typed."""
+
+    kind = "not found"
+
+
+class StateError(ForkclusterError):
+    """What was asked for does not fit what the app is doing: it runs already, is in the foreground …"""
+
+    kind = "state"
+
+
+class LateError(ForkclusterError):
+    """Waiting took longer than allowed; what was asked for goes on."""
+
+    exit_code = EXIT_LATE
+    kind = "late"
 
 
 class ConfigurationError(UserError):
@@ -104,6 +125,9 @@ KINDS: Final[dict[str, type[ForkclusterError]]] = {
     for cls in (
         UserError,
         UsageError,
+        NotFoundError,
+        StateError,
+        LateError,
         ConfigurationError,
         BindError,
         ApplicationError,

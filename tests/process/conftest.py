@@ -2,6 +2,7 @@
 
 import pytest
 from harness import Server
+from strict import APPS
 
 
 @pytest.fixture
@@ -18,3 +19,15 @@ def server(tmp_path):
         if hasattr(each, "process"):
             each.clean_up()
             print(each.output)
+
+
+@pytest.fixture(params=["wsgi", "asgi"])
+def serve(request, server):
+    """Make servers of the test application, by both interfaces."""
+
+    def start(**settings):
+        each = server(**settings)
+        (each.directory / "app.py").write_text(APPS[request.param])
+        return each.boot()
+
+    return start

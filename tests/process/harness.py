@@ -109,7 +109,10 @@ class Server:
 
     def boot(self):
         """Start it and wait until it is ready."""
-        self.start()
+        return self.start().find_address()
+
+    def find_address(self):
+        """Wait until it is ready, and learn where."""
         found = self.wait_for(r"listening=\"?http://([\d.]+):(\d+)")
         self.wait_for(r"Ctrl-C|\"event\": \"ready\"")  # the start screen is out, its files are closed
         self.address = (found[1], int(found[2]))

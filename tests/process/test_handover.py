@@ -2,76 +2,13 @@
 
 import os
 import signal
-from pathlib import Path
 
 import pytest
+from board import STOPPED, close_all, held_by, idle_connections, lines, state, stopped, total, wait_for_ready
 from harness import until
-from strict import APPS, Connection, Fault, Load
-
-from forkcluster import _scoreboard
+from strict import Connection, Fault, Load
 
 RELOADS = int(os.environ.get("FORKCLUSTER_TEST_RELOADS", "30"))
-STOPPED = "T"
-
-
-@pytest.fixture(params=["wsgi", "asgi"])
-def serve(request, server):
-    """Make servers of the test application, by both interfaces."""
-
-    def start(**settings):
-        each = server(**settings)
-        (each.directory / "app.py").write_text(APPS[request.param])
-        return each.boot()
-
-    return start
-
-
-def lines(each):
-    """The lines of all live workers, by pid, from the master's scoreboard."""
-    for name in os.listdir(f"/proc/{each.pid}/fd"):
-        path = f"/proc/{each.pid}/fd/{name}"
-        if "forkcluster-scoreboard" in os.readlink(path):
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                board = _scoreboard.Scoreboard(descriptor)
-            finally:
-                os.close(descriptor)
-            found = [board.line(seat) for seat in range(64)]
-            board.close()
-            return {line["pid"]: line for line in found if line["state"] != "empty"}
-    raise AssertionError("the master has no scoreboard")
-
-
-def total(each, name):
-    return sum(line[name] for line in lines(each).values())
-
-
-def state(pid):
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-
-
-def stopped(each):
-    """The pid of the one worker that has stopped itself."""
-    return until(lambda: [p for p in each.worker_pids() if state(p) == STOPPED], "a worker to stop")[0]
-
-
-def wait_for_ready(each, count):
-    """Wait until so many workers serve and know each other."""
-    until(lambda: [r["state"] for r in lines(each).values()].count("ready") == count, f"{count} ready")
-
-
-def idle_connections(each, count):
-    """Connections that have asked once and stay."""
-    made = []
-    for _ in range(count):
-        made.append(Connection(each.address))
-        made[-1].ask()
-    return made
-
-
-def close_all(connections):
-    for connection in connections:
-        connection.close()
 
 
 # -- reload ----------------------------------------------------------------------------------------------
@@ -317,15 +254,6 @@ def test_worker_killed_in_a_handover_loses_what_it_held_and_nothing_that_was_und
     each.send(signal.SIGKILL, victim)
     assert held == ask_all(connections)
     close_all(connections)
-
-
-def held_by(each, pid, connections):
-    """Those of the connections that the process has a descriptor of, by the kernel's word."""
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    port = each.address[1]
-    inodes = {int(row[2][-4:], 16): row[9] for row in rows if int(row[1][-4:], 16) == port}
-    links = [os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")]
-    return [c for c in connections if f"socket:[{inodes.get(c.socket.getsockname()[1])}]" in links]
 
 
 def test_inbox_of_a_stopped_worker_is_served_by_others(serve):

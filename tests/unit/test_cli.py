@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from forkcluster import __version__
-from forkcluster.cli.command import build
+from forkcluster.cli.index import BY_WORD, INDEX, SECTIONS
+from forkcluster.cli.serving import build
 from forkcluster.cli.words import FOREIGN, FUTURE
 from forkcluster.options.table import TABLE
 
@@ -44,7 +45,7 @@ def test_the_version_is_told(forkcluster):
 
 def test_help_names_every_flag_of_the_table(forkcluster):
     """What is declared is documented."""
-    text = forkcluster("--help").stdout
+    text = forkcluster("serve", "--help").stdout
     missing = [
         flag for option in TABLE for flag in (*option.flags, option.off_flag) if flag and flag not in text
     ]
@@ -116,7 +117,7 @@ def test_a_switch_has_two_flags(forkcluster, flag):
         (["--bind", "nonsense"], ["--bind 'nonsense'", "expected port"]),
         (["app", "more"], ["unexpected extra argument"]),
         (["--limit-fields", "300"], ["--limit-fields '300'", "from 1 to 256"]),
-        (["start"], ["not in this release yet", "./start.py"]),
+        (["monit"], ["not in this release yet", "./monit.py"]),
     ],
 )
 def test_bad_usage_exits_with_2(forkcluster, arguments, words):
@@ -133,9 +134,35 @@ def test_nothing_to_serve_exits_with_2(forkcluster, tmp_path):
 
 
 def test_words_kept_for_later_are_no_options():
-    """A foreign flag that has become ours is no longer foreign, and no command is called like a flag."""
+    """A foreign flag that has become ours is no longer foreign, and no command to come is there already."""
     flags = {flag for parameter in build().params for flag in (*parameter.opts, *parameter.secondary_opts)}
-    assert (set(), set()) == (flags & set(FOREIGN), flags & FUTURE)
+    assert (set(), set()) == (flags & set(FOREIGN), BY_WORD.keys() & FUTURE)
+
+
+@pytest.mark.parametrize("entry", INDEX, ids=lambda entry: entry.name)
+def test_every_command_of_the_index_can_be_loaded_and_tells_what_it_does(entry):
+    """Its name is the index's, its section is shown in the help, and it is documented."""
+    command = entry.load()
+    assert (entry.name, True) == (command.name, entry.section in SECTIONS)
+    assert command.help
+
+
+@pytest.mark.parametrize("arguments", [(), ("serve",), ("serve", "app"), ("app",), ("-i", "2")])
+def test_the_word_serve_may_be_left_out(forkcluster, arguments):
+    """Whatever is no command is what to serve, or an option of serving."""
+    assert "the configuration of app (app) is good" in forkcluster(*arguments, "--check-config").stdout
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("-h",), ("help",)])
+def test_help_lists_the_commands(forkcluster, arguments):
+    """Each with its line."""
+    text = forkcluster(*arguments).stdout
+    assert [] == [entry.name for entry in INDEX if entry.help.split()[0] not in text]
+
+
+def test_help_of_a_command(forkcluster):
+    """help WORD is WORD --help, aliases too."""
+    assert forkcluster("help", "ls").stdout == forkcluster("list", "--help").stdout.replace(" list ", " ls ")
 
 
 def test_an_applications_module_cannot_stand_in_for_the_standard_library(forkcluster, tmp_path):

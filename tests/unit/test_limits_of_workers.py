@@ -5,7 +5,7 @@ from world import World
 
 from forkcluster.master import actions as do
 from forkcluster.master import events as on
-from forkcluster.master.hangs import Hangs, Sight
+from forkcluster.master.hangs import Hangs, Sight, Stalls
 from forkcluster.master.oom import OomCounter
 from forkcluster.master.recycle import Quota, Recycling, Usage
 from forkcluster.master.seats import Ref
@@ -108,3 +108,19 @@ def test_without_cgroups_nothing_is_told(tmp_path):
     """No /proc is no obstacle."""
     counter = OomCounter(str(tmp_path / "none"), str(tmp_path))
     assert not counter.risen()
+
+
+def test_blocked_loop_is_found_once_for_each_stall():
+    """A loop that turned again and is blocked anew is a new finding; one with nothing to do is none."""
+    stalls = Stalls(1.0)
+    assert [] == stalls.look([(ONE, 10.0)], 11.2)
+    assert [(ONE, 1.5)] == stalls.look([(ONE, 10.0)], 11.5)
+    assert [] == stalls.look([(ONE, 10.0)], 12.0)
+    assert [] == stalls.look([(ONE, 12.1)], 12.2)
+    assert [(ONE, 2.0)] == stalls.look([(ONE, 12.5)], 14.5)
+    assert [] == stalls.look([], 20.0)
+
+
+def test_limit_of_nought_finds_no_blocked_loop():
+    """--loop-stall-timeout 0."""
+    assert [] == Stalls(0).look([(ONE, 1.0)], 100.0)

@@ -19,10 +19,12 @@ from forkcluster.errors import ForkclusterError
 class Metrics:
     """Answers scrapes. What only the master knows is left out when it does not answer."""
 
-    def __init__(self, app: str, board: Scoreboard, present: Present, app_metrics: str) -> None:
+    def __init__(
+        self, app: str, board: Scoreboard, present: Present, processes: Processes, theirs: AppMetrics
+    ) -> None:
         self._present = present
-        self._collector = Collector(app, board, Processes())
-        self._app_metrics = AppMetrics(app_metrics)
+        self._collector = Collector(app, board, processes)
+        self._app_metrics = theirs
 
     def add_to(self, site: Site) -> None:
         """Have its path answered."""

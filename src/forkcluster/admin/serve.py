@@ -11,9 +11,14 @@ from functools import partial
 
 from forkcluster import _scoreboard, log
 from forkcluster._engine import Engine
+from forkcluster.admin.app_metrics import AppMetrics
+from forkcluster.admin.dashboard import Dashboard
 from forkcluster.admin.health import Health
 from forkcluster.admin.line import MasterLine, Present
+from forkcluster.admin.live import About, Live
 from forkcluster.admin.metrics import Metrics
+from forkcluster.admin.output import Output
+from forkcluster.admin.processes import Processes
 from forkcluster.admin.site import Site
 from forkcluster.wire.orders import AdminOrder
 
@@ -61,9 +66,13 @@ async def _serve(order: AdminOrder) -> None:
 def build(order: AdminOrder, board: _scoreboard.Scoreboard, master: MasterLine) -> Site:
     """Make the site: each part adds its own paths."""
     present = Present(master)
+    processes = Processes()
+    output = Output({name: path for name, path in (("out", order.out), ("error", order.error)) if path})
     site = Site()
     Health(board, present).add_to(site)
-    Metrics(order.app, board, present, order.app_metrics).add_to(site)
+    Metrics(order.app, board, present, processes, AppMetrics(order.app_metrics)).add_to(site)
+    Live(About(order.app, actions=bool(order.token)), board, present, processes, output).add_to(site)
+    Dashboard().add_to(site)
     return site
 
 

@@ -6,7 +6,8 @@ that goes on (server-sent events) has an async iterator as its content.
 
 import json
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
@@ -46,7 +47,7 @@ class Request:
 class Response:
     """An answer. Text is sent as UTF-8; an iterator's parts are sent as they come."""
 
-    content: str | bytes | AsyncIterator[bytes]
+    content: str | bytes | AsyncGenerator[bytes, None]
     status: int = 200
     type: str = PLAIN
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -122,6 +123,7 @@ async def _answer(response: Response, send: Send, *, bare: bool) -> None:
     if bare or isinstance(content, bytes):
         await send({"type": "http.response.body", "body": b"" if bare else content})
         return
-    async for part in content:
-        await send({"type": "http.response.body", "body": part, "more_body": True})
+    async with aclosing(content):
+        async for part in content:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
     await send({"type": "http.response.body", "body": b""})

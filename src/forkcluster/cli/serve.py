@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from forkcluster.errors import InternalError
 from forkcluster.options.frozen import Launch
-from forkcluster.wire.program import command
+from forkcluster.wire.program import command, memory
 from forkcluster.wire.title import title_of
 
 
@@ -20,7 +20,8 @@ def become_master(launch: Launch) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     try:
-        fd = _memory(launch.to_json().encode())
+        fd = memory(launch.to_json().encode(), "forkcluster-options")
+        os.set_inheritable(fd, True)
         arguments = command(sys.executable, "master", str(fd), title_of("master", launch.options.name))
         # The interpreter stays unresolved: a virtual environment is found by its symlink.
         os.execv(sys.executable, arguments)  # noqa: S606  becoming the master is the point
@@ -41,17 +42,3 @@ def _same(one: str, other: str) -> bool:
         return os.path.samefile(one, other)
     except OSError:
         return False
-
-
-def _memory(data: bytes) -> int:
-    """A descriptor to read `data` from, which survives exec."""
-    fd = os.memfd_create("forkcluster-options", 0)
-    try:
-        with os.fdopen(os.dup(fd), "wb") as file:
-            file.write(data)
-        os.lseek(fd, 0, os.SEEK_SET)
-        os.set_inheritable(fd, True)
-    except OSError:
-        os.close(fd)
-        raise
-    return fd

@@ -4,12 +4,11 @@ from typing import Final
 
 # fmt: off
 FUTURE: Final = frozenset((
-    "start", "stop", "restart", "reload", "list", "ls", "ps", "status", "scale", "delete", "kill",
-    "monit", "logs", "describe", "env", "save", "resurrect", "startup", "unstartup", "init", "apply",
-    "plan", "run", "deploy", "flush", "help",
+    "restart", "reload", "scale", "kill", "monit", "logs", "describe", "env", "save", "resurrect", "startup",
+    "unstartup", "init", "apply", "plan", "run", "deploy", "flush",
 ))
 # fmt: on
-"""Subcommands of the coming manager: never taken for a target."""
+"""Commands that are to come: never taken for a target."""
 
 FOREIGN: Final = {
     "--workers": "-i or --instances says how many workers",

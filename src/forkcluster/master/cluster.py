@@ -42,6 +42,7 @@ class Cluster(Transaction):
         self._closed = False  # stopping: nobody can connect any more
         self._finished = False
         self._exit_code = EXIT_OK
+        self.failure = ""  # why the first boot was given up
 
     # -- the outside -----------------------------------------------------------------------------------------
 
@@ -296,6 +297,7 @@ class Cluster(Transaction):
         """End the first boot: nothing was ever ready."""
         self._say("error", f"the application could not be started\n{reason}", event="boot-failure")
         self._exit_code = EXIT_APPLICATION
+        self.failure = reason
         self._stopping = True
         for mold in self.molds.values():
             self._kill_mold(mold)

@@ -4,7 +4,7 @@ import time
 from functools import partial
 
 from forkcluster.errors import UsageError
-from forkcluster.master.commands import Commands, Emit
+from forkcluster.master.commands import Commands, Emit, Placed
 from forkcluster.master.control import Reply
 from forkcluster.master.facts import Worker
 from forkcluster.master.history import History
@@ -16,15 +16,17 @@ from forkcluster.wire.control import Body
 class ClusterCommands(Commands):
     """The commands of a master whose workers are ours."""
 
-    def __init__(self, status: Status, emit: Emit, history: History, options: Options) -> None:
-        super().__init__(status.cluster, status.crew, emit, history, options)
+    def __init__(
+        self, status: Status, emit: Emit, history: History, *, options: Options, placed: Placed
+    ) -> None:
+        super().__init__(status.cluster, status.crew, emit, history, options=options, placed=placed)
         self._status_of_cluster = status
         self._cluster = status.cluster
         self._crew = status.crew
         self._commands["stacks"] = self._stacks
 
     def _report(self) -> Body:
-        return {**super()._report(), **self._status_of_cluster.body(time.monotonic())}
+        return {**super()._report(), "mode": "cluster", **self._status_of_cluster.body(time.monotonic())}
 
     def _stacks(self, request: Body, reply: Reply) -> None:
         slots = self._chosen(request)

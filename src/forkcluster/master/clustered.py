@@ -64,7 +64,9 @@ class ClusterMaster(Master):
             options.min_ready,
             self._admin.url if self._admin else None,
         )
-        self._commands = ClusterCommands(status, self._events.append, self._history, options)
+        self._commands = ClusterCommands(
+            status, self._events.append, self._history, options=options, placed=self._placed
+        )
         self._rounds = Rounds(self._cluster, self._crew, self._events.append, self._say, launch.options)
         self._timed += [
             Timed(self._crew.stacks.deadline, self._crew.stacks.expire),
@@ -88,6 +90,12 @@ class ClusterMaster(Master):
 
     def _policy_deadline(self, now: float) -> float | None:
         return self._cluster.deadline(now)
+
+    def _wanted(self) -> int:
+        return self._cluster.target
+
+    def _failure(self) -> str:
+        return self._cluster.failure
 
     def _expecting(self) -> bool:
         return self._crew.expecting()
@@ -232,8 +240,10 @@ class ClusterMaster(Master):
         fields: dict[str, log.Field] = {"app": options.name, "listening": " ".join(urls)}
         self._say("info", "ready", {**fields, "workers": workers, "pid": os.getpid(), "event": "up"})
         seconds = self._loop.now() - self._started
-        admin = self._admin.url if self._admin else None
-        show(screen(options, report, urls, workers=workers, seconds=seconds, admin=admin))
+        if not self._launch.managed:
+            admin = self._admin.url if self._admin else None
+            show(screen(options, report, urls, workers=workers, seconds=seconds, admin=admin))
+        self._report.ready(pid=os.getpid(), urls=urls, workers=workers, seconds=round(seconds, 3))
         if self._watching is not None:
             self._watching.start()
         if options.when_ready:

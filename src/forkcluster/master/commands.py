@@ -6,7 +6,9 @@ processes.
 
 import os
 import signal
+import time
 from collections.abc import Callable, Collection, Sized
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from forkcluster import __version__
@@ -63,10 +65,30 @@ class Hands(Protocol):
 Emit = Callable[[on.Common], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What a master is registered as, and since when (seconds since the epoch)."""
+
+    name: str
+    namespace: str
+    managed: bool
+    started: float = field(default_factory=time.time)
+
+
 class Commands:
     """The commands of one master."""
 
-    def __init__(self, policy: Policy, hands: Hands, emit: Emit, history: History, options: Options) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        hands: Hands,
+        emit: Emit,
+        history: History,
+        *,
+        options: Options,
+        placed: Placed,
+    ) -> None:
+        self._placed = placed
         self._policy = policy
         self._hands = hands
         self._emit = emit
@@ -132,6 +154,10 @@ class Commands:
         return {
             "version": __version__,
             "app": self._options.name,
+            "name": self._placed.name,
+            "namespace": self._placed.namespace,
+            "managed": self._placed.managed,
+            "started": self._placed.started,
             "target": self._options.target,
             "pid": os.getpid(),
             "ready": policy.announced and not policy.stopping,

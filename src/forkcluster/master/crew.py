@@ -157,12 +157,16 @@ class Crew:
             case Kind.FAILED:
                 self._emit(on.MoldFailed(number, message.text))
             case Kind.FORKED:
-                mold.asked.discard(who)
                 self._born(who, message.arg, None)
             case Kind.FORK_FAILED:
-                mold.asked.discard(who)
-                self._drop(who)
-                self._emit(on.ForkFailed(who, message.text, message.arg in SCARCE))
+                self._fork_failed(mold, who, message)
+
+    def _fork_failed(self, mold: MoldHand, who: Ref, message: Message) -> None:
+        """Give the worker up, unless it has said hello: then only the process that should tell has died."""
+        if who in mold.asked:
+            mold.asked.discard(who)
+            self._drop(who)
+            self._emit(on.ForkFailed(who, message.text, message.arg in SCARCE))
 
     def _greet_mold(self, number: int, mold: MoldHand, layout: str) -> None:
         if layout == _scoreboard.layout_hash():
@@ -380,6 +384,8 @@ class Crew:
 
     def _born(self, who: Ref, pid: int, pidfd: int | None) -> None:
         hand = self._workers.get(who)
+        for mold in self._molds.values():
+            mold.asked.discard(who)
         if hand is None or hand.pid:
             close_all([] if pidfd is None else [pidfd])
             return

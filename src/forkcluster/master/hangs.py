@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from forkcluster.master.seats import Ref
 
 SLACK = 0.2  # seconds; what is published may be a tenth of a second old
+BEAT = 0.25  # seconds; a loop that turns is seen to at least so often
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,4 +61,19 @@ class Hangs:
                 if name not in self._warned:
                     found.append(Finding(sight, age, expired=False))
         self._warned, self._expired = warned, expired
+        return found
+
+
+class Stalls:
+    """Remembers which event loops do not turn, so that each stall is told once; a limit of 0: nothing is."""
+
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+        self._told: set[tuple[Ref, float]] = set()
+
+    def look(self, turned: Iterable[tuple[Ref, float]], now: float) -> list[tuple[Ref, float]]:
+        """Give what is new of (worker, when its loop was last seen to turn): who, and for how long not."""
+        stalled = {(who, at) for who, at in turned if self.limit and now - at >= self.limit + BEAT}
+        found = [(who, now - at) for who, at in sorted(stalled - self._told)]
+        self._told = stalled
         return found

@@ -17,6 +17,7 @@ from forkcluster.errors import BindError, ConfigurationError
 from forkcluster.master.bind import BindSpec, bind
 from forkcluster.master.listeners import Listener
 from forkcluster.options.address import UNIX_PATH_MAX, Unix
+from forkcluster.options.frozen import Registration
 from forkcluster.wire.home import AppPlace, Lock, bases, check_directory, make_place
 
 
@@ -35,16 +36,27 @@ class Home:
     managed: bool = False
 
     def close(self) -> None:
-        """Close the socket and remove what only a running app needs, then give up the lock. Idempotent."""
+        """Close the socket and remove what only a running app needs. Idempotent.
+
+        A managed app's lock is held to the very end of the process: who waits for it waits for that.
+        """
         if self.control is not None:
             self.control.close()
-        if not self.managed and self.lock.descriptor >= 0 and self.lock.in_place():
+        if self.managed:
+            return
+        if self.lock.descriptor >= 0 and self.lock.in_place():
             with contextlib.suppress(OSError):
                 os.unlink(self.place.lock)
                 os.rmdir(self.place.directory)
         self.lock.close()
         if self.private:
             shutil.rmtree(self.place.home, ignore_errors=True)
+
+
+def adopt_home(control: str | None, registration: Registration) -> Home:
+    """Take over a managed app's place, whose lock the terminal has taken. Raise as `open_home`."""
+    place = AppPlace(registration.home, registration.name)
+    return _equip(Home(place, Lock.adopt(place.lock, registration.lock), managed=True), control)
 
 
 def open_home(control: str | None, app: str, environment: Mapping[str, str]) -> Home:

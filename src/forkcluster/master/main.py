@@ -7,15 +7,18 @@ import resource
 from contextlib import ExitStack
 
 from forkcluster import _process, log
-from forkcluster.errors import EXIT_INTERNAL, ForkclusterError
+from forkcluster.errors import EXIT_INTERNAL, ForkclusterError, InternalError
 from forkcluster.master.clustered import ClusterMaster, open_sockets
-from forkcluster.master.home import open_home
+from forkcluster.master.home import adopt_home, open_home
 from forkcluster.master.master import Outside
 from forkcluster.master.notify import Notifier
 from forkcluster.master.pidfile import PidFile
+from forkcluster.master.report import Report
 from forkcluster.master.signals import Signals
 from forkcluster.options.frozen import Launch
+from forkcluster.wire.home import AppPlace
 from forkcluster.wire.identity import resolve
+from forkcluster.wire.program import unshield
 from forkcluster.wire.title import set_title, title_of
 
 DESCRIPTORS = 65536
@@ -50,10 +53,25 @@ def main(argv: list[str]) -> int:
 
 def serve(launch: Launch) -> int:
     """Bind, run, clean up; give the exit code. Raise UserError when it cannot start."""
+    mine = launch.registration
+    report = Report(mine.report, AppPlace(mine.home, mine.name).outcome) if mine else Report()
+    try:
+        return _serve(launch, report)
+    except ForkclusterError as error:
+        report.failed(error)
+        raise
+    except Exception as error:
+        report.failed(InternalError(f"the master failed: {error!r}", "please report what its log says"))
+        raise
+
+
+def _serve(launch: Launch, report: Report) -> int:
     options = launch.options
     directory = launch.request.directory
     log_file = options.log_file and os.path.join(directory, options.log_file)
     log.configure("master", options.log_level, options.log_format, log_file)
+    if launch.managed:
+        unshield()
     signals = Signals()
     notifier = Notifier(os.environ)
     raise_descriptor_limit()
@@ -70,6 +88,9 @@ def serve(launch: Launch) -> int:
             pidfile = PidFile(os.path.join(directory, options.pid))
             pidfile.write()
             stack.callback(pidfile.remove)
-        home = open_home(options.control, options.name, os.environ)
+        if launch.registration:
+            home = adopt_home(options.control, launch.registration)
+        else:
+            home = open_home(options.control, options.name, os.environ)
         stack.callback(home.close)
-        return ClusterMaster(launch, Outside(signals, home, notifier), sockets).run()
+        return ClusterMaster(launch, Outside(signals, home, notifier, report), sockets).run()

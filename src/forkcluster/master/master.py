@@ -7,16 +7,16 @@ never forks.
 
 import os
 import signal
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from forkcluster import __version__, log
+from forkcluster.errors import ApplicationError
 from forkcluster.master import events as on
 from forkcluster.master.children import Children
-from forkcluster.master.commands import Commands
+from forkcluster.master.commands import Commands, Placed
 from forkcluster.master.control import ControlServer, Reply
 from forkcluster.master.history import History
 from forkcluster.master.home import Home
@@ -24,6 +24,7 @@ from forkcluster.master.loop import Loop
 from forkcluster.master.notify import Notifier, Standing
 from forkcluster.master.release import Release, pin
 from forkcluster.master.reload import Reader
+from forkcluster.master.report import Report
 from forkcluster.master.roll import Outcome
 from forkcluster.master.signals import Signals
 from forkcluster.master.watching import Watching
@@ -50,6 +51,7 @@ class Outside:
     signals: Signals
     home: Home
     notifier: Notifier
+    report: Report
 
 
 class Master(ABC):
@@ -64,8 +66,10 @@ class Master(ABC):
         self._started = self._loop.now()
         self._signals = outside.signals
         self._notifier = outside.notifier
+        self._report = outside.report
+        self._placed = Placed(outside.home.place.name, launch.options.namespace, outside.home.managed)
         self._history = History(outside.home.place.events)
-        self._releases = {1: pin(1, sys.executable, launch.request, launch.options)}
+        self._releases = {1: pin(1, launch.request, launch.options)}
         self._reader = Reader(self._children, launch.request)
         self._timed = [
             Timed(self._reader.overdue_at, self._reader.expire),
@@ -88,6 +92,7 @@ class Master(ABC):
         self._loop.watch(self._signals.reader, self._hear_signals)
         self._say("info", "starting", {"event": "start", "pid": os.getpid(), "version": __version__})
         self._begin()
+        self._take_scale()
         while self._exit_code is None:
             self._settle()
             self._commands.look()
@@ -99,6 +104,7 @@ class Master(ABC):
                 self._take(on.Tick())
         self._reader.cancel()
         self._commands.finished(self._exit_code)
+        self._tell_end(self._exit_code)
         if self._watching is not None:
             self._watching.stop()
         if self._control is not None:
@@ -130,6 +136,14 @@ class Master(ABC):
     @abstractmethod
     def _standing(self) -> Standing:
         """Say how the app is."""
+
+    @abstractmethod
+    def _wanted(self) -> int:
+        """Give how many processes the policy wants."""
+
+    @abstractmethod
+    def _failure(self) -> str:
+        """Say why the app never came to run, with its traceback; empty if it did."""
 
     @abstractmethod
     def _configured(self, generation: int, result: Release | str) -> None:
@@ -166,6 +180,20 @@ class Master(ABC):
         self._commands.concluded(outcome)
 
     # -- ours ------------------------------------------------------------------------------------------------
+
+    def _take_scale(self) -> None:
+        """Keep what `scale` has set before a restart, unless the configuration has changed its mind."""
+        if self._launch.registration:
+            configured, scaled = self._launch.registration.scaled
+            if scaled and configured == self._wanted():
+                self._take(on.Scaled(to=scaled))
+
+    def _tell_end(self, code: int) -> None:
+        if failure := self._failure():
+            text = "the application could not be started"
+            self._report.failed(ApplicationError(text, details=failure))
+        else:
+            self._report.ended(code)
 
     def _handle(self, request: Body, reply: Reply) -> None:
         asker = str(request.get("asked_by", ""))

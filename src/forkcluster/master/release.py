@@ -7,8 +7,10 @@ the old.
 """
 
 import os
+import sys
 from dataclasses import dataclass
 
+from forkcluster.options.discover import venv_python
 from forkcluster.options.frozen import Options, Request
 
 
@@ -25,13 +27,20 @@ class Release:
     access_log: str | None = None
 
 
-def pin(generation: int, python: str, request: Request, options: Options) -> Release:
+def pin(generation: int, request: Request, options: Options) -> Release:
     """Resolve now where this generation comes from. Raise OSError when the directory is not there."""
     directory = os.path.join(request.directory, options.chdir or "")
     log = options.access_log
     if log not in (None, "-"):
         log = os.path.join(request.directory, log)
-    return Release(generation, pin_python(python), os.path.realpath(directory, strict=True), options, log)
+    return Release(
+        generation, pin_python(python_of(options)), os.path.realpath(directory, strict=True), options, log
+    )
+
+
+def python_of(options: Options) -> str:
+    """Give the interpreter for these options: the virtual environment's, else the master's own."""
+    return venv_python(options.venv) if options.venv else sys.executable
 
 
 def pin_python(python: str) -> str:

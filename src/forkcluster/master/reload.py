@@ -65,6 +65,6 @@ class Reader:
         try:
             if "error" in values:
                 return str(from_json(values["error"]))
-            return pin(generation, sys.executable, self._request, Launch.from_json(answer).options)
+            return pin(generation, self._request, Launch.from_json(answer).options)
         except (ForkclusterError, OSError) as error:
             return str(error)

@@ -13,7 +13,7 @@ from forkcluster import log
 from forkcluster.master import events as on
 from forkcluster.master.cluster import Cluster
 from forkcluster.master.crew import Crew, Emit
-from forkcluster.master.hangs import Finding, Hangs, Sight
+from forkcluster.master.hangs import Finding, Hangs, Sight, Stalls
 from forkcluster.master.recycle import Quota, Recycling, Usage
 from forkcluster.master.seats import Ref
 from forkcluster.options.frozen import Options
@@ -43,12 +43,13 @@ class Rounds:
     def configure(self, options: Options) -> None:
         """Take on the limits of a generation."""
         self._hangs = Hangs(options.request_warn, options.request_timeout)
+        self._stalls = Stalls(options.loop_stall_timeout)
         quota = Quota(
             options.max_requests, options.max_requests_jitter, options.max_memory, options.max_lifetime
         )
         self._recycling = Recycling(quota, lambda most: random.randint(0, most))  # noqa: S311  no secret
         limits = [limit for limit in (options.request_warn, options.request_timeout) if limit]
-        if quota.requests or quota.memory or quota.lifetime:
+        if quota.requests or quota.memory or quota.lifetime or options.loop_stall_timeout:
             limits.append(4 * 1.0)
         self._idle = min(IDLE, max(BUSY, min(limits) / 4)) if limits else None
 
@@ -68,13 +69,29 @@ class Rounds:
             return
         sights = [
             Sight(Ref(seat, epoch), oldest[0] / 1e9, oldest[1], oldest[2])
-            for seat, epoch, _, _, oldest in lines
+            for seat, epoch, _, _, oldest, _ in lines
             if oldest is not None
         ]
         for finding in self._hangs.look(sights, now):
             self._found(finding)
+        turned = [(Ref(line[0], line[1]), line[5] / 1e9) for line in lines if line[5]]
+        for who, seconds in self._stalls.look(turned, now):
+            self._stalled(who, seconds)
         for who, why in self._recycling.look(self._usages(lines, now)):
             self._emit(on.WorkerLeaves(who, why, limit=True))
+
+    def _stalled(self, who: Ref, seconds: float) -> None:
+        worker = self._cluster.workers.get(who)
+        if worker is None or worker.ending:
+            return
+        fields: dict[str, log.Field] = {
+            "blocked": round(seconds, 1),
+            "slot": worker.slot,
+            "generation": worker.generation,
+            "pid": worker.pid,
+        }
+        text = "the event loop is blocked: nothing else of this worker goes on"
+        self._crew.ask_stacks(who, lambda stacks: self._say("warning", f"{text}\n{stacks}", fields))
 
     def _found(self, finding: Finding) -> None:
         who = finding.sight.who
@@ -104,7 +121,7 @@ class Rounds:
         if not (quota.requests or quota.memory or quota.lifetime):
             return []
         found = []
-        for seat, epoch, _, ended, _ in lines:
+        for seat, epoch, _, ended, _, _ in lines:
             who = Ref(seat, epoch)
             worker = self._cluster.workers.get(who)
             if worker is None or not worker.serving or worker.leaving or worker.ready_at is None:

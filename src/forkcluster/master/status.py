@@ -74,6 +74,7 @@ def _counts(tally: Tally, now: float) -> Body:
     return {
         "starts": tally.starts,
         "restarts": tally.restarts,
+        "last_restart": dict(zip(("reason", "how"), tally.last_restart, strict=True)),
         "exits": {reason: tally.exits[reason] for reason in REASONS},
         "reloads": {
             ("done" if done else "failed"): {"count": each.count, "seconds": each.seconds}

@@ -33,6 +33,7 @@ class Tally:
     """Counts that only rise."""
 
     starts: int = 0
+    last_restart: tuple[str, str] = ("", "")  # why the last replaced worker ended, and how
     exits: Counter[str] = field(default_factory=Counter)
     slots: dict[int, SlotTally] = field(default_factory=dict)
     reloads: dict[bool, ReloadTally] = field(
@@ -52,6 +53,7 @@ class Tally:
             tally = self.slots.setdefault(slot, SlotTally())
             tally.restarts += 1
             tally.reason, tally.how = reason, how
+            self.last_restart = (reason, how)
 
     def reloaded(self, done: bool, seconds: float, now: float) -> None:
         """Count the end of a reload."""

@@ -1,4 +1,4 @@
-"""What to serve when nobody said: a Django project, or an app.py. Looks at files, imports nothing."""
+"""What to serve when nobody said, and with which Python. Looks at files, imports nothing."""
 
 import os
 import re
@@ -32,6 +32,20 @@ def discover(directory: str, environment: Mapping[str, str]) -> Found:
         f"nothing to serve was named, and none found in {directory}: {tried}, and there is no app.py",
         "name it: forkcluster module:attribute (such as app:application), or forkcluster path/to/file.py",
     )
+
+
+def find_venv(directory: str) -> str | None:
+    """Find the application's virtual environment in its directory: .venv, or venv. None if there is none."""
+    for name in (".venv", "venv"):
+        path = os.path.join(directory, name)
+        if os.path.isfile(os.path.join(path, "pyvenv.cfg")) and os.path.exists(venv_python(path)):
+            return path
+    return None
+
+
+def venv_python(venv: str) -> str:
+    """The interpreter of a virtual environment."""
+    return os.path.join(venv, "bin", "python")
 
 
 def _django(directory: str, manage: str, environment: Mapping[str, str]) -> Found | None:

@@ -26,6 +26,7 @@ class Options:
     # application
     target: str
     name: str
+    namespace: str
     interface: str
     factory: bool
     chdir: str | None
@@ -33,6 +34,7 @@ class Options:
     env: Pairs  # what --env-file held is in here
     env_file: tuple[str, ...]
     preload: str
+    venv: str | None  # absolute, unresolved
     # workers
     instances: str
     min_uptime: float
@@ -43,6 +45,7 @@ class Options:
     observe: float
     request_warn: float
     request_timeout: float
+    loop_stall_timeout: float
     max_requests: int
     max_requests_jitter: int
     max_memory: int
@@ -166,12 +169,52 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Registration:
+    """A managed app's place in the home, and the descriptors that its master inherits from the terminal.
+
+    `lock` is locked already. `report` is the writing end of a pipe: the master writes one JSON object when
+    the app is ready or has failed, and closes it. `scaled`: (configured, wanted) workers, when `scale` has
+    set another number than the configuration says; (0, 0) when not.
+    """
+
+    home: str
+    name: str
+    lock: int
+    report: int
+    scaled: tuple[int, int] = (0, 0)
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, object]) -> "Registration":
+        """Read the parsed object that `Launch.to_json` wrote. Raises InternalError."""
+        match values:
+            case {
+                "home": str(home),
+                "name": str(name),
+                "lock": int(lock),
+                "report": int(report),
+                "scaled": [int(configured), int(wanted)],
+            }:
+                return cls(home, name, lock, report, (configured, wanted))
+            case _:
+                raise InternalError("reading the launch: not what a registration looks like")
+
+
+@dataclass(frozen=True, slots=True)
 class Launch:
-    """What the terminal hands to the master: the frozen options, the request, and notes to log at start."""
+    """What the terminal hands to the master: the frozen options, the request, and notes to log at start.
+
+    A managed app has a registration; one in the foreground has none.
+    """
 
     options: Options
     request: Request
     notes: tuple[str, ...] = ()
+    registration: Registration | None = None
+
+    @property
+    def managed(self) -> bool:
+        """Whether the app is managed: started by `forkcluster start`, with a record in the home."""
+        return self.registration is not None
 
     def to_json(self) -> str:
         """The launch as one JSON object."""
@@ -188,8 +231,12 @@ class Launch:
             raise errors.from_json(values["error"])
         match values:
             case {"options": dict(options), "request": dict(request), "notes": list(notes)}:
+                registration = values.get("registration")
                 return cls(
-                    Options.from_mapping(options), Request.from_mapping(request), tuple(map(str, notes))
+                    Options.from_mapping(options),
+                    Request.from_mapping(request),
+                    tuple(map(str, notes)),
+                    Registration.from_mapping(registration) if isinstance(registration, dict) else None,
                 )
             case _:
                 raise InternalError("reading the launch: not what a launch looks like")

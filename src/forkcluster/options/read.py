@@ -56,6 +56,7 @@ def read(request: Request, environment: Mapping[str, str]) -> Reading:
     settings |= _target_and_name(
         settings, base, {**environment, **dict(cast("Pairs", settings["env"].value))}
     )
+    settings["venv"] = _venv(settings["venv"], base)
     settings |= {name: _absolute(settings[name], request.directory) for name in OWN_FILES}
     values = {name: setting.value for name, setting in settings.items()}
     options = Options(**{f.name: values[f.name] for f in fields(Options)})  # type: ignore[arg-type]
@@ -183,6 +184,22 @@ def _base(directory: str, chdir: Setting) -> str:
             f"relative paths start in {directory}",
         )
     return base
+
+
+def _venv(asked: Setting, base: str) -> Setting:
+    """The virtual environment: absolute and unresolved, or None. Raises ConfigurationError if it is none."""
+    if asked.value is None:
+        found = discover.find_venv(base)
+        return asked if found is None else Setting(asked.option, found, "found beside the application")
+    if asked.value == "none":
+        return Setting(asked.option, None, asked.origin)
+    path = os.path.join(base, str(asked.value))
+    if not os.path.exists(discover.venv_python(path)):
+        raise ConfigurationError(
+            f"venv is {asked.value} ({asked.origin}): there is no {discover.venv_python(path)}",
+            f"relative paths start in {base}; make one with python3 -m venv {path}",
+        )
+    return Setting(asked.option, path, asked.origin)
 
 
 def _absolute(setting: Setting, directory: str) -> Setting:

@@ -122,6 +122,10 @@ def _application() -> list[Option]:
             implied="taken from the target", help="The app's name, in logs and process titles.",
         ),
         Option(
+            name="namespace", kind=Kind("a name", "NAME", checks.app_name), group=group, default="default",
+            help="A word that several apps may share, and commands of the manager take for all of them.",
+        ),
+        Option(
             name="interface", kind=choice("auto", "wsgi", "asgi"), group=group, default="auto",
             help="How to call the application; auto looks at it.",
         ),
@@ -146,6 +150,10 @@ def _application() -> list[Option]:
         Option(
             name="preload", kind=choice("auto", "always", "never"), group=group, default="auto",
             help="Load the application once and fork workers from it; auto judges whether that is safe.",
+        ),
+        Option(
+            name="venv", kind=PATH, group=group, implied=".venv or venv beside the application, if there",
+            help="The virtual environment that the application runs in, or none: this forkcluster's own.",
         ),
     ]
 
@@ -192,6 +200,10 @@ def _workers() -> list[Option]:
         Option(
             name="request_timeout", kind=DURATION, group=group, default="0", unit="s",
             help="A worker whose request has no answer for so long is replaced. 0: off.",
+        ),
+        Option(
+            name="loop_stall_timeout", kind=DURATION, group=group, default="1", unit="s",
+            help="An event loop that a callback has blocked for so long is logged with its stack. 0: off.",
         ),
         Option(
             name="max_requests", kind=Count(), group=group, default="0",

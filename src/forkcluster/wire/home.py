@@ -58,6 +58,11 @@ class AppPlace:
         return os.path.join(self.directory, "record.json")
 
     @property
+    def outcome(self) -> str:
+        """How a managed app's last start came out, written by its master (`wire.outcome`)."""
+        return os.path.join(self.directory, "outcome.json")
+
+    @property
     def output(self) -> str:
         """Where a managed app's standard output goes."""
         return os.path.join(self.home, "logs", f"{self.name}-out.log")
@@ -141,8 +146,15 @@ class Lock:
                 lock.close()
                 raise
             if lock.in_place():
+                os.ftruncate(lock.descriptor, 0)  # what another one has noted
                 return lock
             lock.close()  # its owner has removed it meanwhile: nobody else would see this one
+
+    @classmethod
+    def adopt(cls, path: str, descriptor: int) -> "Lock":
+        """Take over a lock that the process which started this one has taken; programs do not inherit it."""
+        os.set_inheritable(descriptor, False)
+        return cls(path, descriptor)
 
     def in_place(self) -> bool:
         """Tell whether the path still leads to the file that is locked."""

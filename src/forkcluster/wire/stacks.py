@@ -8,6 +8,8 @@ matters; a full one is not waited for.
 
 import faulthandler
 import os
+import signal
+from collections.abc import Callable
 from typing import Final
 
 STACKS_SIGNAL: Final = 41
@@ -24,3 +26,17 @@ def register() -> tuple[int, int]:
     faulthandler.enable(file=writer, all_threads=True)  # its last words, when a fault kills it
     faulthandler.register(STACKS_SIGNAL, file=writer, all_threads=True, chain=False)
     return reader, writer
+
+
+def answer_also(install: Callable[[int], None], writer: int) -> None:
+    """Have a further handler, which `install` puts in place, run behind the one of `register`.
+
+    Meanwhile the signal waits: without a handler it would end the process.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {STACKS_SIGNAL})
+    try:
+        faulthandler.unregister(STACKS_SIGNAL)
+        install(STACKS_SIGNAL)
+        faulthandler.register(STACKS_SIGNAL, file=writer, all_threads=True, chain=True)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {STACKS_SIGNAL})

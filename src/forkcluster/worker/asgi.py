@@ -1,7 +1,9 @@
 """Serves an ASGI application: loop, lifespan, and the engine as a reader of the loop until it is drained."""
 
 import asyncio
+import contextlib
 import gc
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -9,7 +11,9 @@ from typing import cast
 
 from forkcluster._engine import Engine
 from forkcluster.errors import ApplicationError
+from forkcluster.wire.stacks import answer_also
 from forkcluster.wire.stops import stop_here
+from forkcluster.worker.chains import describe
 from forkcluster.worker.engine import report_fault
 from forkcluster.worker.lifespan import Asgi, Lifespan
 from forkcluster.worker.line import Line
@@ -21,15 +25,21 @@ from forkcluster.worker.websocket import Settings
 MARGIN = 0.5  # seconds of the drain that are left to the exit itself
 
 
-def serve_asgi(spec: WorkerSpec, line: Line, engine: Engine, application: Application | None) -> int:
+def serve_asgi(
+    spec: WorkerSpec, line: Line, engine: Engine, application: Application | None, stacks: int = -1
+) -> int:
     """Serve until the drain is complete; give the exit code. None: the app is imported in the running loop.
+
+    `stacks` is the pipe that the signal for stacks is answered by.
 
     Raises what the import or the startup raises, and what ends the loop from inside (SystemExit).
     """
-    return run(make_loop(spec.options.loop), _serve(spec, line, engine, application))
+    return run(make_loop(spec.options.loop), _serve(spec, line, engine, application, stacks))
 
 
-async def _serve(spec: WorkerSpec, line: Line, engine: Engine, application: Application | None) -> int:
+async def _serve(
+    spec: WorkerSpec, line: Line, engine: Engine, application: Application | None, stacks: int
+) -> int:
     app = cast(Asgi, application or _import(spec))
     lifespan = Lifespan(app, spec.options.lifespan, lambda: line.leave("its lifespan failed"))
     await lifespan.start()
@@ -47,6 +57,8 @@ async def _serve(spec: WorkerSpec, line: Line, engine: Engine, application: Appl
         on_drain=drain.begin,
     )
     loop.add_reader(descriptor, engine.turn)
+    if stacks >= 0:
+        _tell_tasks(engine, stacks)
     stop_here("worker-before-ready", spec.slot, spec.epoch, spec.generation)
     line.ready()
     await drain.completed
@@ -54,6 +66,17 @@ async def _serve(spec: WorkerSpec, line: Line, engine: Engine, application: Appl
     await lifespan.stop(drain.left())
     engine.stop_log()
     return 0
+
+
+def _tell_tasks(engine: Engine, stacks: int) -> None:
+    """Have the signal for stacks tell the tasks, too: what late requests wait for."""
+    mine = [task for task in asyncio.all_tasks() if task.get_name() in ("lifespan", "serve")]
+
+    def tell() -> None:
+        with contextlib.suppress(BlockingIOError):  # full: faulthandler has said enough
+            os.write(stacks, b"\n" + describe(engine.waiting(), mine).encode("utf-8", "replace") + b"\n")
+
+    answer_also(lambda number: engine.on_stacks(number, stacks, tell), stacks)
 
 
 def _import(spec: WorkerSpec) -> Application:

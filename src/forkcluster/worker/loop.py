@@ -7,7 +7,9 @@ import asyncio
 import contextlib
 from collections.abc import Coroutine
 from typing import Any, TypeVar
+from weakref import WeakSet
 
+from forkcluster._taskset import quicken
 from forkcluster.errors import ConfigurationError
 
 Result = TypeVar("Result")
@@ -29,6 +31,15 @@ def make_loop(choice: str) -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
+def quicken_tasks() -> None:
+    """Let asyncio keep account of tasks in C, where it does so in Python (before 3.14)."""
+    for name in ("_all_tasks", "_scheduled_tasks"):  # until 3.11, from 3.12 on
+        tasks = getattr(asyncio.tasks, name, None)
+        if type(tasks) is WeakSet:
+            with contextlib.suppress(AttributeError, TypeError):  # made otherwise than we know: let it be
+                quicken(tasks)
+
+
 def run(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, Result]) -> Result:
     """Run the coroutine, then end what else runs on the loop and close it.
 
@@ -41,9 +52,10 @@ def run(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, Result]) -> R
         except Exception as error:
             return error
 
+    quicken_tasks()
     asyncio.set_event_loop(loop)
     try:
-        result = loop.run_until_complete(guarded())
+        result = loop.run_until_complete(loop.create_task(guarded(), name="serve"))
     finally:
         try:
             _cancel_rest(loop)

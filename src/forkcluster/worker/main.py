@@ -56,7 +56,7 @@ def _serve(spec: WorkerSpec, line: Line, stacks: int) -> int:
     if interface == "asgi":
         from forkcluster.worker.asgi import serve_asgi
 
-        return serve_asgi(spec, line, _make_engine(spec, line, stacks, nested=True), application)
+        return serve_asgi(spec, line, _make_engine(spec, line, stacks, nested=True), application, stacks)
     engine = _make_engine(spec, line, stacks, nested=False)
     if application is None:
         application, _ = spec.load()

@@ -1,0 +1,55 @@
+"""How the manager's commands are told which apps: the parameters they share, and what those come to."""
+
+import os
+from collections.abc import Callable, Sequence
+
+import click
+
+from forkcluster.cli.serve import working_directory
+from forkcluster.manager.register import App, Register
+from forkcluster.manager.targets import GRAMMAR, only, resolve
+
+
+def targets(*, required: bool = True) -> list[click.Parameter]:
+    """The apps a command is for, and --only."""
+    return [
+        click.Argument(["targets"], nargs=-1, required=required, metavar="TARGET..."),
+        click.Option(
+            ["--only"], multiple=True, metavar="NAMES", help="Of these take only the apps named here."
+        ),
+    ]
+
+
+def waiting(what: str) -> list[click.Parameter]:
+    """--wait, --no-wait and --timeout."""
+    return [
+        click.Option(["--wait/--no-wait"], default=True, help=f"Wait {what}.  [default: wait]"),
+        click.Option(
+            ["--timeout"],
+            type=click.FloatRange(min=0),
+            metavar="SECONDS",
+            help="Wait no longer than this; the exit code is then 75.",
+        ),
+    ]
+
+
+def as_json() -> click.Parameter:
+    """--json."""
+    return click.Option(["as_json", "--json"], is_flag=True, help="Print JSON.")
+
+
+def command(
+    name: str, callback: Callable[..., object], help: str, *parameters: Sequence[click.Parameter]
+) -> click.Command:
+    """Make a command of these parameters; its targets are explained."""
+    flat = [each for group in parameters for each in group]
+    takes = any(each.name == "targets" for each in flat)
+    text = f"{help}\n\nTARGET: {GRAMMAR}." if takes else help
+    # A word such as -1 is no option of ours.
+    return click.Command(name, params=flat, callback=callback, help=text)
+
+
+def chosen(words: Sequence[str], names: Sequence[str] = ()) -> tuple[Register, list[App]]:
+    """Give the register and the apps that were meant. Raise NotFoundError."""
+    register = Register.find(os.environ)
+    return register, only(names, resolve(words, register.apps(), working_directory()))

@@ -1,0 +1,145 @@
+"""`forkcluster start`: applications and registered apps, in the background."""
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator, Sequence
+
+import click
+
+from forkcluster.cli import choosing
+from forkcluster.cli.options import TableCommand, flags, table_options
+from forkcluster.cli.results import Results
+from forkcluster.cli.serve import working_directory
+from forkcluster.cli.serving import request_of
+from forkcluster.errors import EXIT_INTERRUPTED, ForkclusterError, UsageError
+from forkcluster.manager import starting
+from forkcluster.manager.register import App, Register
+from forkcluster.manager.starting import Flags, Pending
+from forkcluster.manager.targets import registered
+from forkcluster.wire.outcome import End, Outcome
+
+HELP = """Start applications in the background, each under a master of its own, and wait until they are ready.
+
+TARGET: module:attribute, module, path/to/file.py[:attribute]; or the name, id or namespace of apps that are
+registered already and do not run. Without one, a Django project or an app.py is looked for."""
+
+
+class StartCommand(TableCommand):
+    """start takes the server's options."""
+
+
+def build() -> click.Command:
+    """Make the command."""
+    parameters = [
+        click.Argument(["targets"], nargs=-1, metavar="TARGET..."),
+        *table_options(),
+        click.Option(["-f", "--force"], is_flag=True, help="Start another app beside one of the same name."),
+        *choosing.waiting("until the app is ready"),
+        choosing.as_json(),
+    ]
+    return StartCommand("start", params=parameters, callback=_start, help=HELP)
+
+
+def _start(
+    targets: Sequence[str],
+    force: bool,
+    wait: bool,
+    timeout: float | None,
+    as_json: bool,
+    **values: object,
+) -> int:
+    given = flags(values)
+    if len(targets) > 1 and "name" in given:
+        raise UsageError("--name is given for several targets", "start them one by one")
+    register = Register.find(os.environ)
+    results = Results(as_json=as_json)
+    pending: list[Pending] = []
+    words: Sequence[str | None] = targets or [None]
+    with deferred_interrupt() as heard:
+        for word in words:
+            pending += _begin(register, word, given, results, force=force)
+    return finish(pending, results, heard, wait=wait, timeout=timeout)
+
+
+def _begin(
+    register: Register, word: str | None, given: Flags, results: Results, *, force: bool
+) -> list[Pending]:
+    """Begin what one word means; what cannot be is told at once."""
+    directory = working_directory()
+    known = [] if word is None or force else registered(word, register.apps())
+    if word is not None and known and not _stands_here(word, known, directory):
+        return [p for app in known if (p := _begin_known(register, app, given, results)) is not None]
+    request = request_of({**given, **({} if word is None else {"target": (word,)})})
+    try:
+        return [starting.begin_new(register, request, os.environ, force=force)]
+    except ForkclusterError as error:
+        results.bad(word or directory, error)
+        return []
+
+
+def _stands_here(word: str, known: Sequence[App], directory: str) -> bool:
+    """Whether a file here is meant, and the app of that name is another directory's."""
+    here = any(os.path.exists(os.path.join(directory, name)) for name in (word, f"{word}.py"))
+    return here and not any(app.record and app.record.request.directory == directory for app in known)
+
+
+def _begin_known(register: Register, app: App, given: Flags, results: Results) -> Pending | None:
+    try:
+        return starting.begin_again(register, starting.renewed(app, given))
+    except ForkclusterError as error:
+        results.bad(app.name, error)
+        return None
+
+
+@contextlib.contextmanager
+def deferred_interrupt() -> Iterator[list[int]]:
+    """Let a Ctrl-C wait until every start is begun whole, its master executed; the list then has it."""
+    heard: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+    try:
+        yield heard
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def finish(
+    pending: Sequence[Pending],
+    results: Results,
+    heard: Sequence[int] = (),
+    *,
+    wait: bool,
+    timeout: float | None,
+) -> int:
+    """Wait for what was begun, unless told not to; give the exit code. `heard`: a Ctrl-C came already."""
+    if not wait:
+        for each in pending:
+            each.close()
+            results.good(each.name, "is starting", state="starting")
+        return results.finish()
+    try:
+        if heard:
+            raise KeyboardInterrupt
+        starting.wait(pending, timeout, lambda name, how: tell(results, name, how))
+    except KeyboardInterrupt:
+        for each in pending:
+            each.close()
+        names = ", ".join(each.name for each in pending)
+        click.echo(f"\nnot waited for any longer; going on to start: {names} (forkcluster list)", err=True)
+        results.finish()
+        return EXIT_INTERRUPTED
+    return results.finish()
+
+
+def tell(results: Results, name: str, heard: Outcome | ForkclusterError) -> None:
+    """Say how one start came out."""
+    if isinstance(heard, ForkclusterError):
+        results.bad(name, heard)
+    elif heard.end is End.READY:
+        facts = heard.facts
+        urls = facts.get("urls")
+        where = ", ".join(map(str, urls)) if isinstance(urls, list) and urls else "no address"
+        text = f"is up at {where}: {facts.get('workers')} ready, pid {facts.get('pid')}"
+        results.good(name, f"{text}, in {facts.get('seconds')} s", state="ready", **facts)
+    else:
+        results.bad(name, heard.failure or ForkclusterError(f"{name} ended"))

@@ -1,0 +1,48 @@
+"""`forkcluster stop`: the app ends and stays registered."""
+
+from collections.abc import Sequence
+
+import click
+
+from forkcluster.cli import choosing
+from forkcluster.cli.results import Results
+from forkcluster.errors import ForkclusterError
+from forkcluster.manager import ending
+from forkcluster.manager.register import App
+
+HELP = """Stop apps, and wait until all their processes have ended. They stay registered: start NAME starts
+them again."""
+
+
+def build() -> click.Command:
+    """Make the command."""
+    now = click.Option(["--now"], is_flag=True, help="Do not let requests finish.")
+    return choosing.command(
+        "stop",
+        _stop,
+        HELP,
+        choosing.targets(),
+        [now],
+        choosing.waiting("for the end")[1:],
+        [choosing.as_json()],
+    )
+
+
+def _stop(
+    targets: Sequence[str], only: Sequence[str], now: bool, timeout: float | None, as_json: bool
+) -> int:
+    register, apps = choosing.chosen(targets, only)
+    results = Results(as_json=as_json)
+    ending.want_stopped(register, apps)
+
+    def done(app: App, error: ForkclusterError | None) -> None:
+        if error is None:
+            results.good(app.name, "is stopped", state="stopped")
+        else:
+            results.bad(app.name, error)
+
+    for app in apps:
+        if not app.running:
+            results.good(app.name, "is stopped already", state="stopped")
+    ending.stop([app for app in apps if app.running], timeout, done, at_once=now)
+    return results.finish("no app is registered: nothing to stop")

@@ -1,0 +1,73 @@
+"""Ends managed apps: stops masters, waits for their locks, forgets records."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from forkcluster.errors import ForkclusterError, LateError, StateError
+from forkcluster.manager.control import NoAnswerError, ask_all
+from forkcluster.manager.record import STOPPED
+from forkcluster.manager.register import App, Register
+from forkcluster.wire.home import held
+
+LOOK = 0.01  # seconds between two looks at a lock
+LINGER = 5.0  # seconds that a master may take from its answer to its end
+
+Done = Callable[[App, ForkclusterError | None], None]
+
+
+def want_stopped(register: Register, apps: Sequence[App]) -> None:
+    """Write down that these apps shall not run. Raise ForkclusterError."""
+    with register.changing():
+        for app in apps:
+            now = register.app(app.name)
+            if now is not None and now.record is not None and now.record.wanted != STOPPED:
+                replace(now.record, wanted=STOPPED).save(now.place.record)
+
+
+def stop(apps: Sequence[App], timeout: float | None, done: Done, *, at_once: bool = False) -> None:
+    """Stop the masters of these apps, all at the same time, and wait until they are gone.
+
+    `done` is called for each with None, or with the error that came. `timeout`: seconds in all, None for
+    however long draining takes.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    by_name = {}
+    paths = {}
+    for each in apps:
+        app = _settled(each)
+        by_name[app.name] = app
+        if app.holder is None:
+            done(app, None)
+        elif app.control is None:
+            done(app, StateError(f"{app.name} has no control socket", f"stop it with: kill {app.pid}"))
+        else:
+            paths[app.name] = app.control
+    answers = ask_all(paths, "stop", timeout=timeout, at_once=at_once)
+    for name, answer in answers.items():
+        app = by_name[name]
+        until = deadline if isinstance(answer, NoAnswerError) else time.monotonic() + LINGER
+        done(app, _ended(app, answer, until))
+
+
+def _settled(app: App) -> App:
+    """Wait until a master that has just been executed listens, or is gone."""
+    until = time.monotonic() + LINGER
+    holder = held(app.place.lock)
+    while holder is not None and "pid" not in holder and time.monotonic() < until:
+        time.sleep(LOOK)
+        holder = held(app.place.lock)
+    return replace(app, holder=holder)
+
+
+def _ended(app: App, answer: object, until: float | None) -> ForkclusterError | None:
+    """Wait for the lock of an app that was told to stop."""
+    error = answer if isinstance(answer, ForkclusterError) else None
+    while held(app.place.lock) is not None:
+        if error is not None and not isinstance(error, NoAnswerError):
+            return error
+        if until is not None and time.monotonic() > until:
+            text = f"{app.name} has not ended yet (pid {app.pid}); it goes on stopping"
+            return LateError(text, f"kill -9 {app.pid} ends it at once")
+        time.sleep(LOOK)
+    return None

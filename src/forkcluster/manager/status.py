@@ -1,0 +1,146 @@
+"""What every app is doing, in one look: the register, what the masters say, what their processes use.
+
+A view is what `list`, `jlist`, `describe` and `monit` show. The words for what an app is doing are STATES.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from forkcluster.manager.control import Answer, NoAnswerError, ask_all
+from forkcluster.manager.figures import Figures, sample
+from forkcluster.manager.register import App
+from forkcluster.wire.control import Body
+from forkcluster.wire.outcome import End
+
+LIMIT: Final = 0.3  # seconds; a master answers in a millisecond
+
+STATES: Final[Mapping[str, str]] = {
+    "starting": "its master is there, not all of its first workers are",
+    "ready": "serves with as many workers as wanted",
+    "degraded": "serves with fewer workers than wanted",
+    "reloading": "serves, and workers of new code are replacing the old",
+    "stopping": "was told to stop, and finishes what it is doing",
+    "stopped": "does not run, and shall not",
+    "waiting": "waits before it starts a program again that has died",
+    "errored": "did not start, or was given up",
+    "lost": "should run, but its master was killed",
+    "silent": "its master runs, and does not answer",
+    "damaged": "its record cannot be read",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One app as it is now. `status` is its master's answer, empty if there is none."""
+
+    app: App
+    state: str
+    status: Body
+    figures: Figures = field(default_factory=Figures)
+
+    @property
+    def restarts(self) -> int:
+        """How often it, or a part of it, was started again, since `reset`."""
+        record = self.app.record
+        return self.all_restarts - (record.forgiven if record else 0)
+
+    @property
+    def all_restarts(self) -> int:
+        """The same, since it was registered and its master was started."""
+        record = self.app.record
+        counts = part(self.status, "counts")
+        reloads = part(part(counts, "reloads"), "done").get("count", 0)
+        found = [record.restarts if record else 0, counts.get("restarts", 0), reloads]
+        return sum(each for each in found if isinstance(each, int))
+
+    @property
+    def ready(self) -> int:
+        """How many workers serve."""
+        workers = self.status.get("workers")
+        if not isinstance(workers, list):
+            return 0
+        return sum(1 for each in workers if each.get("state") == "ready" and not each.get("leaving"))
+
+    @property
+    def uptime(self) -> float | None:
+        """Seconds since its master was started."""
+        started = self.status.get("started")
+        return max(0.0, time.time() - started) if isinstance(started, int | float) else None
+
+
+def look(apps: Sequence[App], *, figures: bool = True, events: int = 0) -> list[View]:
+    """Look at these apps. `figures`: measure their processes, too; `events`: how many to ask for."""
+    paths = {app.name: app.control for app in apps if app.control is not None}
+    answers = ask_all(paths, "status", timeout=LIMIT, events=events)
+    bodies = {name: answer for name, answer in answers.items() if isinstance(answer, dict)}
+    roots = {name: pid for name, body in bodies.items() if isinstance(pid := body.get("pid"), int)}
+    used = sample(roots) if figures else {}
+    return [
+        View(
+            app,
+            state_of(app, answers.get(app.name)),
+            bodies.get(app.name, {}),
+            used.get(app.name, Figures()),
+        )
+        for app in apps
+    ]
+
+
+def state_of(app: App, answer: Answer | None) -> str:
+    """Name what an app is doing, from the register and its master's answer (None: it was not asked)."""
+    if app.fault and not app.running:
+        return "damaged"
+    if not app.running:
+        return _state_without_master(app)
+    if isinstance(answer, dict):
+        return _state_of_master(answer)
+    if isinstance(answer, NoAnswerError) or app.control is None:
+        return "silent"
+    return "starting" if app.pid is None else "stopping"  # it does not listen yet, or not any more
+
+
+def _state_without_master(app: App) -> str:
+    if not app.wanted:
+        return "stopped"
+    if app.outcome is None or app.outcome.end in (End.STARTING, End.READY):
+        return "lost"
+    return "errored" if app.outcome.end is End.FAILED or app.outcome.exit_code else "stopped"
+
+
+def _state_of_master(status: Body) -> str:
+    named = status.get("state")
+    if isinstance(named, str) and named in STATES:
+        return named
+    if status.get("stopping"):
+        return "stopping"
+    if not status.get("ready"):
+        return "starting"
+    if status.get("reloading"):
+        return "reloading"
+    workers, wanted = status.get("workers"), status.get("wanted")
+    serving = [w for w in workers if w.get("state") == "ready"] if isinstance(workers, list) else []
+    return "degraded" if isinstance(wanted, int) and len(serving) < wanted else "ready"
+
+
+def part(values: Mapping[str, object], name: str) -> Mapping[str, object]:
+    """Give a table within an answer; empty if it is not there."""
+    found = values.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def number(values: Mapping[str, object], name: str) -> float | None:
+    """Give a number within an answer; None if it is not there."""
+    found = values.get(name)
+    return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
+
+
+def reason(view: View) -> str:
+    """Why it was started again last, or why it does not run; empty if there is nothing to say."""
+    if view.app.outcome and view.state in ("errored", "lost"):
+        failure = view.app.outcome.failure
+        return failure.message if failure else "its master was killed"
+    last = part(part(view.status, "counts"), "last_restart")
+    reason, how = str(last.get("reason") or ""), str(last.get("how") or "")
+    return f"{reason}: {how}" if how else reason
