@@ -42,8 +42,8 @@ forkcluster_requests_in_flight * on (seat) group_left (slot, pid) forkcluster_wo
 ```
 
 **Your own metrics.** An application that uses `prometheus_client` needs no set-up: its counters, histograms
-and gauges of all workers are merged into the same `/metrics`. It is the library's multi-process mode, with its
-rules: a gauge says how workers are merged (`multiprocess_mode`), exemplars and `Info` are left out, a metric
+and gauges of all workers are merged into the same `/metrics`. It is the library's multi-process mode, with
+its rules: a gauge says how workers are merged (`multiprocess_mode`), exemplars and `Info` are left out, a metric
 whose name begins with `forkcluster_` too. The label `pid` of a gauge is the seat. An application that sets
 `PROMETHEUS_MULTIPROC_DIR` itself, and `--no-app-metrics`, leave all that to it.
 
