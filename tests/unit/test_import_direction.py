@@ -24,7 +24,7 @@ ROOMS = {
     "options": {"errors", "log", "forkcluster"},
     "wire": {"errors", "log", "options", "forkcluster"},
     "cli": SHARED | {"manager"},
-    "manager": SHARED | {"_scoreboard"},
+    "manager": SHARED | {"_scoreboard", "_process"},
     "master": SHARED | C_SMALL,
     "mold": SHARED | C_SMALL,
     "worker": SHARED | C_SMALL | {"_engine", "_taskset"},

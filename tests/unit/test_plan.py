@@ -10,7 +10,7 @@ from test_option_table import defaults
 from forkcluster.errors import ConfigurationError
 from forkcluster.manager import schedule
 from forkcluster.manager.changes import between
-from forkcluster.manager.plan import Known, Verb, Wanted, plan, summary
+from forkcluster.manager.plan import Known, Mode, Verb, Wanted, plan, summary
 from forkcluster.manager.schedule import Schedule
 from forkcluster.manager.secrets import MASK
 
@@ -45,13 +45,34 @@ def known(**changes):
         (WANTED, known(instances="max"), Verb.KEEP, ""),  # written differently, the same number
         (WANTED, replace(RUNNING, workers=5), Verb.SCALE, "scaled by hand"),
         (WANTED, replace(RUNNING, options=None), Verb.RESTART, "another release"),
-        (WANTED, replace(RUNNING, ours=False), Verb.RESTART, "in another way"),
+        (WANTED, replace(RUNNING, differs="was started in another way"), Verb.RESTART, "in another way"),
+        (WANTED, replace(RUNNING, ours=False, owner="x.toml"), Verb.REFUSE, "belongs to x.toml"),
     ],
 )  # fmt: skip
 def test_the_least_that_brings_the_file_about_is_done(wanted, registered, verb, why):
     """Nothing, a scaling, a reload, a restart, a start: in this order of harmlessness."""
     (step,) = plan([wanted], [registered] if registered else [])
     assert (verb, True) == (step.verb, why in step.why)
+
+
+@pytest.mark.parametrize(
+    ("mode", "registered", "verb"),
+    [
+        (Mode.START, None, Verb.START),
+        (Mode.START, Known("a", False), Verb.START),
+        (Mode.START, known(target="x"), Verb.KEEP),
+        (Mode.RELOAD, None, Verb.START),
+        (Mode.RELOAD, RUNNING, Verb.RELOAD),
+        (Mode.RELOAD, replace(RUNNING, workers=5), Verb.RELOAD),
+        (Mode.RELOAD, known(backlog=9), Verb.RESTART),
+        (Mode.RESTART, RUNNING, Verb.RESTART),
+        (Mode.RESTART, Known("a", False), Verb.START),
+        (Mode.RESTART, replace(RUNNING, owner="x"), Verb.REFUSE),
+    ],
+)
+def test_a_command_may_mean_more_than_the_least(mode, registered, verb):
+    """start leaves alone what runs; reload and restart take it up whether it differs or not."""
+    assert verb == plan([WANTED], [registered] if registered else [], mode)[0].verb
 
 
 def test_apps_that_left_the_file_are_removed_if_asked_for():

@@ -8,27 +8,29 @@ from typing import Final
 
 import click
 
-SECTIONS: Final = ("Serve", "Start and stop", "Look", "Keep")
+SECTIONS: Final = ("Serve", "Start and stop", "Files", "Look", "Keep")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One command. `module` below `forkcluster.cli` has a function `build` that makes it."""
+    """One command. `module` below `forkcluster.cli` has a function, `build`, that makes it."""
 
     name: str
     module: str
     section: str
     help: str
     aliases: tuple[str, ...] = ()
+    build: str = "build"
 
     def load(self) -> click.Command:
         """Import and make the command."""
-        command = import_module(f"forkcluster.cli.{self.module}").build()
+        command = getattr(import_module(f"forkcluster.cli.{self.module}"), self.build)()
         if not isinstance(command, click.Command):
-            raise TypeError(f"forkcluster.cli.{self.module}.build makes no command")
+            raise TypeError(f"forkcluster.cli.{self.module}.{self.build} makes no command")
         return command
 
 
+# fmt: off
 INDEX: Final = (
     Entry("serve", "serving", "Serve", "Serve one application in the foreground; this word may be left out."),
     Entry(
@@ -36,8 +38,23 @@ INDEX: Final = (
     ),
     Entry("stop", "stop", "Start and stop", "Stop apps; they stay registered."),
     Entry("delete", "delete", "Start and stop", "Stop apps and forget them.", ("del",)),
+    Entry("init", "init", "Files", "Write a sample of the ecosystem file.", ("ecosystem",)),
+    Entry("plan", "plan", "Files", "Say what apply would do."),
+    Entry("apply", "apply", "Files", "Make what runs what a file says."),
+    Entry("run", "run", "Files", "Run all apps of a file in the foreground, for containers."),
+    Entry(
+        "start-or-reload", "apply", "Files", "Start the apps of a file; reload those that run.",
+        ("startOrReload", "startOrGracefulReload"), "build_or_reload",
+    ),
+    Entry(
+        "start-or-restart", "apply", "Files", "Start the apps of a file; restart those that run.",
+        ("startOrRestart",), "build_or_restart",
+    ),
+    Entry("import", "importing", "Files", "Take over a configuration of PM2 or gunicorn."),
+    Entry("completion", "completion", "Keep", "Print what makes a shell complete commands."),
     Entry("list", "list", "Look", "Show all apps.", ("ls", "l", "ps", "status")),
 )
+# fmt: on
 
 DEFAULT: Final = "serve"
 BY_WORD: Final = {word: entry for entry in INDEX for word in (entry.name, *entry.aliases)}

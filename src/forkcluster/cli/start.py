@@ -21,8 +21,10 @@ from forkcluster.wire.outcome import End, Outcome
 
 HELP = """Start applications in the background, each under a master of its own, and wait until they are ready.
 
-TARGET: module:attribute, module, path/to/file.py[:attribute]; or the name, id or namespace of apps that are
-registered already and do not run. Without one, a Django project or an app.py is looked for."""
+TARGET: module:attribute, module, path/to/file.py[:attribute]; a configuration file (- is JSON on standard
+input), whose apps run in the environment that --env NAME names; or the name, id or namespace of apps that are
+registered already and do not run. Without one, a file with [[apps]], a Django project or an app.py is looked
+for."""
 
 
 class StartCommand(TableCommand):
@@ -34,6 +36,7 @@ def build() -> click.Command:
     parameters = [
         click.Argument(["targets"], nargs=-1, metavar="TARGET..."),
         *table_options(),
+        click.Option(["--only"], multiple=True, metavar="NAMES", help="Of a file take only these apps."),
         click.Option(["-f", "--force"], is_flag=True, help="Start another app beside one of the same name."),
         *choosing.waiting("until the app is ready"),
         choosing.as_json(),
@@ -42,7 +45,9 @@ def build() -> click.Command:
 
 
 def _start(
+    *,
     targets: Sequence[str],
+    only: Sequence[str],
     force: bool,
     wait: bool,
     timeout: float | None,
@@ -52,14 +57,38 @@ def _start(
     given = flags(values)
     if len(targets) > 1 and "name" in given:
         raise UsageError("--name is given for several targets", "start them one by one")
-    register = Register.find(os.environ)
     results = Results(as_json=as_json)
+    files = _start_files(targets, given, only, results, timeout, wait=wait)
+    if files and len(files) >= len(targets):
+        return results.finish()
+    targets = [word for word in targets if word not in files]
+    register = Register.find(os.environ)
     pending: list[Pending] = []
     words: Sequence[str | None] = targets or [None]
     with deferred_interrupt() as heard:
         for word in words:
             pending += _begin(register, word, given, results, force=force)
     return finish(pending, results, heard, wait=wait, timeout=timeout)
+
+
+def _start_files(
+    targets: Sequence[str],
+    given: Flags,
+    only: Sequence[str],
+    results: Results,
+    timeout: float | None,
+    *,
+    wait: bool,
+) -> list[str]:
+    """Start the apps of the files among the targets; give those targets."""
+    from forkcluster.cli import files
+
+    found = [word for word in targets if files.is_file(word)]
+    if not targets and not {"config", "app", "target"} & given.keys():
+        found = files.default(working_directory())
+    for word in found:
+        files.start(word, given, only, results, timeout, wait=wait)
+    return found
 
 
 def _begin(

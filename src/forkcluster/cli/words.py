@@ -5,7 +5,7 @@ from typing import Final
 # fmt: off
 FUTURE: Final = frozenset((
     "restart", "reload", "scale", "kill", "monit", "logs", "describe", "env", "save", "resurrect", "startup",
-    "unstartup", "init", "apply", "plan", "run", "deploy", "flush",
+    "unstartup", "deploy", "flush",
 ))
 # fmt: on
 """Commands that are to come: never taken for a target."""

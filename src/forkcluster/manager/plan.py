@@ -5,12 +5,21 @@ new code is not: that is what `reload` is for.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from forkcluster.manager.changes import Change, between
 from forkcluster.options.frozen import Options
 from forkcluster.options.table import NEED_RESTART
+
+
+class Mode(Enum):
+    """What a command means by the file."""
+
+    APPLY = "the least that makes the apps what the file says"
+    START = "what does not run is started; what runs is left alone"
+    RELOAD = "the same, and what runs is reloaded"
+    RESTART = "the same, and what runs is started anew"
 
 
 class Verb(str, Enum):
@@ -22,11 +31,12 @@ class Verb(str, Enum):
     RESTART = "restart"
     REMOVE = "remove"
     KEEP = "keep"
+    REFUSE = "refuse"
 
     @property
     def changes(self) -> bool:
         """Whether anything is done at all."""
-        return self is not Verb.KEEP
+        return self not in (Verb.KEEP, Verb.REFUSE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +49,18 @@ class Wanted:
     depends_on: Mapping[str, str] = field(default_factory=dict)
     autostart: bool = True
 
+    def meant(self) -> "Wanted":
+        """The same, started although it is not started by itself: it was named."""
+        return replace(self, autostart=True)
+
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A registered app. `ours`: it was started from this file.
+    """A registered app. `ours`: it was started from this file; `owner`: to what else the name belongs.
 
-    `options` are those that its newest generation was made of, None if that cannot be told: it does not run,
-    or another release of forkcluster runs it.
+    `differs` says in words that it was asked for in another way, which a reload cannot change. `options` are
+    those that its newest generation was made of, None if that cannot be told: it does not run, or another
+    release of forkcluster runs it.
     """
 
     name: str
@@ -53,6 +68,8 @@ class Known:
     options: Options | None = None
     workers: int = 0
     ours: bool = True
+    owner: str = ""
+    differs: str = ""
     state: str = ""
 
 
@@ -68,7 +85,12 @@ class Step:
 
 
 def plan(
-    wanted: Iterable[Wanted], known: Iterable[Known], *, prune: bool = False, partial: bool = False
+    wanted: Iterable[Wanted],
+    known: Iterable[Known],
+    mode: Mode = Mode.APPLY,
+    *,
+    prune: bool = False,
+    partial: bool = False,
 ) -> tuple[Step, ...]:
     """Give the step for each app, those of the file first and in its order.
 
@@ -77,7 +99,7 @@ def plan(
     """
     by_name = {each.name: each for each in known}
     wanted = list(wanted)
-    steps = [_step(each, by_name.get(each.name)) for each in wanted]
+    steps = [_step(each, by_name.get(each.name), mode) for each in wanted]
     names = {each.name for each in wanted}
     gone = [each for each in by_name.values() if each.ours and each.name not in names]
     if not partial:
@@ -85,21 +107,40 @@ def plan(
     return tuple(steps)
 
 
-def _step(app: Wanted, known: Known | None) -> Step:
+def _step(app: Wanted, known: Known | None, mode: Mode) -> Step:
+    if known is not None and known.owner:
+        return Step(Verb.REFUSE, app.name, f"the name belongs to {known.owner}")
     if known is None or not known.running:
         if not app.autostart:
             return Step(Verb.KEEP, app.name, "is not started by itself (autostart = false)")
         why = "is not there yet" if known is None else f"is {known.state or 'stopped'}"
         return Step(Verb.START, app.name, why, workers=app.workers)
-    if not known.ours:
-        return Step(Verb.RESTART, app.name, "was started in another way")
+    return _insist(mode, _least(app, known))
+
+
+def _insist(mode: Mode, least: Step) -> Step:
+    """What a command makes of the least that could be done to an app that runs."""
+    name, changes = least.name, least.changes
+    if mode is Mode.START:
+        differs = (
+            "" if least.verb is Verb.KEEP else ", and differs from the file: apply, or reload, changes that"
+        )
+        return Step(Verb.KEEP, name, f"runs already{differs}", changes)
+    if mode is Mode.APPLY or least.verb is Verb.RESTART:
+        return least
+    return Step(Verb.RELOAD if mode is Mode.RELOAD else Verb.RESTART, name, "as asked for", changes)
+
+
+def _least(app: Wanted, known: Known) -> Step:
+    """The least that makes an app that runs what the file says."""
+    if known.differs:
+        return Step(Verb.RESTART, app.name, known.differs)
     if known.options is None:
         return Step(Verb.RESTART, app.name, "another release of forkcluster runs it")
     return _compare(app, known, known.options)
 
 
 def _compare(app: Wanted, known: Known, now: Options) -> Step:
-    """The step for an app that runs: the least that brings all changes about."""
     found = between(now, app.options)
     options = {change.option for change in found}
     deep = [name for name in NEED_RESTART if name in options]

@@ -74,12 +74,19 @@ def base_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def begin_new(
-    register: Register, request: Request, environment: Mapping[str, str], *, force: bool = False
+    register: Register,
+    request: Request,
+    environment: Mapping[str, str],
+    *,
+    force: bool = False,
+    claim: bool = False,
+    counted: bool = False,
 ) -> Pending:
     """Start an app as asked for, registering it unless it is.
 
-    An app of the same name must be stopped and have the same target and directory; with `force` another one
-    takes the next free name. Raise ForkclusterError when it cannot be started.
+    An app of the same name must be stopped and have the same target and directory, unless its record is
+    `claim`ed; with `force` another one takes the next free name. `counted`: this is a restart. Raise
+    ForkclusterError when it cannot be started.
     """
     environment = base_environment(environment)
     reading = read(request, environment)
@@ -91,12 +98,14 @@ def begin_new(
     prove(interpreter_of(reading.options))
     with register.changing():
         app = register.app(name)
-        _check_same(app, reading, request)
+        if not claim:
+            _check_same(app, reading, request)
         old = app.record if app else None
         number = old.id if old else register.free_id()
         record = Record(number, name, request, environment).come_to(reading.options)
         if old:
-            record = replace(record, created=old.created, restarts=old.restarts, forgiven=old.forgiven)
+            restarts = old.restarts + counted
+            record = replace(record, created=old.created, restarts=restarts, forgiven=old.forgiven)
         return _begin(register, record, reading)
 
 

@@ -9,7 +9,7 @@ import os
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 from forkcluster import __version__, log
@@ -32,7 +32,7 @@ from forkcluster.options.frozen import Launch, Options
 from forkcluster.options.table import NEED_RESTART
 from forkcluster.wire.control import Body
 
-QUESTIONS = ("status", "stacks")  # commands that change nothing
+QUESTIONS = ("status", "stacks", "options")  # commands that change nothing
 
 
 class Timed(NamedTuple):
@@ -196,10 +196,14 @@ class Master(ABC):
             self._report.ended(code)
 
     def _handle(self, request: Body, reply: Reply) -> None:
-        asker = str(request.get("asked_by", ""))
-        if request.get("command") not in QUESTIONS:
-            self._asked(f"{request.get('command')} asked for", asker)
-        self._commands.handle(request, reply)
+        command = request.get("command")
+        if command not in QUESTIONS:
+            self._asked(f"{command} asked for", str(request.get("asked_by", "")))
+        if command == "options":
+            # The oldest release that is kept is the one that counts until a reload is final.
+            reply({"ok": True, "options": asdict(self._releases[min(self._releases)].options)})
+        else:
+            self._commands.handle(request, reply)
 
     def _asked(self, what: str, asker: str) -> None:
         self._say("info", what, {"event": "asked", **({"asked_by": asker} if asker else {})})

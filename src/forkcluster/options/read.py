@@ -46,9 +46,12 @@ class Reading:
         return Launch(self.options, request, self.notes)
 
 
-def read(request: Request, environment: Mapping[str, str]) -> Reading:
-    """Read every option. Raises UsageError for a flag, ConfigurationError for any other source."""
-    config = _config(request, environment)
+def read(request: Request, environment: Mapping[str, str], config: Described | None = None) -> Reading:
+    """Read every option. Raises UsageError for a flag, ConfigurationError for any other source.
+
+    `config` is what the file says, for who has read it already.
+    """
+    config = config or _config(request, environment)
     variables = {} if config.alone else environment
     settings = {o.name: _setting(o, request, variables, config) for o in TABLE if o.frozen}
     settings["env"] = _environment(settings, request, variables, config)

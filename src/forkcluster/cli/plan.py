@@ -1,0 +1,43 @@
+"""`forkcluster plan`: what `apply` would do."""
+
+from collections.abc import Sequence
+
+import click
+
+from forkcluster.cli import files
+from forkcluster.errors import EXIT_CHANGES, EXIT_OK
+from forkcluster.manager.plan import Mode
+
+HELP = """Compare a configuration file with what runs, and say what `forkcluster apply` would do.
+
+Nothing is changed. Secrets are masked. Options are compared, code is not: new code is for `reload`."""
+
+
+def build() -> click.Command:
+    """Make the command."""
+    own = [
+        click.Option(
+            ["--prune"], is_flag=True, help="Plan to remove apps that stand in the file no more, too."
+        ),
+        click.Option(
+            ["--detailed-exitcode"],
+            is_flag=True,
+            help=f"Exit with {EXIT_CHANGES} when there is something to do.",
+        ),
+    ]
+    return click.Command("plan", params=[*files.parameters(), *own], callback=_plan, help=HELP)
+
+
+def _plan(
+    *,
+    file: str | None,
+    only: Sequence[str],
+    env_name: str | None,
+    as_json: bool,
+    prune: bool,
+    detailed_exitcode: bool,
+) -> int:
+    planned = files.prepare(file, only, env_name, Mode.APPLY, prune=prune)
+    click.echo(files.as_json(planned) if as_json else files.show(planned))
+    changes = any(step.verb.changes for step in planned.steps)
+    return EXIT_CHANGES if changes and detailed_exitcode else EXIT_OK

@@ -1,0 +1,196 @@
+"""plan, apply and the other commands that take a file, against real apps."""
+
+import json
+import os
+
+import pytest
+from harness import until
+
+APP = """
+import json, os
+
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [json.dumps([os.environ.get("A"), os.environ.get("TOKEN"), os.getcwd()]).encode()]
+"""
+
+FILE = """
+[[apps]]
+name = "web"
+target = "web:application"
+bind = "127.0.0.1:0"
+instances = 1
+depends_on = ["api"]
+env = { A = "1", TOKEN = "hunter2" }
+
+[[apps]]
+name = "api"
+target = "web:application"
+bind = "127.0.0.1:0"
+env_staging = { A = "staging" }
+"""
+
+
+@pytest.fixture
+def place(shell):
+    """A directory with the file and its application."""
+    shell.write("web.py", APP)
+    shell.write("forkcluster.toml", FILE)
+
+    def edit(*pairs):
+        text = (shell.directory / "forkcluster.toml").read_text()
+        for old, new in pairs:
+            assert old in text
+            text = text.replace(old, new)
+        shell.write("forkcluster.toml", text)
+
+    shell.edit = edit
+    return shell
+
+
+def answers(shell, name):
+    """What the app answers: A, TOKEN and its directory."""
+    return json.loads(" ".join(shell.get(name)))
+
+
+def actions(shell, *words):
+    """What a plan would do, by name."""
+    return {step["name"]: step["action"] for step in shell.run("plan", "--json", *words).json["steps"]}
+
+
+def test_apply_brings_about_what_the_file_says_and_no_more(place):
+    """Start, nothing, reload, scale, restart, remove: each seen in the plan first, then in the processes."""
+    assert {"web": "start", "api": "start"} == actions(place)
+    done = place.run("apply")
+    assert done.out.index("api") < done.out.index("web")
+    assert {"web": "ready", "api": "ready"} == place.states()
+    assert place.run("plan", "--detailed-exitcode").out.startswith(
+        f"{place.directory}/forkcluster.toml: nothing to do"
+    )
+    masters = place.masters()
+
+    (place.directory / "sub").mkdir()
+    place.edit(
+        ('A = "1", TOKEN = "hunter2"', 'TOKEN = "hunter3"'),
+        ("instances = 1", 'instances = 1\ncwd = "sub"\npythonpath = ".."'),
+    )
+    shown = place.run("plan", "--detailed-exitcode", code=5).out
+    assert ("hunter" in shown, "env.A = 1, removed" in shown, "(another value)" in shown) == (
+        False,
+        True,
+        True,
+    )
+    place.run("apply")
+    assert [None, "hunter3", f"{place.directory}/sub"] == answers(place, "web")
+
+    place.edit(("instances = 1", "instances = 2"))
+    assert {"web": "scale", "api": "keep"} == actions(place)
+    place.run("apply")
+    assert masters == place.masters()
+    until(lambda: 2 == len(place.list()["web"]["workers"]), "two workers")
+
+    place.edit(("instances = 2", "instances = 2\nbacklog = 99"))
+    assert {"web": "restart", "api": "keep"} == actions(place)
+    place.run("apply")
+    assert (True, True) == (
+        masters["web"] != place.masters()["web"],
+        masters["api"] == place.masters()["api"],
+    )
+
+    place.edit((FILE[FILE.index('[[apps]]\nname = "api"') :], ""), ('depends_on = ["api"]', ""))
+    assert {"web": "keep", "api": "keep"} == actions(place)
+    assert {"web": "keep", "api": "remove"} == actions(place, "--prune")
+    place.run("apply", "--prune")
+    assert {"web": "ready"} == place.states()
+
+
+def test_an_app_that_does_not_start_stops_those_that_depend_on_it(place):
+    """The traceback and the exit code are the application's; another app is not concerned."""
+    place.write("broken.py", "raise RuntimeError('no database')")
+    place.edit(('name = "api"\ntarget = "web:application"', 'name = "api"\ntarget = "broken:application"'))
+    place.edit(
+        (
+            '[[apps]]\nname = "web"',
+            '[[apps]]\nname = "alone"\ntarget = "web:application"\nbind = "127.0.0.1:0"\n'
+            '[[apps]]\nname = "web"',
+        )
+    )
+    done = place.run("apply", code=3)
+    assert ("RuntimeError: no database" in done.err, "web is left as it is: api" in done.err) == (True, True)
+    assert {"alone": "ready", "api": "errored"} == place.states()
+
+
+def test_start_takes_a_part_of_a_file_in_an_environment(place):
+    """--only, --env; what runs already is left alone, and an unknown name is refused with those there are."""
+    place.run("start", "forkcluster.toml", "--only", "api", "--env", "staging")
+    assert ("staging", {"api": "ready"}) == (answers(place, "api")[0], place.states())
+    assert "runs already" in place.run("start", "forkcluster.toml", "--only", "api", "--env", "staging").out
+    assert "there is staging" in place.run("start", "forkcluster.toml", "--env", "x", code=78).err
+    assert "--env staging" in place.run("plan", "--only", "api").out
+    master = place.masters()["api"]
+    place.run("start-or-reload", "forkcluster.toml", "--only", "api", "--env", "staging")
+    assert (master, 2) == (place.masters()["api"], place.list()["api"]["generation"])
+    place.run("stop", "forkcluster.toml")
+    assert {"api": "stopped"} == place.states()
+    place.run("delete", "forkcluster.toml")
+    assert {} == place.states()
+
+
+def test_a_file_may_come_through_standard_input(place):
+    """Its relative paths start in the working directory, and reloads read it again."""
+    apps = {"apps": [{"name": "x", "script": "web:application", "bind": "127.0.0.1:0", "env": {"A": 1}}]}
+    place.run("start", "-", stdin=json.dumps(apps))
+    assert ["1", None, str(place.directory)] == answers(place, "x")
+    apps["apps"][0]["env"]["A"] = 2
+    place.run("apply", "-", stdin=json.dumps(apps))
+    assert "2" == answers(place, "x")[0]
+    (saved,) = (place.home / "input").iterdir()
+    assert 0o600 == saved.stat().st_mode & 0o777
+    place.run("apply", "-", stdin="{broken", code=78)
+    assert json.dumps(apps) == saved.read_text()
+
+
+def test_a_name_of_another_file_is_not_taken_over(place):
+    """Two projects may both have an app of that name; nothing is done at all."""
+    place.run("apply", "--only", "api")
+    other = place.directory / "other"
+    other.mkdir()
+    (other / "forkcluster.toml").write_text(FILE)
+    (other / "web.py").write_text(APP)
+    assert {"web": "start", "api": "refuse"} == actions(place, "other/forkcluster.toml")
+    done = place.run("apply", "other/forkcluster.toml", code=1)
+    assert f"the name belongs to {place.directory}/forkcluster.toml" in done.err
+    assert {"api": "ready"} == place.states()
+
+
+def test_a_sample_is_written_and_served(place):
+    """init, then apply; a second init changes nothing."""
+    os.unlink(place.directory / "forkcluster.toml")
+    place.run("init")
+    text = (place.directory / "forkcluster.toml").read_text()
+    place.run("init", code=2)
+    assert text == (place.directory / "forkcluster.toml").read_text()
+    place.write("forkcluster.toml", text.replace("127.0.0.1:8000", "127.0.0.1:0"))
+    place.run("apply")
+    assert ["ready"] == list(place.states().values())
+
+
+def test_imports_become_files_that_are_served(place):
+    """PM2's JSON to standard output, gunicorn's module to a file."""
+    pm2 = {"apps": [{"name": "p", "script": "web:application", "kill_timeout": 3000, "pmx": True}]}
+    done = place.run("import", "-", stdin=json.dumps(pm2))
+    assert ('drain_timeout = "3000ms"' in done.out, "p: pmx" in done.err) == (True, True)
+    place.write(
+        "gunicorn.conf.py", 'bind = "127.0.0.1:0"\nworkers = 1\nraw_env = ["A=g"]\ndef post_fork(s, w): ...\n'
+    )
+    place.run("import", "gunicorn.conf.py", "--target", "web:application", "-o", "g.toml")
+    place.run("import", "gunicorn.conf.py", "-o", "g.toml", code=2)
+    place.run("start", "g.toml")
+    assert "g" == answers(place, "web")[0]
+    assert "node -p" in place.run("import", "ecosystem.config.js", code=78).err
+
+
+def test_a_shell_is_told_how_to_complete(place):
+    """click's own words for each shell."""
+    for shell in ("bash", "zsh", "fish"):
+        assert "_FORKCLUSTER_COMPLETE" in place.run("completion", shell).out
