@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -123,15 +124,31 @@ write_header(FcBoardHeader *header, const char *app)
     fc_store(&header->created_ns, (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
 }
 
+/* A memfd that can be sealed; where that is forbidden a file without a name, *sealable false. */
+static int
+create_file(bool *sealable)
+{
+    int fd = memfd_create("forkcluster-scoreboard", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+
+    if (fd < 0 && errno == EINVAL) /* before Linux 6.3 */
+        fd = memfd_create("forkcluster-scoreboard", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    *sealable = fd >= 0;
+    if (fd < 0 && (errno == ENOSYS || errno == EPERM || errno == EACCES)) {
+        fd = open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+        if (fd < 0)
+            fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    }
+    return fd;
+}
+
 int
 fc_board_create(const char *app)
 {
     int error = 0;
-    int fd = memfd_create("forkcluster-scoreboard", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+    bool sealable = false;
+    int fd = create_file(&sealable);
     FcBoardHeader *header = MAP_FAILED;
 
-    if (fd < 0 && errno == EINVAL) /* before Linux 6.3 */
-        fd = memfd_create("forkcluster-scoreboard", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0)
         return -errno;
     if (ftruncate(fd, (off_t)FC_BOARD_SIZE) < 0)
@@ -141,7 +158,7 @@ fc_board_create(const char *app)
         goto fail;
     write_header(header, app);
     munmap(header, FC_LINE_SIZE);
-    if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+    if (sealable && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
         goto fail;
     return fd;
 
@@ -151,16 +168,30 @@ fail:
     return -error;
 }
 
-/* Sealed against shrinking, else a reader could be killed by SIGBUS; of the right size. */
+static bool
+has_memfd(void)
+{
+    int fd = memfd_create("forkcluster-probe", MFD_CLOEXEC);
+
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0 || (errno != ENOSYS && errno != EPERM && errno != EACCES);
+}
+
+/* Sealed against shrinking, else a reader could be killed by SIGBUS, or, where there are no memfds, a file
+ * that nobody can open by a name; of the right size. */
 static int
 check_file(int fd)
 {
     struct stat status;
     int seals = fcntl(fd, F_GET_SEALS);
+    bool safe = seals >= 0 && seals & F_SEAL_SHRINK;
 
     if (fstat(fd, &status) < 0)
         return -errno;
-    return seals >= 0 && seals & F_SEAL_SHRINK && (size_t)status.st_size == FC_BOARD_SIZE ? 0 : -EINVAL;
+    if (!safe && !has_memfd())
+        safe = status.st_nlink == 0;
+    return safe && (size_t)status.st_size == FC_BOARD_SIZE ? 0 : -EINVAL;
 }
 
 int

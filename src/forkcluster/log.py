@@ -7,8 +7,10 @@ in `Log.dropped`: a log must never stop a server.
 """
 
 import contextlib
+import errno
 import json
 import os
+import select
 import time
 from dataclasses import dataclass
 from typing import Final
@@ -30,6 +32,8 @@ class Log:
     path: str | None = None
     fd: int = 2
     dropped: int = 0
+    told: int = 0  # how many of these the log itself has told
+    torn: bool = False  # the last line ends in the middle
 
     def debug(self, message: str, **fields: Field) -> None:
         self.write("debug", message, fields)
@@ -51,11 +55,24 @@ class Log:
             time.time(), level, self.process, message, fields
         )
         data = line.encode("utf-8", "backslashreplace")
+        if not self._put(data):
+            self.dropped += 1
+        elif self.dropped > self.told:
+            lines, self.told = self.dropped - self.told, self.dropped
+            self.warning("log lines could not be written", lines=lines)
+
+    def _put(self, data: bytes) -> bool:
+        """Write without waiting for a reader; False when not all of it was written."""
+        rest = memoryview(b"\n" + data if self.torn else data)
+        whole = len(rest)
         try:
-            whole = os.write(self.fd, data) == len(data)
+            while rest:
+                rest = rest[write_now(self.fd, rest[: select.PIPE_BUF]) :]
         except OSError:
-            whole = False
-        self.dropped += not whole
+            self.torn = 0 < len(rest) < whole or (self.torn and len(rest) == whole)
+            return False
+        self.torn = False
+        return True
 
     def reopen(self) -> None:
         """Open the log file anew, after a rotation moved it; keep the old descriptor if that fails.
@@ -72,6 +89,23 @@ class Log:
             return
         os.dup2(new, self.fd, inheritable=False)
         os.close(new)
+
+
+def write_now(fd: int, data: memoryview) -> int:
+    """Write to a file, or as much to a pipe as it takes at once (at most PIPE_BUF); give how much.
+
+    Raises OSError: BlockingIOError when a pipe is full.
+    """
+    try:
+        return os.pwritev(fd, [data], -1, os.RWF_NOWAIT)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ESPIPE, errno.ENOSYS):
+            raise
+    poller = select.poll()  # a file, a terminal, or an older kernel's pipe
+    poller.register(fd, select.POLLOUT)
+    if not poller.poll(0):
+        raise BlockingIOError
+    return os.write(fd, data)
 
 
 def open_append(path: str) -> int:

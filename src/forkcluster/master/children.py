@@ -1,4 +1,5 @@
-"""The master's child processes: waits for those it knows by pidfd, then reaps strays.
+"""The master's child processes: waits for those it knows by pidfd, or by SIGCHLD where the kernel has none or
+no descriptor is free, then reaps strays.
 
 The master is a subreaper, so an application's orphans become its children; they are reaped, never counted. A
 worker whose pid is not known yet (its mold has not answered) must not be taken for a stray: see
@@ -10,7 +11,9 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from forkcluster import log
 from forkcluster.master.loop import Loop
+from forkcluster.wire.kernel import pidfd_of
 
 Ended = Callable[[str], None]
 Spent = Callable[[int], None]
@@ -20,7 +23,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """One known child process. The pidfd is owned by Children."""
+    """One known child process. The pidfd is owned by Children; -1: none."""
 
     pid: int
     pidfd: int
@@ -34,6 +37,7 @@ class Children:
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self._known: dict[int, Child] = {}
+        self._blind = False  # some child has no pidfd, which was told
 
     def adopt(self, pid: int, ended: Ended, pidfd: int | None = None, spent: Spent | None = None) -> None:
         """Wait for a child; call `ended` with words about its end once it is reaped. Steals `pidfd`.
@@ -42,9 +46,13 @@ class Children:
 
         A child of ours keeps its pid until we reap it, so opening the pidfd here cannot meet another process.
         """
-        child = Child(pid, os.pidfd_open(pid) if pidfd is None else pidfd, ended, spent)
+        child = Child(pid, pidfd_of(pid) if pidfd is None else pidfd, ended, spent)
         self._known[pid] = child
-        self._loop.watch(child.pidfd, lambda: self._reap(child))
+        if child.pidfd >= 0:
+            self._loop.watch(child.pidfd, lambda: self._reap(child))
+        elif not self._blind:
+            self._blind = True
+            log.warning("no pidfd is to be had; children are waited for by SIGCHLD")
 
     def known(self, pid: int) -> bool:
         """Tell whether that pid is a child we wait for."""
@@ -60,13 +68,19 @@ class Children:
         if child is None:
             return False
         try:
-            signal.pidfd_send_signal(child.pidfd, number)
+            if child.pidfd >= 0:
+                signal.pidfd_send_signal(child.pidfd, number)
+            else:
+                os.kill(pid, number)  # its pid is its own until we reap it
         except (ProcessLookupError, PermissionError):
             return False
         return True
 
     def reap_strays(self, *, expecting: bool) -> None:
         """Reap dead children that we do not know; none while a worker's pid is unknown (`expecting`)."""
+        if self._blind:
+            for blind in [child for child in self._known.values() if child.pidfd < 0]:
+                self._reap(blind)
         while True:
             try:
                 dead = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -84,13 +98,14 @@ class Children:
 
     def _reap(self, child: Child) -> None:
         flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        if child.spent is not None and os.waitid(os.P_PIDFD, child.pidfd, flags) is not None:
+        if child.spent is not None and os.waitid(os.P_PID, child.pid, flags) is not None:
             child.spent(cpu_time(child.pid))  # only a zombie's figure is final
-        result = os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED | os.WNOHANG)
+        result = os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG)
         if result is None:
             return
-        self._loop.unwatch(child.pidfd)
-        os.close(child.pidfd)
+        if child.pidfd >= 0:
+            self._loop.unwatch(child.pidfd)
+            os.close(child.pidfd)
         del self._known[child.pid]
         child.ended(describe_end(result.si_code, result.si_status))
 

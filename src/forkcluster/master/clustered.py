@@ -209,7 +209,13 @@ class ClusterMaster(Master):
     def _ask(self, who: Ref, generation: int) -> None:
         options = self._releases[generation].options
         question = Question(options.probe_path or "/", options.probe_host, options.probe_header)
-        self._probe = Probe(self._loop, question, lambda fault: self._events.append(on.Probed(who, fault)))
+        try:
+            self._probe = Probe(
+                self._loop, question, lambda fault: self._events.append(on.Probed(who, fault))
+            )
+        except OSError as error:
+            self._events.append(on.Probed(who, f"it could not be asked: {error.strerror}"))
+            return
         self._crew.tell(who, Message(Kind.PROBE, "", *who), [self._probe.theirs.fileno()])
         self._probe.ask()
 

@@ -5,6 +5,8 @@ answer, may be silent as long as the master thinks, and is cut when it breaks th
 CLIENTS are connected, the one that has been silent longest gives way. Knows frames, not commands.
 """
 
+import contextlib
+import errno
 import os
 import socket
 import struct
@@ -46,6 +48,7 @@ class ControlServer:
         self._listener = listener
         self._handle = handle
         self._clients: dict[int, Client] = {}
+        self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         loop.watch(listener.fileno(), self._accept)
 
     def deadline(self) -> float | None:
@@ -63,12 +66,15 @@ class ControlServer:
         self._loop.unwatch(self._listener.fileno())
         for client in list(self._clients.values()):
             self._cut(client)
+        os.close(self._reserve)
 
     def _accept(self) -> None:
         for _ in range(ACCEPTS_A_TURN):
             try:
                 line, _ = self._listener.accept()
-            except OSError:  # none left, or no descriptor for it: the client waits
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE):
+                    self._refuse_one()
                 return
             line.setblocking(False)
             pid, uid = peer(line)
@@ -80,6 +86,14 @@ class ControlServer:
             client = Client(line, self._loop.now() + REQUEST_TIME, describe(pid, uid))
             self._clients[line.fileno()] = client
             self._loop.watch(line.fileno(), lambda client=client: self._hear(client))  # type: ignore[misc]
+
+    def _refuse_one(self) -> None:
+        """Take one client off the queue with the descriptor that is kept for this, or the loop would spin."""
+        os.close(self._reserve)
+        with contextlib.suppress(OSError):
+            self._listener.accept()[0].close()
+        self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        log.warning("a client of the control socket was sent away: no descriptor is free")
 
     def _make_room(self) -> None:
         if len(self._clients) >= CLIENTS:

@@ -169,15 +169,18 @@ class Crew:
             self._emit(on.ForkFailed(who, message.text, message.arg in SCARCE))
 
     def _greet_mold(self, number: int, mold: MoldHand, layout: str) -> None:
-        if layout == _scoreboard.layout_hash():
-            order = mold.order.to_file()
-            mold.channel.send(Message(Kind.LOAD), [order])
-            os.close(order)
-            return
-        text = (
-            f"the release has another forkcluster (layout {layout}, running {_scoreboard.layout_hash()}):"
-            " restart the app instead of reloading it"
-        )
+        try:
+            if layout == _scoreboard.layout_hash():
+                order = mold.order.to_file()
+                mold.channel.send(Message(Kind.LOAD), [order])
+                os.close(order)
+                return
+            text = (
+                f"the release has another forkcluster (layout {layout}, running {_scoreboard.layout_hash()}):"
+                " restart the app instead of reloading it"
+            )
+        except OSError as error:
+            text = f"telling the mold what to load: {error.strerror}"
         self._emit(on.MoldFailed(number, text))
         self.kill_mold(number)
 
@@ -370,9 +373,10 @@ class Crew:
             return
         match message.kind:
             case Kind.HELLO:
-                if len(descriptors) > 1 and hand.stacks < 0:
+                pidfd = descriptors.pop() if len(descriptors) > 1 else None
+                if descriptors and hand.stacks < 0:
                     hand.stacks = descriptors.pop()
-                self._born(who, message.arg, descriptors.pop() if descriptors else None)
+                self._born(who, message.arg, pidfd)
             case Kind.READY:
                 self.inboxes.open(who)
                 self._emit(on.WorkerReady(who))
@@ -451,7 +455,7 @@ def _exec_mold(release: Release) -> tuple[int, Channel]:
 def _receive(channel: Channel, role: str, pid: int) -> tuple[Message, list[int]] | None:
     """Take one message; None at the end, which is also where a peer that does not speak our language is."""
     try:
-        return channel.receive()
+        return channel.receive(whole=False)
     except BlockingIOError:
         return None
     except (MessageError, OSError) as error:

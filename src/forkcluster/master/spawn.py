@@ -12,6 +12,7 @@ import time
 from forkcluster.master.release import Release, pin_python
 from forkcluster.options.frozen import Request
 from forkcluster.wire.channel import Channel
+from forkcluster.wire.kernel import memory_file
 from forkcluster.wire.orders import AdminOrder
 from forkcluster.wire.program import command
 from forkcluster.wire.title import title_of
@@ -58,10 +59,11 @@ class Reading:
 
     def __init__(self, python: str, request: Request) -> None:
         self.started = time.monotonic()
-        self._answer = os.memfd_create("forkcluster-options")
-        self._complaint = os.memfd_create("forkcluster-options-error")
-        question = os.memfd_create("forkcluster-request")
+        self._answer = self._complaint = question = -1
         try:
+            self._answer = memory_file("forkcluster-options")
+            self._complaint = memory_file("forkcluster-options-error")
+            question = memory_file("forkcluster-request")
             os.write(question, request.to_json(os.environ).encode("utf-8", "surrogateescape"))
             os.lseek(question, 0, os.SEEK_SET)
             process = subprocess.Popen(
@@ -75,7 +77,8 @@ class Reading:
             self.close()
             raise
         finally:
-            os.close(question)
+            if question >= 0:
+                os.close(question)
         process.returncode = 0
         self.pid = process.pid
 

@@ -27,7 +27,15 @@ SHARED_KINDS = {"anon_inode:[eventpoll]": "an epoll descriptor", "anon_inode:[io
 
 def open_descriptors() -> frozenset[int]:
     """Give the descriptors open now."""
-    return frozenset(fd for fd in map(int, os.listdir("/proc/self/fd")) if _link(fd))
+    return frozenset(fd for fd in map(int, _listed("/proc/self/fd")) if _link(fd))
+
+
+def _listed(directory: str) -> list[str]:
+    """Give the names in a directory of procfs; none where that is not mounted."""
+    try:
+        return os.listdir(directory)
+    except OSError:
+        return []
 
 
 def judge(before: frozenset[int]) -> list[str]:
@@ -62,19 +70,18 @@ def _probe() -> bool:
         warnings.simplefilter(
             "ignore", DeprecationWarning
         )  # 3.12: threads and fork; we are here to judge that
+        hear, tell = os.pipe2(os.O_CLOEXEC)
         pid = os.fork()
     if pid == 0:
         os._exit(0)
-    pidfd = os.pidfd_open(pid)
-    try:
-        poller = select.poll()
-        poller.register(pidfd, select.POLLIN)
-        ended = bool(poller.poll(PROBE_TIMEOUT * 1000))
-        if not ended:
-            os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-    finally:
-        os.close(pidfd)
+    os.close(tell)
+    poller = select.poll()
+    poller.register(hear, select.POLLIN)  # its end is the end of the pipe
+    ended = bool(poller.poll(PROBE_TIMEOUT * 1000))
+    if not ended:
+        os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    os.close(hear)
     return ended
 
 
@@ -91,7 +98,8 @@ def _surplus_threads() -> list[str]:
     deadline = time.monotonic() + 0.05
     while True:
         own = str(threading.get_native_id())
-        tasks = [task for task in os.listdir("/proc/self/task") if task != own]
+        listed = _listed("/proc/self/task") or [str(each.native_id) for each in threading.enumerate()]
+        tasks = [task for task in listed if task != own]
         if not tasks or time.monotonic() > deadline:
             break
         select.select([], [], [], 0.005)

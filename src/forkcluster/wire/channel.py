@@ -53,11 +53,12 @@ class Channel:
             return Sent.CLOSED
         return Sent.OK
 
-    def receive(self, *, wait: bool = False) -> tuple[Message, list[int]] | None:
+    def receive(self, *, wait: bool = False, whole: bool = True) -> tuple[Message, list[int]] | None:
         """Take the next message and the descriptors beside it; None at end of file.
 
         Raise BlockingIOError when there is none (`wait` false), MessageError when the record is not a message
-        or its descriptors were truncated; in both its descriptors are closed again.
+        or its descriptors were truncated (this process may hold no more); in both its descriptors are closed
+        again. `whole` false: a message whose descriptors were truncated comes without any.
         """
         flags = socket.MSG_CMSG_CLOEXEC | (0 if wait else socket.MSG_DONTWAIT)
         room = socket.CMSG_SPACE(MOST_DESCRIPTORS * array.array("i").itemsize)
@@ -69,7 +70,10 @@ class Channel:
         if not record:
             return None
         try:
-            if seen & (socket.MSG_CTRUNC | socket.MSG_TRUNC):
+            if seen & socket.MSG_CTRUNC and not whole:
+                close_all(descriptors)
+                descriptors = []
+            elif seen & (socket.MSG_CTRUNC | socket.MSG_TRUNC):
                 raise MessageError("a message was truncated: too few free descriptors?")
             return unpack(record), descriptors
         except MessageError:

@@ -1,11 +1,11 @@
 """What our programs are told at their start, and what a mold answers, as JSON: LOAD, LOADED, the admin's."""
 
 import json
-import os
 from dataclasses import asdict, dataclass
 
 from forkcluster.errors import InternalError
 from forkcluster.options.frozen import Options
+from forkcluster.wire.kernel import memory_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class LoadOrder:
 
     def to_file(self) -> int:
         """Write the order into a memfd (an environment may be longer than a message); the caller owns it."""
-        descriptor = os.memfd_create("forkcluster-order")
+        descriptor = memory_file("forkcluster-order")
         with open(descriptor, "w", encoding="utf-8", closefd=False) as file:
             file.write(self.to_json())
         return descriptor
@@ -87,7 +87,7 @@ class AdminOrder:
 
     def to_file(self) -> int:
         """Write the order into a memfd; the caller owns it."""
-        descriptor = os.memfd_create("forkcluster-admin")
+        descriptor = memory_file("forkcluster-admin")
         with open(descriptor, "w", encoding="utf-8", closefd=False) as file:
             json.dump(asdict(self), file)
         return descriptor

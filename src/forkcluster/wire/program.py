@@ -11,6 +11,8 @@ import signal
 from collections.abc import Iterator
 from typing import Final
 
+from forkcluster.wire.kernel import memory_file
+
 BOOT: Final = (
     "import sys; sys.path[:1] = [p for p in sys.path[:1] if p]; "
     "from forkcluster.{program}.main import main; sys.exit(main(sys.argv))"
@@ -23,8 +25,8 @@ def command(python: str, program: str, *arguments: str) -> list[str]:
 
 
 def memory(data: bytes, name: str) -> int:
-    """Give a memfd to read `data` from, at its beginning; it is close-on-exec. Raise OSError."""
-    descriptor = os.memfd_create(name)
+    """Give a memory file to read `data` from, at its beginning; it is close-on-exec. Raise OSError."""
+    descriptor = memory_file(name)
     try:
         with os.fdopen(os.dup(descriptor), "wb") as file:
             file.write(data)

@@ -4,7 +4,8 @@ import os
 import select
 
 from forkcluster import _process
-from forkcluster.wire.channel import Channel
+from forkcluster.wire.channel import Channel, close_all
+from forkcluster.wire.kernel import pidfd_of
 from forkcluster.wire.messages import Kind, Message
 
 
@@ -18,11 +19,12 @@ class Line:
         self._epoch = epoch
 
     def hello(self, stacks: int) -> None:
-        """Say who we are, and hand in our own pidfd and the pipe our stacks come through. Raises OSError."""
+        """Say who we are, and hand in the pipe our stacks come through and our own pidfd. Raises OSError."""
         pid = os.getpid()
-        pidfd = os.pidfd_open(pid)
-        self.channel.send(Message(Kind.HELLO, "", self._seat, self._epoch, arg=pid), [pidfd, stacks])
-        os.close(pidfd)
+        pidfd = pidfd_of(pid)
+        descriptors = [stacks] if pidfd < 0 else [stacks, pidfd]
+        self.channel.send(Message(Kind.HELLO, "", self._seat, self._epoch, arg=pid), descriptors)
+        close_all(descriptors[1:])
 
     def ready(self) -> None:
         """Booting is over; pass on a TERM that came before the engine took that signal over."""
