@@ -6,7 +6,7 @@ import errno
 import os
 import signal
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from forkcluster import _scoreboard, log
@@ -112,7 +112,7 @@ class Crew:
             generation=release.generation,
             directory=release.directory,
             bare=bare,
-            options=release.options,
+            options=replace(release.options, admin_actions=None),  # no token where the application runs
             access_log=release.access_log,
             interface=known,
             hook=hook,

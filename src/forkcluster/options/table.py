@@ -17,6 +17,7 @@ from forkcluster.options.kinds import (
     Duration,
     Kind,
     PairList,
+    Secret,
     Size,
     Switch,
     Texts,
@@ -390,6 +391,12 @@ def _metrics() -> list[Option]:
                help="Where /metrics, /livez, /readyz and /status are answered."),
         Option(name="app_metrics", kind=SWITCH, group=group, default="true",
                help="Merge the application's own prometheus_client metrics of all workers into /metrics."),
+        Option(name="admin_actions", group=group, implied="off",
+               kind=Secret("a token, or the path of a file with it", "TOKEN|FILE", checks.token),
+               help="Allow POST /reload, /scale, /stacks at the admin address to who has this token."),
+        Option(name="health_path", kind=Kind("a path such as /healthz", "PATH", checks.health_path),
+               group=group, implied="none",
+               help="Answer this path on every listener without entering the application."),
         Option(name="min_ready", kind=Count(low=1, high=341), group=group, default="1", unit="workers",
                help="With fewer workers ready than this, the app is not ready."),
     ]
@@ -438,6 +445,6 @@ BY_KEY: Final[Mapping[str, Option]] = {
 }
 NEED_RESTART: Final = (
     "name", "backlog", "socket_mode", "socket_owner", "pid", "log_file", "log_format", "log_level",
-    "admin", "app_metrics", "min_ready",
+    "admin", "admin_actions", "app_metrics", "min_ready",
 )  # fmt: skip
 """What a master reads once: a reload cannot change it."""
