@@ -1,6 +1,7 @@
 """Every test here runs the real command; what it printed is shown when the test fails."""
 
 import pytest
+from fork_harness import ForkServer, write
 from harness import Server
 from strict import APPS
 
@@ -12,6 +13,26 @@ def server(tmp_path):
 
     def make(**settings):
         made.append(Server(tmp_path, **settings).write_app("one"))
+        return made[-1]
+
+    yield make
+    for each in made:
+        if hasattr(each, "process"):
+            each.clean_up()
+            print(each.output)
+
+
+@pytest.fixture
+def fork(tmp_path):
+    """Make servers of a command in the test's directory; nothing of them is left afterwards."""
+    made = []
+
+    def make(target="worker.py", *arguments, script=None, **settings):
+        if script is not None:
+            write(tmp_path, target, script)
+        settings.setdefault("bind", ())
+        always = ("--name", "app", "--min-uptime", "0.2")
+        made.append(ForkServer(tmp_path, target=target, arguments=(*always, *arguments), **settings))
         return made[-1]
 
     yield make

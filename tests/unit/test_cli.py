@@ -117,7 +117,7 @@ def test_a_switch_has_two_flags(forkcluster, flag):
         (["--bind", "nonsense"], ["--bind 'nonsense'", "expected port"]),
         (["app", "more"], ["unexpected extra argument"]),
         (["--limit-fields", "300"], ["--limit-fields '300'", "from 1 to 256"]),
-        (["monit"], ["not in this release yet", "./monit.py"]),
+        (["deploy"], ["not in this release yet", "./deploy.py"]),
     ],
 )
 def test_bad_usage_exits_with_2(forkcluster, arguments, words):

@@ -22,6 +22,7 @@ TYPES = {
     kinds.Duration: float,
     kinds.Texts: tuple[str, ...],
     kinds.PairList: tuple[tuple[str, str], ...],
+    kinds.Words: tuple[str, ...],
 }
 
 

@@ -11,7 +11,8 @@ ROOT = Path(forkcluster.__file__).parent
 def test_pure_policy_imports_no_edge():
     """Decisions know no clock, no descriptor and no process."""
     pure = ("cluster", "transaction", "roll", "seats", "backoff", "hangs", "recycle")
-    pure += ("facts", "events", "actions")
+    pure += ("facts", "events", "actions", "restarts", "fleet", "fleet_roll", "fleet_facts")
+    pure += ("fleet_events", "fleet_actions")
     edge = {"os", "time", "socket", "select", "selectors", "signal", "subprocess", "threading"}
     imported = set()
     for name in pure:

@@ -1,7 +1,7 @@
 """How the manager's commands are told which apps: the parameters they share, and what those come to."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import click
 
@@ -33,6 +33,23 @@ def waiting(what: str) -> list[click.Parameter]:
     ]
 
 
+def parallel(default: int = 2) -> click.Parameter:
+    """--parallel."""
+    return click.Option(
+        ["--parallel"],
+        type=click.IntRange(min=1),
+        default=default,
+        metavar="N",
+        help=f"How many apps to do at the same time.  [default: {default}]",
+    )
+
+
+def batches(apps: Sequence[App], size: int) -> Iterator[Sequence[App]]:
+    """Give the apps, `size` at a time."""
+    for start in range(0, len(apps), size):
+        yield apps[start : start + size]
+
+
 def as_json() -> click.Parameter:
     """--json."""
     return click.Option(["as_json", "--json"], is_flag=True, help="Print JSON.")
@@ -45,7 +62,6 @@ def command(
     flat = [each for group in parameters for each in group]
     takes = any(each.name == "targets" for each in flat)
     text = f"{help}\n\nTARGET: {GRAMMAR}." if takes else help
-    # A word such as -1 is no option of ours.
     return click.Command(name, params=flat, callback=callback, help=text)
 
 

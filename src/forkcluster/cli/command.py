@@ -79,6 +79,7 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
         error.show()
         code = error.exit_code
     except click.Abort:
+        click.echo("interrupted; what was asked for goes on", err=True)
         code = EXIT_INTERRUPTED
     except BrokenPipeError:
         code = EXIT_FAILURE

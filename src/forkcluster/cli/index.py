@@ -36,8 +36,12 @@ INDEX: Final = (
     Entry(
         "start", "start", "Start and stop", "Start an application, or a registered app, in the background."
     ),
+    Entry("restart", "restart", "Start and stop", "Stop apps and start them again."),
+    Entry("reload", "reload", "Start and stop", "Load new code, worker by worker; no request is lost."),
+    Entry("scale", "scale", "Start and stop", "Change the number of workers: N, +N, -N or max."),
     Entry("stop", "stop", "Start and stop", "Stop apps; they stay registered."),
     Entry("delete", "delete", "Start and stop", "Stop apps and forget them.", ("del",)),
+    Entry("kill", "kill", "Start and stop", "Stop and forget every managed app."),
     Entry("init", "init", "Files", "Write a sample of the ecosystem file.", ("ecosystem",)),
     Entry("plan", "plan", "Files", "Say what apply would do."),
     Entry("apply", "apply", "Files", "Make what runs what a file says."),
@@ -53,6 +57,21 @@ INDEX: Final = (
     Entry("import", "importing", "Files", "Take over a configuration of PM2 or gunicorn."),
     Entry("completion", "completion", "Keep", "Print what makes a shell complete commands."),
     Entry("list", "list", "Look", "Show all apps.", ("ls", "l", "ps", "status")),
+    Entry("monit", "monit", "Look", "Show all apps live, on the whole screen.", ("dashboard", "dash")),
+    Entry("jlist", "jlist", "Look", "Print all that is known of all apps, as JSON.", ("prettylist",)),
+    Entry("describe", "describe", "Look", "Show all that is known of an app.", ("desc", "info", "show")),
+    Entry("history", "history", "Look", "Show what has happened to an app.", ("events",)),
+    Entry("env", "env", "Look", "Show an app's environment; secrets are masked."),
+    Entry("pid", "pid", "Look", "Print the pids of apps' masters, or of their workers."),
+    Entry("id", "id", "Look", "Print the ids of apps."),
+    Entry("ping", "ping", "Look", "See whether every master answers."),
+    Entry("reset", "reset", "Look", "Count restarts from zero again."),
+    Entry("signal", "signal", "Start and stop", "Send a signal to workers.", ("sendSignal",)),
+    Entry("save", "save", "Keep", "Keep the list of apps for resurrect.", ("dump",)),
+    Entry("resurrect", "resurrect", "Keep", "Start all apps that should run and do not."),
+    Entry("cleardump", "cleardump", "Keep", "Forget what save has kept."),
+    Entry("startup", "startup", "Keep", "Have systemd start the apps when the machine boots."),
+    Entry("unstartup", "startup", "Keep", "Undo startup.", build="build_undo"),
 )
 # fmt: on
 

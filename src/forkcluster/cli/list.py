@@ -29,10 +29,11 @@ COLOURS: Final = {
 
 def build() -> click.Command:
     """Make the command."""
-    return choosing.command("list", _list, HELP, choosing.targets(required=False), [choosing.as_json()])
+    return choosing.command("list", list_apps, HELP, choosing.targets(required=False), [choosing.as_json()])
 
 
-def _list(targets: Sequence[str], only: Sequence[str], as_json: bool) -> int:
+def list_apps(targets: Sequence[str], only: Sequence[str], as_json: bool) -> int:
+    """Print the table, or JSON; give the exit code."""
     register = Register.find(os.environ)
     apps = register.apps()
     views = look(only_these(only, resolve(targets, apps, working_directory()) if targets else apps))

@@ -28,7 +28,22 @@ class TableOption(click.Option):
 
 
 class TableCommand(click.Command):
-    """A command with the table's options, its help parted by groups."""
+    """A command with the table's options, its help parted by groups.
+
+    What follows -- are the arguments of the app's own command; without a target before it, its first word is.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        cut = args.index("--") if "--" in args else len(args)
+        own, words = args[:cut], args[cut + 1 :]
+        left = super().parse_args(ctx, own)
+        target = next(each.name or "" for each in self.params if isinstance(each, click.Argument))
+        if words and not ctx.params[target]:
+            many = isinstance(ctx.params[target], tuple)
+            ctx.params[target] = (words[0],) if many else words[0]
+            words = words[1:]
+        ctx.params["args"] = tuple(words)
+        return left
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         parameters = [parameter for parameter in self.get_params(ctx) if isinstance(parameter, click.Option)]

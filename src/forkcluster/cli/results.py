@@ -6,7 +6,7 @@ import json
 
 import click
 
-from forkcluster.errors import EXIT_OK, ForkclusterError
+from forkcluster.errors import EXIT_INTERRUPTED, EXIT_OK, ForkclusterError
 
 
 class Results:
@@ -23,6 +23,12 @@ class Results:
         if not self._as_json:
             click.echo(f"{click.style('●', fg='green')} {click.style(name, bold=True)} {text}")
 
+    def add(self, name: str, text: str, **facts: object) -> None:
+        """Give what was asked for, bare: for scripts."""
+        self._rows.append({"name": name, "ok": True, **facts})
+        if not self._as_json:
+            click.echo(text)
+
     def bad(self, name: str, error: ForkclusterError) -> None:
         """Say what failed, with the application's traceback if there is one."""
         self._code = self._code or error.exit_code
@@ -32,6 +38,11 @@ class Results:
         click.echo(f"{click.style('●', fg='red')} {click.style(name, bold=True)}: {error}", err=True)
         if details := getattr(error, "details", ""):
             click.echo(details.rstrip("\n"), err=True)
+
+    def interrupted(self, text: str) -> None:
+        """Say that a Ctrl-C has ended the waiting."""
+        self._code = EXIT_INTERRUPTED
+        click.echo(f"\n{text}", err=True)
 
     def finish(self, nothing: str = "") -> int:
         """Print what is left to print; give the exit code. `nothing` is said when there was nothing to do."""

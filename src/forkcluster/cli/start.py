@@ -12,7 +12,7 @@ from forkcluster.cli.options import TableCommand, flags, table_options
 from forkcluster.cli.results import Results
 from forkcluster.cli.serve import working_directory
 from forkcluster.cli.serving import request_of
-from forkcluster.errors import EXIT_INTERRUPTED, ForkclusterError, UsageError
+from forkcluster.errors import ForkclusterError, UsageError
 from forkcluster.manager import starting
 from forkcluster.manager.register import App, Register
 from forkcluster.manager.starting import Flags, Pending
@@ -68,7 +68,8 @@ def _start(
     with deferred_interrupt() as heard:
         for word in words:
             pending += _begin(register, word, given, results, force=force)
-    return finish(pending, results, heard, wait=wait, timeout=timeout)
+    wait_for(pending, results, heard, wait=wait, timeout=timeout)
+    return results.finish()
 
 
 def _start_files(
@@ -132,32 +133,31 @@ def deferred_interrupt() -> Iterator[list[int]]:
         signal.signal(signal.SIGINT, before)
 
 
-def finish(
+def wait_for(
     pending: Sequence[Pending],
     results: Results,
     heard: Sequence[int] = (),
     *,
-    wait: bool,
-    timeout: float | None,
-) -> int:
-    """Wait for what was begun, unless told not to; give the exit code. `heard`: a Ctrl-C came already."""
+    wait: bool = True,
+    timeout: float | None = None,
+) -> bool:
+    """Wait for what was begun, unless told not to; False after a Ctrl-C. `heard`: one came already."""
     if not wait:
         for each in pending:
             each.close()
             results.good(each.name, "is starting", state="starting")
-        return results.finish()
+        return not heard
     try:
         if heard:
             raise KeyboardInterrupt
         starting.wait(pending, timeout, lambda name, how: tell(results, name, how))
+        return True
     except KeyboardInterrupt:
         for each in pending:
             each.close()
         names = ", ".join(each.name for each in pending)
-        click.echo(f"\nnot waited for any longer; going on to start: {names} (forkcluster list)", err=True)
-        results.finish()
-        return EXIT_INTERRUPTED
-    return results.finish()
+        results.interrupted(f"not waited for any longer; going on to start: {names} (forkcluster list)")
+        return False
 
 
 def tell(results: Results, name: str, heard: Outcome | ForkclusterError) -> None:

@@ -16,24 +16,36 @@ them again."""
 
 def build() -> click.Command:
     """Make the command."""
-    now = click.Option(["--now"], is_flag=True, help="Do not let requests finish.")
+    options = [
+        click.Option(["--now"], is_flag=True, help="Do not let requests finish."),
+        click.Option(
+            ["--for-now"], is_flag=True, help="The apps are still wanted: resurrect, and a boot, start them."
+        ),
+    ]
     return choosing.command(
         "stop",
         _stop,
         HELP,
         choosing.targets(),
-        [now],
+        options,
         choosing.waiting("for the end")[1:],
         [choosing.as_json()],
     )
 
 
 def _stop(
-    targets: Sequence[str], only: Sequence[str], now: bool, timeout: float | None, as_json: bool
+    targets: Sequence[str],
+    only: Sequence[str],
+    *,
+    now: bool,
+    for_now: bool,
+    timeout: float | None,
+    as_json: bool,
 ) -> int:
     register, apps = choosing.chosen(targets, only)
     results = Results(as_json=as_json)
-    ending.want_stopped(register, apps)
+    if not for_now:
+        ending.want_stopped(register, apps)
 
     def done(app: App, error: ForkclusterError | None) -> None:
         if error is None:

@@ -4,8 +4,7 @@ from typing import Final
 
 # fmt: off
 FUTURE: Final = frozenset((
-    "restart", "reload", "scale", "kill", "monit", "logs", "describe", "env", "save", "resurrect", "startup",
-    "unstartup", "deploy", "flush",
+    "logs", "deploy", "flush",
 ))
 # fmt: on
 """Commands that are to come: never taken for a target."""

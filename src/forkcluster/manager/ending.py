@@ -1,5 +1,7 @@
 """Ends managed apps: stops masters, waits for their locks, forgets records."""
 
+import os
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -8,6 +10,7 @@ from forkcluster.errors import ForkclusterError, LateError, StateError
 from forkcluster.manager.control import NoAnswerError, ask_all
 from forkcluster.manager.record import STOPPED
 from forkcluster.manager.register import App, Register
+from forkcluster.manager.status import look
 from forkcluster.wire.home import held
 
 LOOK = 0.01  # seconds between two looks at a lock
@@ -18,11 +21,13 @@ Done = Callable[[App, ForkclusterError | None], None]
 
 def want_stopped(register: Register, apps: Sequence[App]) -> None:
     """Write down that these apps shall not run. Raise ForkclusterError."""
+    restarts = {view.app.name: view.restarts for view in look(apps, figures=False)}
     with register.changing():
         for app in apps:
             now = register.app(app.name)
             if now is not None and now.record is not None and now.record.wanted != STOPPED:
-                replace(now.record, wanted=STOPPED).save(now.place.record)
+                kept = replace(now.record, wanted=STOPPED, restarts=restarts[app.name], forgiven=0)
+                kept.save(now.place.record)
 
 
 def stop(apps: Sequence[App], timeout: float | None, done: Done, *, at_once: bool = False) -> None:
@@ -71,3 +76,33 @@ def _ended(app: App, answer: object, until: float | None) -> ForkclusterError | 
             return LateError(text, f"kill -9 {app.pid} ends it at once")
         time.sleep(LOOK)
     return None
+
+
+def kill(app: App) -> None:
+    """SIGKILL an app's master and wait for its end; its workers follow it by themselves within seconds.
+
+    The pid is the one that the holder of the lock has noted. It is opened first and the lock looked at then,
+    so that no other process that was given the same number since can be hit. Raise StateError.
+    """
+    pid = app.pid
+    if pid is None:
+        raise StateError(f"{app.name} has no master that is known")
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        holder = held(app.place.lock)
+        if holder is None:
+            return
+        if holder.get("pid") == pid:
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        until = time.monotonic() + LINGER
+        while held(app.place.lock) is not None:
+            if time.monotonic() > until:
+                raise StateError(f"{app.name} (pid {pid}) cannot be killed", "the kernel may be stuck in it")
+            time.sleep(LOOK)
+    except PermissionError as error:
+        raise StateError(f"killing {app.name} (pid {pid}): {error.strerror}") from error
+    finally:
+        os.close(descriptor)

@@ -24,8 +24,8 @@ class Record:
     """One managed app. `environment` is the base that its master is started with, whoever starts it.
 
     `target`, `namespace`, `mode` and `instances` are what the request came to when it was last read. `scaled`
-    is (configured, wanted) workers when `scale` has set another number; `restarts` counts those that the
-    manager did, `forgiven` what `reset` takes off the count that a list shows.
+    is (configured, wanted) workers when `scale` has set another number; `restarts` counts those before the
+    present master, `forgiven` is what `reset` takes off the present master's own count.
     """
 
     id: int
@@ -44,7 +44,13 @@ class Record:
 
     def come_to(self, options: Options) -> "Record":
         """The record, telling what its request has come to."""
-        return replace(self, target=options.target, namespace=options.namespace, instances=options.instances)
+        return replace(
+            self,
+            target=options.target,
+            namespace=options.namespace,
+            mode=options.exec_mode,
+            instances=options.instances,
+        )
 
     def seen(self) -> Mapping[str, object]:
         """The record as plain values, as the file holds it."""

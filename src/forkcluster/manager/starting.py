@@ -104,8 +104,7 @@ def begin_new(
         number = old.id if old else register.free_id()
         record = Record(number, name, request, environment).come_to(reading.options)
         if old:
-            restarts = old.restarts + counted
-            record = replace(record, created=old.created, restarts=restarts, forgiven=old.forgiven)
+            record = replace(record, created=old.created, restarts=old.restarts + counted)
         return _begin(register, record, reading)
 
 
@@ -130,13 +129,12 @@ def renewed(app: App, flags: Flags = MappingProxyType({}), environment: Env | No
     return record.come_to(reading.options), reading
 
 
-def begin_again(register: Register, renewal: Renewed, *, counted: bool = False) -> Pending:
-    """Start a registered app with what `renewed` gave; `counted`: this is a restart."""
+def begin_again(register: Register, renewal: Renewed, restarts: int | None = None) -> Pending:
+    """Start a registered app with what `renewed` gave; `restarts`: how many a list shows from now on."""
     record, reading = renewal
+    kept = record.restarts if restarts is None else restarts
     with register.changing():
-        if counted:
-            record = replace(record, restarts=record.restarts + 1)
-        return _begin(register, record, reading)
+        return _begin(register, replace(record, restarts=kept, forgiven=0), reading)
 
 
 def _begin(register: Register, record: Record, reading: Reading) -> Pending:

@@ -42,17 +42,16 @@ class View:
 
     @property
     def restarts(self) -> int:
-        """How often it, or a part of it, was started again, since `reset`."""
+        """How often it, or one of its workers, was started again or reloaded, since `reset`."""
         record = self.app.record
-        return self.all_restarts - (record.forgiven if record else 0)
+        before, forgiven = (record.restarts, record.forgiven) if record else (0, 0)
+        return before + max(0, self.present_restarts - forgiven)
 
     @property
-    def all_restarts(self) -> int:
-        """The same, since it was registered and its master was started."""
-        record = self.app.record
+    def present_restarts(self) -> int:
+        """The same, since its present master was started."""
         counts = part(self.status, "counts")
-        reloads = part(part(counts, "reloads"), "done").get("count", 0)
-        found = [record.restarts if record else 0, counts.get("restarts", 0), reloads]
+        found = [counts.get("restarts"), part(part(counts, "reloads"), "done").get("count")]
         return sum(each for each in found if isinstance(each, int))
 
     @property
@@ -141,6 +140,8 @@ def reason(view: View) -> str:
     if view.app.outcome and view.state in ("errored", "lost"):
         failure = view.app.outcome.failure
         return failure.message if failure else "its master was killed"
+    if not view.restarts:
+        return ""
     last = part(part(view.status, "counts"), "last_restart")
     reason, how = str(last.get("reason") or ""), str(last.get("how") or "")
     return f"{reason}: {how}" if how else reason

@@ -15,10 +15,18 @@ from forkcluster import log
 from forkcluster.master.loop import Loop
 from forkcluster.wire.kernel import pidfd_of
 
-Ended = Callable[[str], None]
-Spent = Callable[[int], None]
-
 TICK = os.sysconf("SC_CLK_TCK")
+
+
+class End(str):
+    """How a process ended, in words; `code` is its exit status, or minus the signal that killed it."""
+
+    __slots__ = ("code",)
+    code: int
+
+
+Ended = Callable[[End], None]
+Spent = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,10 @@ class Children:
     def known(self, pid: int) -> bool:
         """Tell whether that pid is a child we wait for."""
         return pid in self._known
+
+    def pids(self) -> set[int]:
+        """Give the pids of all children we wait for."""
+        return set(self._known)
 
     def kill(self, pid: int) -> None:
         """SIGKILL a known child; nothing happens when it is gone."""
@@ -107,7 +119,9 @@ class Children:
             self._loop.unwatch(child.pidfd)
             os.close(child.pidfd)
         del self._known[child.pid]
-        child.ended(describe_end(result.si_code, result.si_status))
+        end = End(describe_end(result.si_code, result.si_status))
+        end.code = result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
+        child.ended(end)
 
 
 def cpu_time(pid: int) -> int:

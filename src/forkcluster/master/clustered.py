@@ -175,6 +175,7 @@ class ClusterMaster(Master):
                 self._releases = {n: r for n, r in self._releases.items() if n >= generation}
                 self._sockets.commit(generation)
                 self._rounds.configure(self._releases[generation].options)
+                self._committed(self._releases[generation].options)
             case do.Abandon(generation):
                 self._releases.pop(generation, None)
                 self._sockets.abandon(generation)
@@ -257,11 +258,14 @@ class ClusterMaster(Master):
 
 
 def open_sockets(launch: Launch) -> Sockets:
-    """Bind the listeners, or take over systemd's. Raise UserError."""
+    """Bind the listeners, or take over systemd's; none in fork mode without them. Raise UserError."""
     options = launch.options
     spec = BindSpec(
         launch.request.directory, options.backlog, options.socket_mode, options.socket_owner, options.reuse
     )
+    passed = os.environ.get("LISTEN_PID") == str(os.getpid())
+    if options.exec_mode == "fork" and not options.bind and not passed:
+        return Sockets((), spec)
     return Sockets(open_all(options.bind, spec, os.environ), spec)
 
 

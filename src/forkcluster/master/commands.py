@@ -159,6 +159,7 @@ class Commands:
             "managed": self._placed.managed,
             "started": self._placed.started,
             "target": self._options.target,
+            "mode": self._options.exec_mode,
             "pid": os.getpid(),
             "ready": policy.announced and not policy.stopping,
             "stopping": policy.stopping,

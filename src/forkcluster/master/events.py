@@ -181,12 +181,13 @@ class StopAsked:
     at_once: bool = False
 
 
-Common = Tick | ReloadAsked | Configured | ConfigurationRefused | Scaled | RenewAsked | StopAsked
+Common = Tick | ReloadAsked | ConfigurationRefused | Scaled | RenewAsked | StopAsked
 """What can happen to any app, whatever its mode."""
 
 Event = (
     Common
     | Start
+    | Configured
     | MoldLoaded
     | MoldFailed
     | MoldEnded

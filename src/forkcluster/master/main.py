@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from forkcluster import _process, log
 from forkcluster.errors import EXIT_INTERNAL, ForkclusterError, InternalError
 from forkcluster.master.clustered import ClusterMaster, open_sockets
+from forkcluster.master.forked import ForkMaster
 from forkcluster.master.home import adopt_home, open_home
 from forkcluster.master.master import Outside
 from forkcluster.master.notify import Notifier
@@ -93,4 +94,7 @@ def _serve(launch: Launch, report: Report) -> int:
         else:
             home = open_home(options.control, options.name, os.environ)
         stack.callback(home.close)
-        return ClusterMaster(launch, Outside(signals, home, notifier, report), sockets).run()
+        outside = Outside(signals, home, notifier, report)
+        if options.exec_mode == "fork":
+            return ForkMaster(launch, outside, sockets).run()
+        return ClusterMaster(launch, outside, sockets).run()

@@ -18,6 +18,7 @@ from forkcluster.master import events as on
 from forkcluster.master.children import Children
 from forkcluster.master.commands import Commands, Placed
 from forkcluster.master.control import ControlServer, Reply
+from forkcluster.master.cron import Cron
 from forkcluster.master.history import History
 from forkcluster.master.home import Home
 from forkcluster.master.loop import Loop
@@ -71,7 +72,10 @@ class Master(ABC):
         self._history = History(outside.home.place.events)
         self._releases = {1: pin(1, launch.request, launch.options)}
         self._reader = Reader(self._children, launch.request)
+        self._cron = Cron(self._scheduled)
+        self._cron.configure(launch.options.cron_restart, self._loop.now())
         self._timed = [
+            Timed(self._cron.deadline, self._cron.expire),
             Timed(self._reader.overdue_at, self._reader.expire),
             Timed(self._notifier.deadline, self._notifier.expire),
         ]
@@ -173,6 +177,10 @@ class Master(ABC):
         if level != "debug":
             self._history.add(kind, level, text, fields)
 
+    def _committed(self, options: Options) -> None:
+        """Take on what the mode does not know of, from the generation that counts now."""
+        self._cron.configure(options.cron_restart, self._loop.now())
+
     def _conclude(self, outcome: Outcome) -> None:
         fields: dict[str, log.Field] = {"generation": outcome.generation, "seconds": outcome.seconds}
         fields["event"] = "reload-done" if outcome.done else "reload-failure"
@@ -180,6 +188,10 @@ class Master(ABC):
         self._commands.concluded(outcome)
 
     # -- ours ------------------------------------------------------------------------------------------------
+
+    def _scheduled(self) -> None:
+        self._say("info", "the time of cron_restart has come", {})
+        self._take(on.ReloadAsked())
 
     def _take_scale(self) -> None:
         """Keep what `scale` has set before a restart, unless the configuration has changed its mind."""

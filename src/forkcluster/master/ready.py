@@ -44,6 +44,28 @@ def screen(
     return render(facts, colour=_coloured())
 
 
+def fork_screen(options: Options, urls: tuple[str, ...], processes: int, seconds: float) -> str:
+    """Give the start screen of an app in fork mode."""
+    facts = Facts(
+        version=__version__,
+        name=options.name,
+        target=" ".join((options.target, *options.args)),
+        interface="",
+        interface_reason="",
+        urls=urls,
+        workers=processes,
+        workers_words=cpus.workers(options.instances, cpus.observe()).words,
+        preload="",
+        python="",
+        pid=os.getpid(),
+        seconds=seconds,
+        pid_file=options.pid,
+    )
+    if options.log_format == "json":
+        return render_json(facts)
+    return render(facts, colour=_coloured())
+
+
 def show(text: str) -> None:
     """Print to standard output; a terminal that went away is nobody's fault."""
     try:

@@ -18,7 +18,7 @@ class Facts:
     version: str  # forkcluster's
     name: str
     target: str
-    interface: str  # WSGI, ASGI
+    interface: str  # WSGI, ASGI; "" for a command of fork mode
     interface_reason: str  # "a function of two arguments"
     urls: tuple[str, ...]
     workers: int
@@ -51,10 +51,11 @@ def render_json(facts: Facts) -> str:
 
 def _rows(facts: Facts) -> list[tuple[str, list[str]]]:
     hup = f"kill -HUP $(cat {facts.pid_file})" if facts.pid_file else f"kill -HUP {facts.pid}"
-    return [
+    what, whose = ("serving", "workers") if facts.interface else ("running", "processes")
+    rows = [
         ("listening", list(facts.urls)),
-        ("serving", [_with(facts.target, facts.interface, facts.interface_reason)]),
-        ("workers", [_with(str(facts.workers), facts.workers_words)]),
+        (what, [_with(facts.target, facts.interface, facts.interface_reason)]),
+        (whose, [_with(str(facts.workers), facts.workers_words)]),
         ("preload", [facts.preload]),
         ("python", [facts.python]),
         ("pid", [str(facts.pid)]),
@@ -62,6 +63,7 @@ def _rows(facts: Facts) -> list[tuple[str, list[str]]]:
         ("reload", [hup]),
         ("stop", [f"Ctrl-C, or kill {facts.pid}"]),
     ]
+    return [(label, texts) for label, texts in rows if any(texts)]
 
 
 def _with(text: str, *rest: str) -> str:

@@ -37,11 +37,14 @@ class Sockets:
     def prepare(self, generation: int, binds: tuple[str, ...], current: int) -> None:
         """Bind what that generation needs and the current one has not. Raise BindError, nothing bound then.
 
-        systemd's sockets were passed once, at the start: without --bind they are kept, if it passed any. A
+        systemd's sockets were passed once, at the start: without --bind they are kept, if it passed any; so
+        is having none at all, in fork mode. A
         unix socket whose file was deleted is bound again.
         """
         present = self.of(current)
-        if not binds and any(isinstance(listener.address, Inherited) for listener in present):
+        if not binds and (
+            not present or any(isinstance(listener.address, Inherited) for listener in present)
+        ):
             self._by_generation[generation] = present
         else:
             keep = {listener.address: listener for listener in present if listener.intact}

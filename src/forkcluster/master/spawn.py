@@ -13,7 +13,7 @@ from forkcluster.master.release import Release, pin_python
 from forkcluster.options.frozen import Request
 from forkcluster.wire.channel import Channel
 from forkcluster.wire.kernel import memory_file
-from forkcluster.wire.orders import AdminOrder
+from forkcluster.wire.orders import AdminOrder, WatchOrder
 from forkcluster.wire.program import command
 from forkcluster.wire.title import title_of
 
@@ -39,9 +39,9 @@ def spawn_admin(order: AdminOrder) -> int:
         os.close(file)
 
 
-def spawn_watcher(app: str, python: str, directory: str, control: str, paths: list[str]) -> int:
-    """Exec the watcher of these paths; give its pid. Raise OSError."""
-    arguments = [str(os.getpid()), control, *paths, title_of("watcher", app)]
+def spawn_watcher(app: str, python: str, directory: str, order: WatchOrder) -> int:
+    """Exec the watcher; give its pid. Raise OSError."""
+    arguments = [str(os.getpid()), order.to_json(), title_of("watcher", app)]
     return _spawn(command(python, "watcher", *arguments), directory)
 
 

@@ -9,6 +9,7 @@ from forkcluster.master.children import Children
 from forkcluster.master.loop import Loop
 from forkcluster.master.spawn import spawn_watcher
 from forkcluster.options.frozen import Options
+from forkcluster.wire.orders import WatchOrder
 
 STEADY = 5.0  # seconds; a watcher that lived so long is started again at once
 
@@ -33,11 +34,11 @@ class Watching:
         """Start the watcher."""
         self._start_at = None
         self._started = self._loop.now()
-        paths = [os.path.join(self._directory, path) for path in self._options.watch_path or (".",)]
+        options = self._options
+        paths = tuple(os.path.join(self._directory, path) for path in options.watch_path or (".",))
+        order = WatchOrder(self._control, paths, options.ignore_watch, options.watch_delay)
         try:
-            self._pid = spawn_watcher(
-                self._options.name, sys.executable, self._directory, self._control, paths
-            )
+            self._pid = spawn_watcher(options.name, sys.executable, self._directory, order)
         except OSError as error:
             self._ended(f"could not be started: {error.strerror}")
             return

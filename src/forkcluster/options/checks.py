@@ -89,6 +89,30 @@ def host(text: str) -> None:
         raise ValueError("expected a host name, with a port if need be")
 
 
+def stop_signal(text: str) -> None:
+    """A signal's name, with or without SIG."""
+    if text.removeprefix("SIG") not in ("TERM", "INT", "QUIT", "HUP", "USR1", "USR2", "KILL"):
+        raise ValueError("expected TERM, INT, QUIT, HUP, USR1, USR2 or KILL")
+
+
+def exit_status(text: str) -> None:
+    """An exit status (wait(2))."""
+    if not re.fullmatch(r"[0-9]{1,3}", text) or int(text) > 255:
+        raise ValueError("expected an exit status from 0 to 255")
+
+
+def variable(text: str) -> None:
+    """The name of an environment variable."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
+        raise ValueError("expected a variable's name")
+
+
+def cron(text: str) -> None:
+    """A cron expression's shape only: five fields, or six with seconds first."""
+    if len(text.split()) not in (5, 6) or not re.fullmatch(r"[\w\s*/,#-]+", text):
+        raise ValueError("expected five fields such as '0 3 * * *', or six, seconds first")
+
+
 def access_format(text: str) -> None:
     """A known format's name, or a format with at least one % in it; the C core compiles it."""
     if text not in ("common", "combined", "json") and ("%" not in text or "\n" in text):

@@ -18,7 +18,7 @@ class Found:
 
 def discover(directory: str, environment: Mapping[str, str]) -> Found:
     """Find the target in `directory`. `environment` is the application's. Raises UsageError."""
-    manage = _read(os.path.join(directory, "manage.py"))
+    manage = read_text(os.path.join(directory, "manage.py"))
     if manage is not None:
         found = _django(directory, manage, environment)
         if found is not None:
@@ -62,7 +62,7 @@ def _django(directory: str, manage: str, environment: Mapping[str, str]) -> Foun
 
 def _wsgi_target(directory: str, settings: str) -> str | None:
     """`WSGI_APPLICATION` of the settings, else the nearest wsgi.py beside or above them."""
-    text = _read(os.path.join(directory, *settings.split(".")) + ".py") or ""
+    text = read_text(os.path.join(directory, *settings.split(".")) + ".py") or ""
     named = re.search(r"""^WSGI_APPLICATION\s*=\s*['"]([\w.]+)\.(\w+)['"]""", text, re.MULTILINE)
     if named is not None:
         return f"{named[1]}:{named[2]}"
@@ -75,15 +75,16 @@ def _wsgi_target(directory: str, settings: str) -> str | None:
 
 def app_name(target: str) -> str:
     """The name of an app that was given none: the target's first package, or its file's name."""
-    location = target.partition(":")[0]
+    location = target.split(maxsplit=1)[0].partition(":")[0]
     if "/" in location or location.endswith(".py"):
-        word = os.path.basename(location).removesuffix(".py")
+        word = os.path.splitext(os.path.basename(location))[0]
     else:
         word = location.partition(".")[0]
     return re.sub(r"[^A-Za-z0-9._-]", "-", word).lstrip(".-")[:64] or "app"
 
 
-def _read(path: str) -> str | None:
+def read_text(path: str) -> str | None:
+    """A file's text, None if it cannot be read."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()

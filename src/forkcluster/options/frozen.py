@@ -61,6 +61,25 @@ class Options:
     post_fork: str | None
     worker_exit: str | None
     hook_timeout: float
+    # processes
+    exec_mode: str  # cluster or fork: what auto came to
+    args: tuple[str, ...]
+    interpreter: str | None
+    interpreter_args: tuple[str, ...]
+    wait_ready: bool
+    overlap: bool
+    kill_signal: str
+    treekill: bool
+    instance_var: str
+    increment_var: str | None
+    # restarts
+    restart: str
+    autorestart: bool
+    stop_exit_codes: tuple[str, ...]
+    max_restarts: int | None
+    restart_delay: float
+    exp_backoff_restart_delay: float
+    cron_restart: str | None
     # listeners
     bind: tuple[str, ...]  # empty: take systemd's sockets, else address.DEFAULT
     backlog: int
@@ -114,6 +133,8 @@ class Options:
     umask: int | None
     watch: bool
     watch_path: tuple[str, ...]
+    ignore_watch: tuple[str, ...]
+    watch_delay: float
     control: str | None  # a path, or "off"; None: in the app's home
 
     def to_json(self) -> str:

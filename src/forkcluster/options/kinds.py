@@ -7,6 +7,7 @@ sentence: "expected a duration such as 30, 500ms or 2m". Who names the option an
 
 import math
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import cast
@@ -247,6 +248,35 @@ class Texts(Kind):
 
     def show(self, value: Value) -> str:
         return ", ".join(map(str, cast("tuple[str, ...]", value)))
+
+
+@dataclass(frozen=True)
+class Words(Texts):
+    """Arguments of a program. A text is split as a shell would split it; a list stands as it is, and so does
+    what the command line gives, if `exact`.
+    """
+
+    exact: bool = False
+
+    def from_texts(self, texts: list[str]) -> tuple[str, ...]:
+        return tuple(texts) if self.exact else tuple(word for text in texts for word in _split(text))
+
+    def from_variable(self, text: str) -> tuple[str, ...]:
+        return tuple(_split(text))
+
+    def from_toml(self, value: object) -> tuple[str, ...]:
+        if isinstance(value, str):
+            return tuple(_split(value))
+        if not isinstance(value, list) or not all(isinstance(each, str | int | float) for each in value):
+            raise ValueError(f"expected {self.noun}")
+        return tuple(_scalar(each, self.noun) for each in value)
+
+
+def _split(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError:
+        raise ValueError("expected words whose quotes are closed") from None
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,15 @@ merged. An app of a file with several has no second source: variables would mean
 """
 
 import os
+import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from typing import cast
 
 from forkcluster.errors import ConfigurationError, UsageError, did_you_mean
-from forkcluster.options import discover, envfile, file, logconfig
+from forkcluster.options import cron, discover, envfile, file, logconfig, mode, program
 from forkcluster.options.entry import Described, Layer
 from forkcluster.options.formats.document import shown
 from forkcluster.options.frozen import Launch, Options, Pairs, Request
@@ -21,7 +23,13 @@ from forkcluster.options.table import BY_NAME, TABLE, Option
 
 LONG_DRAIN = 600.0  # seconds
 OWN_FILES = ("log_file", "log_config", "access_log", "pid", "control")
-RESERVED = frozenset(("FORKCLUSTER_HOME",))
+RESERVED = frozenset(
+    (
+        "FORKCLUSTER_HOME",
+        "FORKCLUSTER_INSTANCE",
+        "FORKCLUSTER_PROCESS",
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +69,11 @@ def read(request: Request, environment: Mapping[str, str], config: Described | N
     )
     settings["venv"] = _venv(settings["venv"], base)
     settings |= {name: _absolute(settings[name], request.directory) for name in OWN_FILES}
+    settings["exec_mode"] = _exec_mode(settings, base)
     values = {name: setting.value for name, setting in settings.items()}
     options = Options(**{f.name: values[f.name] for f in fields(Options)})  # type: ignore[arg-type]
     _check_together(options)
+    _check_mode(options, base, {**environment, **dict(options.env)})
     notes = (*config.notes, *_notes(environment, options, config))
     return Reading(options, tuple(settings.values()), notes)
 
@@ -217,12 +227,31 @@ def _target_and_name(
 ) -> dict[str, Setting]:
     """Fill in what was not said: look for the target in `base`, take the name from the target."""
     target, name = settings["target"], settings["name"]
+    if target.value is None and settings["exec_mode"].value == "fork":
+        raise UsageError("fork mode runs a command, and none was named", "such as forkcluster ./worker.sh")
     if target.value is None:
         found = discover.discover(base, environment)
         target = Setting(target.option, found.target, f"found: {found.why}")
     if name.value is None:
         name = Setting(name.option, discover.app_name(str(target.value)), "taken from the target")
     return {"target": target, "name": name}
+
+
+def _exec_mode(settings: Mapping[str, Setting], base: str) -> Setting:
+    """Decide what auto means: arguments, or a target that cannot be an application, are a program's."""
+    asked = settings["exec_mode"]
+    if asked.value != "auto":
+        return asked
+    target = str(settings["target"].value)
+    found = mode.decide("target", target, None)
+    for name, why in (("args", "it has arguments"), ("interpreter", "it has an interpreter")):
+        if settings[name].value:
+            return Setting(asked.option, "fork", why)
+    if found == "cluster" and target.endswith(".py"):
+        text = discover.read_text(os.path.join(base, target))
+        if text is not None and not mode.offers_application(text):
+            return Setting(asked.option, "fork", "the script defines no application")
+    return Setting(asked.option, found, "by the target" if found == "fork" else asked.origin)
 
 
 def _check_together(options: Options) -> None:
@@ -236,12 +265,26 @@ def _check_together(options: Options) -> None:
         raise ConfigurationError(
             "header sets Server, which is sent already", "add --no-server-header to send only yours"
         )
-    if options.watch and find_spec("watchfiles") is None:
-        raise ConfigurationError("watch needs the package watchfiles", "pip install 'forkcluster[watch]'")
+    for package in ("watchfiles", "pathspec") if options.watch else ():
+        if find_spec(package) is None:
+            raise ConfigurationError(f"watch needs the package {package}", "pip install 'forkcluster[watch]'")
     if options.watch and options.control == "off":
         raise ConfigurationError("watch asks for reloads through the control socket", "drop --control off")
     if options.log_config is not None:
         logconfig.check(options.log_config)
+
+
+def _check_mode(options: Options, base: str, environment: Mapping[str, str]) -> None:
+    """What one of the modes needs, or cannot have. Raises UsageError or ConfigurationError."""
+    if options.cron_restart is not None:
+        cron.times(options.cron_restart, time.time())
+    if options.exec_mode == "fork":
+        program.compose(options, base, environment, sys.executable)
+    elif options.args:
+        raise UsageError(
+            f"{options.target} is served in cluster mode and takes no arguments: {' '.join(options.args)}",
+            "--exec-mode fork runs a command; other things to serve are apps of their own",
+        )
 
 
 def _notes(environment: Mapping[str, str], options: Options, config: Described) -> list[str]:

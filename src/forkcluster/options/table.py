@@ -23,12 +23,13 @@ from forkcluster.options.kinds import (
     Texts,
     Value,
     Word,
+    Words,
     choice,
 )
 
 GROUPS: Final = (
-    "Application", "Workers", "Listeners", "Limits", "Requests and answers", "ASGI", "Logs",
-    "Metrics and health", "Process",
+    "Application", "Workers", "Processes", "Restarts", "Listeners", "Limits", "Requests and answers", "ASGI",
+    "Logs", "Metrics and health", "Process",
 )  # fmt: skip
 
 
@@ -264,6 +265,97 @@ def _workers() -> list[Option]:
     ]
 
 
+def _processes() -> list[Option]:
+    group = "Processes"
+    return [
+        Option(
+            name="exec_mode", kind=choice("auto", "cluster", "fork"), group=group, default="auto",
+            help="cluster serves a Python web application; fork runs any command, once for each instance; "
+            "auto: what the target looks like.",
+        ),
+        Option(
+            name="args", kind=Words("a text or a list of texts", "ARGS", exact=True), group=group,
+            positional=True,
+            help="Arguments of the command, in fork mode; on the command line they follow the target.",
+        ),
+        Option(
+            name="interpreter", kind=Kind("a program, or none", "PROGRAM", checks.path), group=group,
+            aliases=("exec_interpreter",),
+            implied="by the file's extension: the application's Python for .py",
+            help="What runs the target, in fork mode; none: it runs by itself.",
+        ),
+        Option(
+            name="interpreter_args", kind=Words("a text or a list of texts", "ARGS"), group=group,
+            aliases=("node_args",),
+            help="Arguments of the interpreter.",
+        ),
+        Option(
+            name="wait_ready", kind=SWITCH, group=group, default="false",
+            help="A process is ready when it says so (sd_notify's READY=1), within --boot-timeout; otherwise "
+            "when it is still there after --min-uptime.",
+        ),
+        Option(
+            name="overlap", kind=SWITCH, group=group, default="true",
+            help="With --wait-ready, a process is replaced only when its successor is ready beside it.",
+        ),
+        Option(
+            name="kill_signal", kind=Kind("a signal's name", "SIGNAL", checks.stop_signal), group=group,
+            default="TERM",
+            help="What asks a process to end; KILL follows after --drain-timeout.",
+        ),
+        Option(
+            name="treekill", kind=SWITCH, group=group, default="true",
+            help="What a process has started is ended after it, too.",
+        ),
+        Option(
+            name="instance_var", kind=Kind("a variable's name", "NAME", checks.variable), group=group,
+            default="FORKCLUSTER_INSTANCE",
+            help="The variable that tells a process its number, from 0.",
+        ),
+        Option(
+            name="increment_var", kind=Kind("a variable's name", "NAME", checks.variable), group=group,
+            help="This variable, set as a number by --env, is one more for each process.",
+        ),
+    ]
+
+
+def _restarts() -> list[Option]:
+    group = "Restarts"
+    return [
+        Option(
+            name="restart", kind=choice("always", "on-failure", "never"), group=group, default="always",
+            help="When a process that ended by itself is started again, in fork mode.",
+        ),
+        Option(
+            name="autorestart", kind=SWITCH, group=group, default="true",
+            help="Off: the same as --restart never.",
+        ),
+        Option(
+            name="stop_exit_codes", group=group,
+            kind=Texts("an exit status or a list of them", "STATUS", checks.exit_status),
+            help="A process that ends with this status is not started again; may be repeated.",
+        ),
+        Option(
+            name="max_restarts", kind=Count(), group=group,
+            implied="16 in fork mode, no limit in cluster mode",
+            help="After so many restarts in a row before --min-uptime the app has failed. 0: no limit.",
+        ),
+        Option(
+            name="restart_delay", kind=DURATION, group=group, default="0", unit="s",
+            help="How long every restart waits. 0: only early deaths wait, ever longer.",
+        ),
+        Option(
+            name="exp_backoff_restart_delay", kind=DURATION, group=group, default="0", unit="s",
+            help="Restarts wait so long at first, then half as long again each time, up to 15 s. 0: off.",
+        ),
+        Option(
+            name="cron_restart", kind=Kind("a cron expression", "CRON", checks.cron), group=group,
+            aliases=("cron",),
+            help="Reload at these times, such as '0 3 * * *'; needs forkcluster[cron].",
+        ),
+    ]
+
+
 def _listeners() -> list[Option]:
     group = "Listeners"
     addresses = Texts("an address or a list of addresses", "ADDRESS", check_bind)
@@ -421,6 +513,11 @@ def _process() -> list[Option]:
         Option(name="watch_path", kind=Texts("a path or a list of paths", "PATH", checks.path, ":"),
                group=group, implied="the application's directory",
                help="Watch this directory or file instead; may be repeated."),
+        Option(name="ignore_watch", group=group,
+               kind=Texts("a pattern or a list of patterns", "PATTERN", checks.path, ":"),
+               help="Files that fit this pattern of .gitignore's kind are not watched; may be repeated."),
+        Option(name="watch_delay", kind=DURATION, group=group, default="0.1", unit="s",
+               help="How long nothing more may change before the reload."),
         Option(name="control", kind=Kind("a path, or off", "PATH", checks.path), group=group,
                implied="in FORKCLUSTER_HOME",
                help="Put the control socket here, in a directory only this user can write; off: none."),
@@ -435,8 +532,8 @@ def _process() -> list[Option]:
 
 
 TABLE: Final[tuple[Option, ...]] = (
-    *_application(), *_workers(), *_listeners(), *_limits(), *_requests(), *_asgi(),
-    *_logs(), *_metrics(), *_process(),
+    *_application(), *_workers(), *_processes(), *_restarts(), *_listeners(), *_limits(), *_requests(),
+    *_asgi(), *_logs(), *_metrics(), *_process(),
 )
 # fmt: on
 BY_NAME: Final[Mapping[str, Option]] = {option.name: option for option in TABLE}

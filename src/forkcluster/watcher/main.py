@@ -8,40 +8,62 @@ import os
 import signal
 from collections.abc import Iterable
 
+import pathspec
 import watchfiles
 
 from forkcluster import _process, log
 from forkcluster.errors import ApplicationError, ForkclusterError
 from forkcluster.wire.client import NotRunningError, ask
+from forkcluster.wire.orders import WatchOrder
 from forkcluster.wire.title import set_title
 
 QUIET = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
 SUFFIXES = (".py", ".toml", ".env", ".ini", ".html", ".jinja", ".jinja2", ".j2")
-STEP = 100  # milliseconds without a further change: it is all
+SCRIPTS = (".sh", ".bash", ".js", ".cjs", ".mjs", ".ts", ".rb", ".php", ".pl")
+LONGEST = 60.0  # seconds of changes without a pause: reload all the same
 MOST_NAMED = 3
 
 
 class Interesting(watchfiles.DefaultFilter):
-    """Code, configuration and templates; not what tools leave behind (.git, __pycache__, editors' files)."""
+    """Code, configuration, templates and files that were named; not what tools leave behind (.git,
+    __pycache__, editors' files), nor what fits a pattern to be ignored (gitignore(5)).
+    """
+
+    def __init__(self, order: WatchOrder, directory: str) -> None:
+        super().__init__()
+        self._named = {os.path.realpath(path) for path in order.paths}
+        self._directory = os.path.realpath(directory)
+        self._ignored = pathspec.GitIgnoreSpec.from_lines(order.ignore)
 
     def __call__(self, change: watchfiles.Change, path: str) -> bool:
         """Tell whether a change of this path is a reason to reload."""
-        return path.endswith(SUFFIXES) and super().__call__(change, path)
+        relative = os.path.relpath(path, self._directory)
+        wanted = path.endswith(SUFFIXES + SCRIPTS) or path in self._named
+        return wanted and not self._ignored.match_file(relative) and super().__call__(change, path)
 
 
 def main(argv: list[str]) -> int:
-    """Watch for the master `argv[1]`, its control socket `argv[2]`; then come the paths, then our title."""
+    """Watch for the master `argv[1]` what the order `argv[2]` says; then comes our title."""
     _process.quiet_signals(QUIET)
     _process.set_parent_death_signal(signal.SIGKILL)
-    master, control, *paths, title = argv[1:]
+    master, text, title = argv[1:]
+    order = WatchOrder.from_json(text)
     if os.getppid() != int(master):
         return 1
     set_title(title)
     log.configure("watcher")
-    for changes in watchfiles.watch(*paths, watch_filter=Interesting(), step=STEP, rust_timeout=60000):
+    step = max(1, int(order.delay * 1000))
+    watching = watchfiles.watch(
+        *order.paths,
+        watch_filter=Interesting(order, os.getcwd()),
+        step=step,
+        debounce=max(step, int(LONGEST * 1000)),
+        rust_timeout=60000,
+    )
+    for changes in watching:
         log.info("files changed; reloading", files=name(path for _, path in changes))
         try:
-            ask(control, "reload", timeout=None)
+            ask(order.control, "reload", timeout=None)
         except NotRunningError:
             return 0
         except ApplicationError:

@@ -9,6 +9,28 @@ from forkcluster.wire.kernel import memory_file
 
 
 @dataclass(frozen=True, slots=True)
+class WatchOrder:
+    """What the watcher is told: where the control socket is, which paths (absolute) to watch, what to ignore
+    (patterns of gitignore(5)), and the seconds without a further change before it asks for a reload.
+    """
+
+    control: str
+    paths: tuple[str, ...]
+    ignore: tuple[str, ...] = ()
+    delay: float = 0.1
+
+    def to_json(self) -> str:
+        """The order as one JSON object."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "WatchOrder":
+        """Read what `to_json` wrote: our own words to our own child."""
+        values = json.loads(text)
+        return cls(values["control"], tuple(values["paths"]), tuple(values["ignore"]), values["delay"])
+
+
+@dataclass(frozen=True, slots=True)
 class LoadOrder:
     """What to load and how. `directory` is absolute and resolved; `bare`: the workers will import the app;
     `access_log` is absolute, or "-" for standard output; `interface` is what an earlier mold of the

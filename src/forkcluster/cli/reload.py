@@ -1,0 +1,74 @@
+"""`forkcluster reload`: new code and configuration, worker by worker, or no change at all."""
+
+from collections.abc import Sequence
+
+import click
+
+from forkcluster.cli import choosing
+from forkcluster.cli.results import Results
+from forkcluster.cli.start import deferred_interrupt, wait_for
+from forkcluster.errors import ForkclusterError, LateError
+from forkcluster.manager import starting
+from forkcluster.manager.control import Answer, NoAnswerError, ask_all
+from forkcluster.manager.register import App, Register
+from forkcluster.manager.starting import Pending
+from forkcluster.manager.status import number
+
+HELP = """Load new code and configuration and replace the workers, one by one: no request is lost.
+
+If the new release does not start, the old one goes on serving and its traceback is printed. An app that does
+not run is started."""
+
+
+def build() -> click.Command:
+    """Make the command."""
+    return choosing.command(
+        "reload",
+        _reload,
+        HELP,
+        choosing.targets(),
+        [choosing.parallel()],
+        choosing.waiting("for the outcome")[1:],
+        [choosing.as_json()],
+    )
+
+
+def _reload(
+    targets: Sequence[str], only: Sequence[str], parallel: int, timeout: float | None, as_json: bool
+) -> int:
+    register, apps = choosing.chosen(targets, only)
+    results = Results(as_json=as_json)
+    for batch in choosing.batches(apps, parallel):
+        paths = {app.name: app.control for app in batch if app.running and app.control}
+        ask_all(paths, "reload", timeout=timeout, done=lambda name, answer: _tell(results, name, answer))
+        with deferred_interrupt() as heard:
+            pending = _start(register, [app for app in batch if not app.running], results)
+        if not wait_for(pending, results, heard, timeout=timeout):
+            break
+    return results.finish("no app is registered: nothing to reload")
+
+
+def _tell(results: Results, name: str, answer: Answer) -> None:
+    if isinstance(answer, NoAnswerError):
+        results.bad(
+            name, LateError("is not reloaded yet; the reload goes on", "forkcluster history tells how")
+        )
+        return
+    if isinstance(answer, ForkclusterError):
+        results.bad(name, answer)
+        return
+    notes = answer.get("notes")
+    words = "".join(f"\n  note: {note}" for note in notes) if isinstance(notes, list) else ""
+    seconds = number(answer, "seconds") or 0.0
+    text = f"is reloaded: generation {answer.get('generation')}, in {seconds:.1f} s{words}"
+    results.good(name, text, **{key: value for key, value in answer.items() if key != "ok"})
+
+
+def _start(register: Register, apps: Sequence[App], results: Results) -> list[Pending]:
+    pending: list[Pending] = []
+    for app in apps:
+        try:
+            pending.append(starting.begin_again(register, starting.renewed(app)))
+        except ForkclusterError as error:
+            results.bad(app.name, error)
+    return pending

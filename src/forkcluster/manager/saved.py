@@ -1,0 +1,81 @@
+"""The saved list: a copy of all records in one file, from which apps that were forgotten come back.
+
+`HOME/dump.json` and the one before it, `dump.json.bak`; mode 0600, since environments hold secrets. Records
+themselves outlive a reboot: the copy is for what `delete` or `kill` has removed.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+
+from forkcluster.errors import ConfigurationError, StateError
+from forkcluster.manager import record as records
+from forkcluster.manager.record import Record
+from forkcluster.manager.register import App, Register
+from forkcluster.wire.files import read_json, write_whole
+from forkcluster.wire.home import make_place
+
+
+def path_of(register: Register) -> str:
+    """Where the list is kept."""
+    return os.path.join(register.home, "dump.json")
+
+
+def save(register: Register, apps: Sequence[App]) -> int:
+    """Keep the records of all managed apps; give how many. Raise ForkclusterError."""
+    kept = [app.record.seen() for app in apps if app.record is not None]
+    path = path_of(register)
+    data = json.dumps({"version": records.VERSION, "apps": kept}, indent=1).encode("utf-8", "surrogateescape")
+    with register.changing():
+        try:
+            if os.path.exists(path):
+                with open(path, "rb") as file:
+                    write_whole(f"{path}.bak", file.read())
+            write_whole(path, data)
+        except OSError as error:
+            raise ConfigurationError(f"writing {path}: {error.strerror}", "nothing is lost") from error
+    return len(kept)
+
+
+def saved(register: Register) -> list[Record]:
+    """Give the kept records; none when nothing is kept. Raise ConfigurationError."""
+    path = path_of(register)
+    values = read_json(path)
+    if values is None:
+        if os.path.lexists(path):
+            raise ConfigurationError(f"reading {path}: damaged", f"the list before it is in {path}.bak")
+        return []
+    apps = values.get("apps")
+    if not isinstance(apps, list):
+        raise ConfigurationError(f"reading {path}: no list of apps in it")
+    return [records.from_mapping(each if isinstance(each, dict) else {}, path) for each in apps]
+
+
+def clear(register: Register) -> bool:
+    """Forget the list; False when there was none. Raise ConfigurationError."""
+    try:
+        os.unlink(path_of(register))
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise ConfigurationError(f"removing {path_of(register)}: {error.strerror}") from error
+    return True
+
+
+def bring_back(register: Register, record: Record) -> None:
+    """Register a kept app anew, under its old id if that is free. Raise ForkclusterError."""
+    place = register.place(record.name)
+    with register.changing():
+        taken = {app.record.id for app in register.apps() if app.record}
+        number = register.free_id() if record.id in taken else record.id
+        make_place(place)
+        lock = register.take(place)
+        if lock is None:
+            raise StateError("is taken: an app of this name runs in the foreground")
+        try:
+            replace(record, id=number).save(place.record)
+        finally:
+            with contextlib.suppress(OSError):
+                lock.close()

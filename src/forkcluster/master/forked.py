@@ -1,0 +1,200 @@
+"""The master of fork mode: performs what `fleet.Fleet` decides about the processes of one command."""
+
+import os
+import time
+from collections import deque
+
+from forkcluster import log
+from forkcluster.errors import ApplicationError, ForkclusterError
+from forkcluster.master import actions as do
+from forkcluster.master import events as on
+from forkcluster.master import fleet_actions as order
+from forkcluster.master import fleet_events as heard
+from forkcluster.master.clustered import count_workers
+from forkcluster.master.commands import Commands
+from forkcluster.master.fleet import Fleet
+from forkcluster.master.fleet_facts import FleetLimits
+from forkcluster.master.listeners import Listener
+from forkcluster.master.master import Master, Outside, Timed, restart_notes
+from forkcluster.master.memory import MemoryLimit
+from forkcluster.master.notify import Standing
+from forkcluster.master.processes import Processes
+from forkcluster.master.ready import fork_screen, show
+from forkcluster.master.release import Release
+from forkcluster.master.restarts import Rules
+from forkcluster.master.sockets import Sockets
+from forkcluster.options.address import Inherited
+from forkcluster.options.frozen import Launch, Options
+
+MOST_RESTARTS = 16
+STRAYS_TIME = 2.0  # seconds for strays to be gone at the end
+
+
+class ForkMaster(Master):
+    """The master of an app that is any command; its processes inherit the listeners, if there are some."""
+
+    def __init__(self, launch: Launch, outside: Outside, sockets: Sockets) -> None:
+        super().__init__(launch, outside)
+        options = launch.options
+        self._events: deque[heard.Event] = deque()
+        self._sockets = sockets
+        self._set_blocking(1)
+        self._fleet = Fleet(count_workers(options), limits_of(options))
+        emit = self._events.append
+        self._processes = Processes(self._loop, self._children, self._fleet, emit, self._streams)
+        self._commands = Commands(
+            self._fleet, self._processes, emit, self._history, options=options, placed=self._placed
+        )
+        self._memory = MemoryLimit(self._loop, self._fleet, self._processes, emit, options.max_memory)
+        self._timed += [
+            Timed(self._processes.deadline, self._processes.expire),
+            Timed(self._memory.deadline, self._memory.expire),
+        ]
+
+    def _begin(self) -> None:
+        self._events.append(heard.Begin())
+
+    def _take(self, event: on.Common) -> None:
+        self._events.append(event)
+
+    def _settle(self) -> None:
+        while self._events:
+            for action in self._fleet.step(self._events.popleft(), self._loop.now()):
+                self._perform(action)
+
+    def _policy_deadline(self, now: float) -> float | None:
+        return self._fleet.deadline(now)
+
+    def _wanted(self) -> int:
+        return self._fleet.target
+
+    def _failure(self) -> str:
+        return self._fleet.failure if self._exit_code else ""
+
+    def _tell_end(self, code: int) -> None:
+        if self._fleet.over and not code and not self._fleet.announced:
+            self._report.ready(pid=os.getpid(), urls=(), workers=0)  # it did what it had to do, and ended
+        super()._tell_end(code)
+
+    def _standing(self) -> Standing:
+        fleet = self._fleet
+        status = f"{len(fleet.ready())} of {fleet.target} processes ready, generation {fleet.current}"
+        if fleet.roll is not None:
+            status = f"reloading: {fleet.roll.phase.value}"
+        return Standing(fleet.announced, fleet.roll.generation if fleet.roll else 0, fleet.stopping, status)
+
+    def _perform(self, action: order.Action) -> None:
+        match action:
+            case order.Spawn(generation=generation):
+                sockets = [(each.fd, _name(each)) for each in self._sockets.of(generation)]
+                self._processes.spawn(action, self._releases[generation], sockets)
+            case order.Ask(number):
+                self._processes.ask(number)
+            case order.Sweep(number):
+                self._processes.sweep(number)
+            case order.KillTree(number):
+                self._processes.kill_tree(number)
+            case order.Stumbled(text):
+                self._stumbled(text)
+            case do.ReadConfiguration(generation):
+                self._read_configuration(generation)
+            case do.Conclude(outcome):
+                self._conclude(outcome)
+            case do.Say(level, text, fields):
+                self._say(level, text, dict(fields))
+            case do.Announce():
+                self._announce()
+            case do.Commit(generation):
+                self._releases = {n: r for n, r in self._releases.items() if n >= generation}
+                self._sockets.commit(generation)
+                self._memory.limit = self._releases[generation].options.max_memory
+                self._committed(self._releases[generation].options)
+            case do.Abandon(generation):
+                self._releases.pop(generation, None)
+                self._sockets.abandon(generation)
+            case do.Finish(code):
+                self._end_strays()
+                self._exit_code = code
+
+    def _configured(self, generation: int, result: Release | str) -> None:
+        if isinstance(result, str):
+            self._events.append(on.ConfigurationRefused(generation, result))
+            return
+        options = result.options
+        try:
+            self._sockets.prepare(generation, options.bind, self._fleet.current)
+            self._set_blocking(generation)
+        except ForkclusterError as error:
+            self._events.append(on.ConfigurationRefused(generation, str(error)))
+            return
+        self._releases[generation] = result
+        notes = restart_notes(self._launch.options, options)
+        self._events.append(
+            on.Configured(generation, count_workers(options), limits_of(options), notes=notes)
+        )
+
+    def _set_blocking(self, generation: int) -> None:
+        """Leave listeners as a program expects them that systemd starts."""
+        for listener in self._sockets.of(generation):
+            listener.socket.setblocking(True)
+
+    def _streams(self, slot: int) -> tuple[int, int]:
+        return 1, 2
+
+    def _stumbled(self, text: str) -> None:
+        """Tell whoever waits for the first start; the policy tries again."""
+        self._report.failed(ApplicationError(f"the first start: {text}", "what it printed tells more"))
+
+    def _announce(self) -> None:
+        options = self._launch.options
+        count = len(self._fleet.ready())
+        urls = tuple(listener.url for listener in self._sockets.of(self._fleet.current))
+        log.info("ready", app=options.name, processes=count, pid=os.getpid())
+        seconds = self._loop.now() - self._started
+        if not self._launch.managed:
+            show(fork_screen(options, urls, count, seconds))
+        self._report.ready(pid=os.getpid(), urls=urls, workers=count, seconds=round(seconds, 3))
+        if self._watching is not None:
+            self._watching.start()
+
+    def _end_strays(self) -> None:
+        if not self._launch.options.treekill:
+            return
+        until = self._loop.now() + STRAYS_TIME
+        while self._processes.kill_strays() and self._loop.now() < until:
+            time.sleep(0.005)
+            self._children.reap_strays(expecting=False)
+
+    def _logs_reopened(self) -> None:
+        """Processes keep their own files."""
+
+    def _close(self) -> None:
+        self._processes.close()
+
+
+def limits_of(options: Options) -> FleetLimits:
+    """Pick what the policy obeys."""
+    rules = Rules(
+        restart=options.restart if options.autorestart else "never",
+        stop_exit_codes=frozenset(map(int, options.stop_exit_codes)),
+        min_uptime=options.min_uptime,
+        max_restarts=MOST_RESTARTS if options.max_restarts is None else options.max_restarts,
+        restart_delay=options.restart_delay,
+        exp_backoff=options.exp_backoff_restart_delay,
+    )
+    return FleetLimits(
+        boot_timeout=options.boot_timeout,
+        drain_timeout=options.drain_timeout,
+        min_uptime=options.min_uptime,
+        observe=options.observe,
+        rules=rules,
+        wait_ready=options.wait_ready,
+        overlap=options.wait_ready and options.overlap,
+        scheduled=options.cron_restart is not None,
+    )
+
+
+def _name(listener: Listener) -> str:
+    """The name under which a program finds the socket (sd_listen_fds_with_names(3))."""
+    named = listener.address.name if isinstance(listener.address, Inherited) else ""
+    return named or "unknown"

@@ -1,0 +1,119 @@
+"""Ends what is left of a tree of processes: signals each by pidfd, and looks again when they are gone.
+
+A pid may have been given to another process between the look and the signal; so the pidfd is opened first,
+and the process it stands for is compared with what was seen.
+"""
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable
+
+from forkcluster import log
+from forkcluster.master.loop import Loop
+from forkcluster.master.trees import Entry, entry
+
+STUCK = 5.0  # seconds after KILL; what is still there then cannot be killed
+
+Find = Callable[[], list[Entry]]
+
+
+class Sweep:
+    """One tree on its way out; calls `gone` once, when nothing is left of it. Owns its members' pidfds."""
+
+    def __init__(self, loop: Loop, find: Find, gone: Callable[[], None]) -> None:
+        self._loop = loop
+        self._find = find
+        self._gone = gone
+        self._number = signal.SIGTERM
+        self._pidfds: dict[int, int] = {}
+        self._stuck_at: float | None = None
+        self.done = False
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it to all members, and to those that turn up later."""
+        self._number = number
+        if number is signal.SIGKILL and self._stuck_at is None:
+            self._stuck_at = self._loop.now() + STUCK
+        self._round()
+
+    def deadline(self) -> float | None:
+        """Give the time at which `expire` must be called, None when nothing is waited for."""
+        return None if self.done else self._stuck_at
+
+    def expire(self, now: float) -> None:
+        """Give up on what survives KILL (it hangs in the kernel)."""
+        if not self.done and self._stuck_at is not None and now >= self._stuck_at:
+            log.error("a process cannot be killed; it is left", pids=" ".join(map(str, self._pidfds)))
+            self._finish()
+
+    def _round(self) -> None:
+        """Signal all members that are there now; without any, it is done."""
+        if self.done:
+            return
+        found = self._find()
+        for member in found:
+            self._signal(member)
+        if not found:
+            self._finish()
+        elif not self._pidfds:
+            self._round()  # they ended between the look and the signal
+
+    def _signal(self, member: Entry) -> None:
+        pidfd = self._pidfds.get(member.pid, -1)
+        if pidfd < 0:
+            pidfd = self._open(member)
+        if pidfd >= 0:
+            try:
+                signal.pidfd_send_signal(pidfd, self._number)
+            except (ProcessLookupError, PermissionError) as error:
+                log.debug("a member of a tree was not signalled", pid=member.pid, error=str(error))
+
+    def _open(self, member: Entry) -> int:
+        """Hold a member by pidfd; -1 if it is not there any more."""
+        pidfd = hold(member)
+        if pidfd < 0:
+            return -1
+        self._pidfds[member.pid] = pidfd
+        self._loop.watch(pidfd, lambda: self._ended(member.pid))
+        return pidfd
+
+    def _ended(self, pid: int) -> None:
+        self._forget(pid)
+        if not self._pidfds:
+            self._round()
+
+    def _forget(self, pid: int) -> None:
+        pidfd = self._pidfds.pop(pid, -1)
+        self._loop.unwatch(pidfd)
+        if pidfd >= 0:
+            os.close(pidfd)
+
+    def _finish(self) -> None:
+        self.done = True
+        for pid in list(self._pidfds):
+            self._forget(pid)
+        self._gone()
+
+
+def hold(member: Entry) -> int:
+    """Open a pidfd (the caller's) for the very process that was seen; -1 if it is not there any more."""
+    try:
+        pidfd = os.pidfd_open(member.pid)
+    except ProcessLookupError:
+        return -1
+    now = entry(member.pid)
+    if now is None or now.started != member.started:
+        os.close(pidfd)
+        return -1
+    return pidfd
+
+
+def kill(member: Entry) -> None:
+    """SIGKILL the very process that was seen."""
+    pidfd = hold(member)
+    if pidfd < 0:
+        return
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    os.close(pidfd)

@@ -1,0 +1,146 @@
+"""save, resurrect, kill, startup: what comes back, and what does not."""
+
+import os
+import shutil
+import signal
+import subprocess
+
+import pytest
+from harness import until
+from shell import alive
+
+from forkcluster.errors import EXIT_CONFIGURATION, EXIT_FAILURE
+
+
+def test_what_was_killed_comes_back_and_what_was_stopped_does_not(shell):
+    """Nothing needs to be saved for that."""
+    shell.start("app:application", "--name", "one")
+    shell.start("app:application", "--name", "two")
+    shell.run("stop", "two")
+    shell.kill_master("one")
+    assert "one is up" in shell.run("resurrect").out
+    assert {"one": "ready", "two": "stopped"} == shell.states()
+    assert "every app that should run does" in shell.run("resurrect").out
+
+
+def test_save_kill_resurrect(shell):
+    """kill forgets everything; resurrect brings back what was saved, with ids, options and environment."""
+    shell.environment = {"MINE": "yes"}
+    shell.start("app:application", "--name", "one", "-i", "2")
+    shell.start("app:application", "--name", "two")
+    shell.run("stop", "two")
+    assert "2 apps saved" in shell.run("save").out
+    pids = list(shell.masters().values())
+    shell.run("kill")
+    assert ({}, [False]) == (shell.states(), [alive(pid) for pid in pids])
+    assert "the list that was saved before is kept" in shell.run("save", code=EXIT_FAILURE).err
+    shell.environment = {}
+    shell.run("resurrect")
+    found = shell.list()
+    assert {"one": "ready", "two": "stopped"} == shell.states()
+    assert (0, 1, 2) == (found["one"]["id"], found["two"]["id"], found["one"]["ready"])
+    assert "yes" == found["one"]["environment"]["MINE"]
+
+
+def test_cleardump_forgets_the_saved_list(shell):
+    """resurrect then has nothing to bring back."""
+    shell.start()
+    shell.run("save")
+    shell.run("kill")
+    shell.run("cleardump")
+    shell.run("resurrect")
+    assert ({}, "no list was saved\n") == (shell.states(), shell.run("cleardump").out)
+
+
+def test_a_damaged_list_is_refused_by_name(shell):
+    """The one before it is still there."""
+    shell.start()
+    shell.run("save")
+    shell.run("save")
+    (shell.home / "dump.json").write_text("{")
+    assert "dump.json.bak" in shell.run("resurrect", code=EXIT_CONFIGURATION).err
+    assert (shell.home / "dump.json.bak").exists()
+
+
+def test_a_damaged_record_is_shown_and_can_be_deleted(shell):
+    """Other apps are not its prisoners."""
+    shell.start("app:application", "--name", "one")
+    shell.start("app:application", "--name", "two")
+    shell.run("stop", "two")
+    (shell.home / "apps" / "two" / "record.json").write_text("{")
+    assert {"one": "ready", "two": "damaged"} == shell.states()
+    assert "damaged" in shell.run("start", "two", code=EXIT_FAILURE).err
+    shell.run("delete", "two")
+    assert {"one": "ready"} == shell.states()
+
+
+def test_stop_for_now_is_what_a_shutdown_does(shell):
+    """The next boot starts the app again."""
+    shell.start()
+    shell.run("stop", "all", "--for-now")
+    assert {"app": "stopped"} == shell.states()
+    shell.run("resurrect")
+    assert {"app": "ready"} == shell.states()
+
+
+def test_kill_ends_a_master_that_does_not_answer(shell):
+    """Its workers follow within seconds."""
+    shell.start()
+    (pid,) = shell.masters().values()
+    worker = shell.list()["app"]["workers"][0]["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    assert "app was killed" in shell.run("kill", "--timeout", "0.2").out
+    assert {} == shell.states()
+    until(lambda: not alive(pid) and not alive(worker), "their end")
+
+
+def test_a_full_disk_loses_nothing(shell):
+    """The record stays as it was, and the error says what could not be written."""
+    shell.start()
+    shell.run("stop", "app")
+    place = shell.home / "apps" / "app"
+    before = (place / "record.json").read_text()
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -f 0; exec {' '.join(shell.command('start', 'app'))}"],
+        cwd=shell.directory,
+        env=shell.variables(),
+        capture_output=True,
+        text=True,
+    )
+    assert (EXIT_CONFIGURATION, True) == (done.returncode, "writing the record" in done.stderr), done.stderr
+    assert before == (place / "record.json").read_text()
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root can write into a read-only directory")
+def test_a_read_only_home_is_told_clearly(shell):
+    """list still works."""
+    shell.start()
+    shell.run("stop", "app")
+    shell.home.chmod(0o500)
+    try:
+        assert "home.lock" in shell.run("start", "app", code=EXIT_CONFIGURATION).err
+        shell.run("list")
+    finally:
+        shell.home.chmod(0o700)
+
+
+def test_startup_prints_a_unit_that_systemd_understands(shell):
+    """The machine's and the user's; names with blanks and percents, too."""
+    shell.environment = {"PATH": f"/odd %h/$x/bin:{os.environ['PATH']}"}
+    for kind in ("--system", "--user"):
+        text = shell.run("startup", "--print", kind).out
+        assert "/odd %%h/$x/bin:" in text
+        assert f'"FORKCLUSTER_HOME={shell.home}"' in text
+        assert ("User=" in text) == (kind == "--system")
+        if shutil.which("systemd-analyze"):
+            unit = shell.directory / "forkcluster.service"
+            unit.write_text(text)
+            done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True)
+            assert (0, "") == (done.returncode, done.stderr)
+
+
+@pytest.mark.skipif(os.path.isdir("/run/systemd/system"), reason="systemd is here")
+def test_startup_without_systemd_says_so(shell):
+    """And what there is instead."""
+    for command in ("startup", "unstartup"):
+        assert "not booted with systemd" in shell.run(command, code=EXIT_FAILURE).err

@@ -1,0 +1,87 @@
+"""describe, env, pid, id, ping, signal, history: what a person and a script can know."""
+
+import os
+import signal
+import stat
+
+from harness import until
+
+from forkcluster.errors import EXIT_FAILURE, EXIT_PEER, EXIT_USAGE
+
+
+def test_describe_tells_options_workers_and_events(shell):
+    """For people; secrets are masked."""
+    shell.start("app:application", "-i", "2", "--env", "DB_PASSWORD=hush-hush")
+    for word in ("describe", "desc", "info", "show"):
+        text = shell.run(word, "app").out
+        wanted = ["app is ready", "app:application", "--instances 2", "2 of 2 ready", "worker ready"]
+        assert [] == [words for words in wanted if words not in text]
+        assert "hush-hush" not in text
+    (facts,) = shell.run("describe", "app", "--json").json
+    assert "worker ready" in [event["text"] for event in facts["events"]]
+
+
+def test_env_masks_secrets_unless_asked(shell):
+    """Base environment and what the options set."""
+    shell.environment = {"API_TOKEN": "hush-hush", "MINE": "yes"}
+    shell.start("app:application", "--env", "OPTION=set")
+    text = shell.run("env", "app").out
+    assert (True, True, False) == ("MINE=yes\n" in text, "OPTION=set\n" in text, "hush-hush" in text)
+    assert "API_TOKEN=hush-hush\n" in shell.run("env", "app", "--show-secrets").out
+    assert "yes" == shell.run("env", "app", "--json").json["app"]["MINE"]
+
+
+def test_pid_and_id_are_for_scripts(shell):
+    """One in each line; an app that does not run has no pid."""
+    shell.start("app:application", "-i", "2")
+    (pid,) = shell.masters().values()
+    assert (f"{pid}\n", "0\n") == (shell.run("pid", "app").out, shell.run("id", "app").out)
+    workers = {str(each["pid"]) for each in shell.list()["app"]["workers"]}
+    assert workers == set(shell.run("pid", "app", "--workers").out.split())
+    shell.run("stop", "app")
+    assert "does not run" in shell.run("pid", "app", code=EXIT_FAILURE).err
+
+
+def test_ping_asks_every_master(shell):
+    """One that does not answer is no pong."""
+    assert "no app runs" in shell.run("ping").out
+    shell.start()
+    assert "app pong" in shell.run("ping").out
+    (pid,) = shell.masters().values()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        shell.run("ping", code=EXIT_PEER)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_signal_goes_to_workers(shell):
+    """TERM retires the one of that slot."""
+    shell.start("app:application", "-i", "2")
+    victim = shell.list()["app"]["workers"][1]["pid"]
+    assert f"TERM was sent to {victim}" in shell.run("sendSignal", "SIGTERM", "app", "--slot", "1").out
+    until(lambda: victim not in [each["pid"] for each in shell.list()["app"]["workers"]], "its end")
+    shell.run("signal", "SEGV", "app", code=EXIT_USAGE)
+
+
+def test_history_of_an_app_tells_what_has_happened(shell):
+    """The latest last, as many as asked for."""
+    shell.start()
+    lines = shell.run("history", "app").out.splitlines()
+    assert "worker ready" in lines[-1]
+    assert 1 == len(shell.run("events", "app", "-n", "1").out.splitlines())
+    assert "worker ready" == shell.run("history", "app", "--json").json["app"][-1]["text"]
+
+
+def test_jlist_is_list_json(shell):
+    """For scripts that come from elsewhere."""
+    shell.start()
+    assert ["app"] == [each["name"] for each in shell.run("jlist").json]
+
+
+def test_records_are_for_the_owner_only(shell):
+    """They hold the environment."""
+    shell.start()
+    shell.run("save")
+    files = [shell.home / "apps" / "app" / "record.json", shell.home / "dump.json"]
+    assert [0o600, 0o600] == [stat.S_IMODE(path.stat().st_mode) for path in files]

@@ -1,0 +1,118 @@
+"""restart and reload: new code, and what happens to the old when the new is broken."""
+
+import os
+import signal
+
+from harness import until
+
+from forkcluster.errors import EXIT_APPLICATION, EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_LATE
+
+
+def test_reload_serves_the_new_code_under_the_same_master(shell):
+    """By the target it was started with."""
+    shell.start()
+    before = shell.masters()
+    shell.write_app("two")
+    assert "app is reloaded: generation 2" in shell.run("reload", "app:application").out
+    assert ("two", before) == (shell.get()[0], shell.masters())
+    assert 1 == shell.list()["app"]["restarts"]
+
+
+def test_reload_of_a_broken_release_prints_the_traceback_and_changes_nothing(shell):
+    """The exit code is the application's; the old workers go on."""
+    shell.start()
+    worker = shell.get()
+    shell.write("app.py", "raise RuntimeError('no database')\n")
+    done = shell.run("reload", "app", code=EXIT_APPLICATION)
+    assert 1 == done.err.count("RuntimeError: no database")
+    assert worker == shell.get()
+    (result,) = shell.run("reload", "app", "--json", code=EXIT_APPLICATION).json
+    assert "RuntimeError: no database" in result["error"]["details"]
+
+
+def test_reload_of_an_app_that_does_not_run_starts_it(shell):
+    """Stopped, or killed."""
+    shell.start()
+    shell.run("stop", "app")
+    shell.write_app("two")
+    shell.run("reload", "all")
+    assert "two" == shell.get()[0]
+    shell.kill_master()
+    shell.run("reload", "app")
+    assert {"app": "ready"} == shell.states()
+
+
+def test_reload_that_takes_longer_than_its_timeout_goes_on(shell):
+    """Exit code 75, and the new code all the same."""
+    shell.start()
+    shell.write_app("two")
+    assert "the reload goes on" in shell.run("reload", "app", "--timeout", "0.1", code=EXIT_LATE).err
+    until(lambda: shell.get()[0] == "two", "the new code")
+
+
+def test_ctrl_c_leaves_a_reload_going_on(shell):
+    """It says so."""
+    shell.start("app:application", "--observe", "2")
+    shell.write_app("two")
+    reload = shell.begin("reload", "app", start_new_session=True)
+    until(lambda: shell.states() == {"app": "reloading"}, "the reload")
+    os.killpg(reload.pid, signal.SIGINT)
+    _, err = reload.communicate()
+    assert (EXIT_INTERRUPTED, True) == (reload.returncode, "what was asked for goes on" in err)
+    until(lambda: shell.get()[0] == "two", "the new code")
+
+
+def test_reload_of_a_foreground_app(shell):
+    """Whoever knows its name may."""
+    foreground = shell.begin("app:application", "--bind", "127.0.0.1:0", start_new_session=True)
+    until(lambda: shell.states() == {"app": "ready"}, "the foreground app")
+    shell.write_app("two")
+    shell.run("reload", "app")
+    assert "two" == shell.get()[0]
+    assert "in the foreground" in shell.run("restart", "app", code=EXIT_FAILURE).err
+    foreground.send_signal(signal.SIGTERM)
+    foreground.communicate()
+
+
+def test_restart_starts_a_new_master_with_the_same_id(shell):
+    """New code, too; the restart is counted, and those before are not forgotten."""
+    shell.start()
+    before = shell.masters()["app"]
+    shell.write_app("two")
+    shell.run("restart", "app")
+    assert ("two", True) == (shell.get()[0], before != shell.masters()["app"])
+    shell.run("reload", "app")
+    shell.run("restart", "0")
+    assert (3, 0) == tuple(shell.list()["app"][key] for key in ("restarts", "id"))
+    shell.run("reset", "app")
+    assert 0 == shell.list()["app"]["restarts"]
+
+
+def test_restart_with_a_configuration_that_cannot_be_read_stops_nothing(shell):
+    """It is read first."""
+    shell.start()
+    before = shell.masters()
+    shell.write("forkcluster.toml", "[app]\nbackog = 3\n")
+    assert "unknown key backog" in shell.run("restart", "app", code=EXIT_CONFIGURATION).err
+    assert before == shell.masters()
+
+
+def test_restart_of_a_broken_release_is_errored(shell):
+    """The exit code is the application's."""
+    shell.start()
+    shell.write("app.py", "raise RuntimeError('no database')\n")
+    assert "RuntimeError: no database" in shell.run("restart", "app", code=EXIT_APPLICATION).err
+    assert {"app": "errored"} == shell.states()
+    assert "RuntimeError: no database" in shell.run("describe", "app").out
+
+
+def test_restart_takes_options_and_with_update_env_the_terminals_environment(shell):
+    """Options stay; a variable that the terminal has no more is gone."""
+    shell.environment = {"MINE": "old", "GONE": "soon"}
+    shell.start()
+    shell.environment = {"MINE": "new"}
+    shell.run("restart", "app", "-i", "2")
+    assert (2, "old") == (shell.list()["app"]["instances"], shell.list()["app"]["environment"]["MINE"])
+    shell.run("restart", "app", "--update-env")
+    environment = shell.list()["app"]["environment"]
+    assert (2, "new", False) == (shell.list()["app"]["instances"], environment["MINE"], "GONE" in environment)
