@@ -1,6 +1,8 @@
-"""The applications that are measured: hello and echo, for WSGI and for ASGI, as small as they get."""
+"""The applications that are measured, as small as they get: hello and echo for WSGI and ASGI, and streams."""
 
 HELLO = b"Hello, world!"
+PIECE = b"x" * 65536
+STREAM = 100 << 20  # bytes
 
 
 def wsgi(environ, start_response):
@@ -16,6 +18,9 @@ async def asgi(scope, receive, send):
     """The same for ASGI 3; other scopes than http are refused, which servers take as "no lifespan"."""
     if scope["type"] != "http":
         raise RuntimeError("http only")
+    if scope["path"] != "/":
+        await stream(scope, receive, send)
+        return
     body = HELLO
     if scope["method"] == "POST":
         parts, more = [], True
@@ -25,5 +30,25 @@ async def asgi(scope, receive, send):
             more = message.get("more_body", False)
         body = b"".join(parts)
     headers = [(b"content-type", b"text/plain"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def stream(scope, receive, send):
+    """/down: STREAM bytes in pieces. /up: how many bytes came."""
+    if scope["path"] == "/down":
+        headers = [(b"content-length", str(STREAM).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for _ in range(STREAM // len(PIECE)):
+            await send({"type": "http.response.body", "body": PIECE, "more_body": True})
+        await send({"type": "http.response.body"})
+        return
+    count, more = 0, True
+    while more:
+        message = await receive()
+        count += len(message.get("body", b""))
+        more = message.get("more_body", False)
+    body = str(count).encode()
+    headers = [(b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -65,6 +65,11 @@ SERVERS = (
     Server("fastpysgi", "WSGI", "fastpysgi", (*LONE, "fastpysgi", "{port}", "{workers}")),
     Server("granian", "WSGI", "granian", (*GRANIAN, "--interface", "wsgi", "apps:wsgi")),
     Server("gunicorn", "WSGI", "gunicorn", (*GUNICORN, "-k", "gthread", "--threads", "4")),
+    Server(
+        "forkcluster-asgi", "ASGI", "forkcluster",
+        ("{python}", "-m", "forkcluster", "apps:asgi", "-i", "{workers}", "-b", HOST, *QUIET),
+    ),
+    Server("fastpysgi-asgi", "ASGI", "fastpysgi", (*LONE, "fastpysgi-asgi", "{port}", "{workers}")),
     Server("granian-asgi", "ASGI", "granian", (*GRANIAN, "--interface", "asgi", "apps:asgi")),
     Server(
         "uvicorn", "ASGI", "uvicorn",
@@ -88,14 +93,20 @@ def serve_bjoern(port: int, workers: int) -> None:
     bjoern.run()
 
 
-def serve_fastpysgi(port: int, workers: int) -> None:
+def serve_fastpysgi(port: int, workers: int, interface: str = "wsgi") -> None:
     """fastpysgi forks by itself."""
     import fastpysgi
 
-    from apps import wsgi
+    import apps
 
-    fastpysgi.run(wsgi, "127.0.0.1", port, workers=workers)
+    fastpysgi.run(getattr(apps, interface), "127.0.0.1", port, workers=workers)
+
+
+def serve_fastpysgi_asgi(port: int, workers: int) -> None:
+    """The same for ASGI."""
+    serve_fastpysgi(port, workers, "asgi")
 
 
 if __name__ == "__main__":
-    {"bjoern": serve_bjoern, "fastpysgi": serve_fastpysgi}[sys.argv[1]](int(sys.argv[2]), int(sys.argv[3]))
+    serve = {"bjoern": serve_bjoern, "fastpysgi": serve_fastpysgi, "fastpysgi-asgi": serve_fastpysgi_asgi}
+    serve[sys.argv[1]](int(sys.argv[2]), int(sys.argv[3]))

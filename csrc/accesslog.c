@@ -38,6 +38,7 @@ struct FcAccessLog {
     int wake, done;      /* eventfds: to the thread, from the thread */
     pthread_t thread;
     _Atomic uint64_t dropped;
+    _Atomic uint64_t untold; /* of those, not yet taken */
 
     pthread_mutex_t lock; /* over what follows, to the next blank line */
     char *filling;
@@ -84,13 +85,20 @@ clear_event(int event)
 }
 
 static void
+count_dropped(FcAccessLog *log, uint64_t lines)
+{
+    atomic_fetch_add_explicit(&log->dropped, lines, memory_order_relaxed);
+    atomic_fetch_add_explicit(&log->untold, lines, memory_order_relaxed);
+}
+
+static void
 drop(FcAccessLog *log, const char *lines, size_t len)
 {
     uint64_t count = 0;
 
     for (size_t i = 0; i < len; i++)
         count += lines[i] == '\n';
-    atomic_fetch_add_explicit(&log->dropped, count, memory_order_relaxed);
+    count_dropped(log, count);
 }
 
 /* Make fd (owned) the one that is written. */
@@ -352,7 +360,7 @@ fc_accesslog_append(FcAccessLog *log, const FcLogEntry *entry)
     if (wakes)
         signal_event(log->wake);
     if (!fits)
-        atomic_fetch_add_explicit(&log->dropped, 1, memory_order_relaxed);
+        count_dropped(log, 1);
     return fits;
 }
 
@@ -378,6 +386,14 @@ uint64_t
 fc_accesslog_dropped(const FcAccessLog *log)
 {
     return atomic_load_explicit(&log->dropped, memory_order_relaxed);
+}
+
+uint64_t
+fc_accesslog_take_dropped(FcAccessLog *log)
+{
+    if (atomic_load_explicit(&log->untold, memory_order_relaxed) == 0)
+        return 0;
+    return atomic_exchange_explicit(&log->untold, 0, memory_order_relaxed);
 }
 
 void

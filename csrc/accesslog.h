@@ -71,6 +71,8 @@ bool fc_accesslog_append(FcAccessLog *log, const FcLogEntry *entry);
 void fc_accesslog_reopen(FcAccessLog *log, int fd);
 /* Lines dropped so far (buffer full, disk full). */
 uint64_t fc_accesslog_dropped(const FcAccessLog *log);
+/* Lines dropped since this was asked last. Any thread; each line is told to one of them. */
+uint64_t fc_accesslog_take_dropped(FcAccessLog *log);
 /* Write what is there, for at most timeout_ms; then end the thread. Idempotent. What could not be written, or
  * was never to be for want of a thread, is dropped. A thread that the kernel holds in a write (a dead disk)
  * is left to itself with its memory. */

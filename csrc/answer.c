@@ -115,6 +115,8 @@ flush(FcEngine *engine, FcConn *conn)
     FcFlush result = fc_output_flush(&conn->out, conn->fd, &sent, &engine->spent);
 
     count_sent(engine, conn, sent);
+    if (result == FC_FLUSH_MORE)
+        conn->wants_room = false; /* no edge will come: the next watch asks anew, and is told at once */
     return result;
 }
 
@@ -131,6 +133,7 @@ fc_conn_send_file(FcEngine *engine, FcConn *conn, int fd, off_t offset, uint64_t
     case FC_FLUSH_DONE:
         return FC_SENT;
     case FC_FLUSH_AGAIN:
+    case FC_FLUSH_MORE:
         return FC_QUEUED;
     case FC_FLUSH_BROKEN:
         break;
@@ -148,7 +151,7 @@ fc_conn_flush_blocking(FcEngine *engine, FcConn *conn)
     for (;;) {
         FcFlush result = flush(engine, conn);
 
-        if (result != FC_FLUSH_AGAIN)
+        if (result == FC_FLUSH_DONE || result == FC_FLUSH_BROKEN)
             return result == FC_FLUSH_DONE;
         now = fc_now();
         if (conn->out.size < left || (now >= until && in_kernel(conn) < conn->in_kernel)) {
@@ -164,6 +167,16 @@ fc_conn_flush_blocking(FcEngine *engine, FcConn *conn)
 
 /* -- accounts
  * ----------------------------------------------------------------------------------------------------- */
+
+/* Count what the log could not write, also in its own thread: since the last time. */
+static void
+tell_dropped(FcEngine *engine)
+{
+    uint64_t lines = fc_accesslog_take_dropped(engine->log);
+
+    if (lines > 0)
+        fc_add_shared(&engine->line->log_dropped, lines);
+}
 
 static void
 log_answer(FcEngine *engine, FcConn *conn, int status, const char *fields, size_t fields_len,
@@ -191,8 +204,15 @@ log_answer(FcEngine *engine, FcConn *conn, int status, const char *fields, size_
         .slot = engine->config.slot,
         .pid = (int32_t)fc_load(&engine->line->pid),
     };
-    if (!fc_accesslog_append(engine->log, &entry))
-        fc_store(&engine->line->log_dropped, fc_accesslog_dropped(engine->log));
+    fc_accesslog_append(engine->log, &entry);
+    tell_dropped(engine);
+}
+
+void
+fc_engine_stop_log(FcEngine *engine, int timeout_ms)
+{
+    fc_accesslog_stop(engine->log, timeout_ms);
+    tell_dropped(engine);
 }
 
 void
@@ -350,6 +370,10 @@ fc_conn_flush(FcEngine *engine, FcConn *conn)
     uint64_t left = conn->out.size;
     FcFlush result = flush(engine, conn);
 
+    if (result == FC_FLUSH_MORE) {
+        fc_conn_watch(engine, conn, true);
+        result = FC_FLUSH_AGAIN;
+    }
     if (result == FC_FLUSH_AGAIN && conn->out.size < left)
         await_room(engine, conn);
     if (conn->state == FC_CONN_OUT)

@@ -164,6 +164,7 @@ typedef struct FcConfig {
     bool balance;     /* move connections to workers that have less to do, and take turns in accepting */
     bool stream_body; /* give a request out with its head; its body is received on demand */
     bool hold;        /* fc_engine_listen() does nothing before FC_COMMAND_LISTEN */
+    int log_fd;       /* where this process's operating log goes, if to a file; else 0; borrowed */
     bool nested; /* the epoll set is watched by another loop: accept by a thread, deadlines by a timerfd */
     char server[64];     /* value of the Server field; empty: none */
     char health[128];    /* path that is answered by the engine itself (health.h) */
@@ -335,6 +336,8 @@ bool fc_conn_flush_blocking(FcEngine *engine, FcConn *conn);
  * fields may be NULL. */
 void fc_conn_account(FcEngine *engine, FcConn *conn, int status, const char *fields, size_t fields_len,
                      uint64_t body_len, uint64_t all_len);
+/* Write what the log still holds, for timeout_ms at most, and count what was lost. */
+void fc_engine_stop_log(FcEngine *engine, int timeout_ms);
 
 /* Refuse the request in hand with an answer of our own; then check in. */
 void fc_conn_refuse(FcEngine *engine, FcConn *conn, int status);

@@ -2,6 +2,7 @@
 #include "monitor_parts.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -28,7 +29,7 @@ leave_at_once(FcMonitor *monitor, int code)
 {
     pthread_mutex_lock(&monitor->lock);
     if (monitor->engine != NULL && monitor->engine->log != NULL)
-        fc_accesslog_stop(monitor->engine->log, LOG_FLUSH_MS);
+        fc_engine_stop_log(monitor->engine, LOG_FLUSH_MS);
     _exit(code);
 }
 
@@ -49,6 +50,16 @@ reopen_log(FcMonitor *monitor, int *fd)
         fc_accesslog_reopen(monitor->engine->log, *fd);
         *fd = -1;
     }
+    pthread_mutex_unlock(&monitor->lock);
+}
+
+/* Exchange the file behind the descriptor that all threads of this process write their log to. */
+static void
+reopen_own_log(FcMonitor *monitor, int fd)
+{
+    pthread_mutex_lock(&monitor->lock);
+    if (monitor->engine != NULL && monitor->engine->config.log_fd > 0)
+        dup3(fd, monitor->engine->config.log_fd, O_CLOEXEC);
     pthread_mutex_unlock(&monitor->lock);
 }
 
@@ -110,8 +121,10 @@ obey(FcMonitor *monitor, const FcHead *head, int *fds, int n_fds)
             hand_probe(monitor, &fds[0]);
         break;
     case FC_KIND_LOG:
-        if (n_fds > 0)
+        if (n_fds > 0 && head->arg == FC_LOG_ACCESS)
             reopen_log(monitor, &fds[0]);
+        else if (n_fds > 0)
+            reopen_own_log(monitor, fds[0]);
         break;
     default: /* of a newer master: ignored */
         break;

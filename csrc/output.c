@@ -115,6 +115,8 @@ send_bytes(FcOutput *output, int socket)
 FcFlush
 fc_output_flush(FcOutput *output, int socket, uint64_t *sent, FcSegment **spent)
 {
+    uint64_t all = 0;
+
     while (output->first != NULL) {
         FcSegment *segment = output->first;
         ssize_t n;
@@ -123,8 +125,10 @@ fc_output_flush(FcOutput *output, int socket, uint64_t *sent, FcSegment **spent)
             drop_first(output, spent);
             continue;
         }
+        if (all >= FC_FLUSH_BUDGET)
+            return FC_FLUSH_MORE;
         if (segment->data == NULL) {
-            size_t most = segment->left < 1u << 30 ? (size_t)segment->left : 1u << 30;
+            size_t most = segment->left < FC_FLUSH_BUDGET ? (size_t)segment->left : FC_FLUSH_BUDGET;
 
             n = sendfile(socket, segment->fd, &segment->offset, most);
             if (n == 0) {
@@ -139,6 +143,7 @@ fc_output_flush(FcOutput *output, int socket, uint64_t *sent, FcSegment **spent)
         if (n < 0)
             return errno == EAGAIN || errno == EWOULDBLOCK ? FC_FLUSH_AGAIN : FC_FLUSH_BROKEN;
         *sent += (uint64_t)n;
+        all += (uint64_t)n;
         if (segment->data == NULL) {
             segment->left -= (uint64_t)n;
             output->size -= (uint64_t)n;

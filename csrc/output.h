@@ -27,9 +27,14 @@ typedef struct FcOutput {
     uint64_t size; /* bytes queued */
 } FcOutput;
 
+/* A client on the same machine, or behind a fast line, takes a file as fast as it is sent: so much at a time.
+ */
+#define FC_FLUSH_BUDGET (1u << 20)
+
 typedef enum FcFlush {
     FC_FLUSH_DONE,   /* nothing is left */
     FC_FLUSH_AGAIN,  /* the socket is full */
+    FC_FLUSH_MORE,   /* it is not, but others have their turn: FC_FLUSH_BUDGET bytes went */
     FC_FLUSH_BROKEN, /* it cannot be sent: errno says why; a file that is shorter than promised: EIO */
 } FcFlush;
 
@@ -43,8 +48,8 @@ fc_output_empty(const FcOutput *output)
 bool fc_output_bytes(FcOutput *output, const char *data, size_t len, void *owner);
 bool fc_output_file(FcOutput *output, int fd, off_t offset, uint64_t length);
 
-/* Send until nothing is left or the socket is full. *sent is raised by the bytes that went. Segments with an
- * owner that are finished go onto *spent. */
+/* Send until nothing is left, the socket is full or the budget is spent. *sent is raised by the bytes that
+ * went. Segments with an owner that are finished go onto *spent. */
 FcFlush fc_output_flush(FcOutput *output, int socket, uint64_t *sent, FcSegment **spent);
 
 /* Drop everything; owners go onto *spent. */

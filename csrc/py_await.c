@@ -201,27 +201,44 @@ await_send(PyObject *object, PyObject *value, PyObject **result)
     return state;
 }
 
+/* Raise StopIteration with this value (stolen): NULL. */
+static PyObject *
+stop_with(PyObject *value)
+{
+    PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, value);
+
+    Py_DECREF(value);
+    if (stop != NULL)
+        PyErr_SetObject(PyExc_StopIteration, stop);
+    Py_XDECREF(stop);
+    return NULL;
+}
+
 /* The generator protocol over await_send: NULL with StopIteration(result) at the end. */
 static PyObject *
 step(PyObject *object, PyObject *value)
 {
-    PyObject *result = NULL, *stop;
+    PyObject *result = NULL;
     PySendResult state = await_send(object, value, &result);
 
-    if (state == PYGEN_RETURN) {
-        stop = PyObject_CallOneArg(PyExc_StopIteration, result);
-        if (stop != NULL)
-            PyErr_SetObject(PyExc_StopIteration, stop);
-        Py_XDECREF(stop);
-        Py_CLEAR(result);
-    }
-    return result;
+    return state == PYGEN_RETURN ? stop_with(result) : result;
 }
 
+/* As step, but that the end with None is said by no exception, as tp_iternext may: "await" of Python 3.12 on
+ * asks an object that is no coroutine of its own this way, and an exception would be made for each message.
+ */
 static PyObject *
 await_next(PyObject *object)
 {
-    return step(object, Py_None);
+    PyObject *result = NULL;
+    PySendResult state = await_send(object, Py_None, &result);
+
+    if (state != PYGEN_RETURN)
+        return result;
+    if (result != Py_None)
+        return stop_with(result);
+    Py_DECREF(result);
+    return NULL;
 }
 
 static PyObject *

@@ -284,7 +284,7 @@ engine_stop_log(PyObject *object, PyObject *ignored)
 
     (void)ignored;
     if (!self->forked_away && self->engine.log != NULL)
-        fc_accesslog_stop(self->engine.log, 1000);
+        fc_engine_stop_log(&self->engine, 1000);
     Py_RETURN_NONE;
 }
 

@@ -54,7 +54,7 @@ bool
 fc_options_config(PyObject *options, FcConfig *config)
 {
     const double second = 1e9;
-    uint32_t burst = 1, nested = 0, hold = 0, balance = 0;
+    uint32_t burst = 1, nested = 0, hold = 0, balance = 0, log_fd = 0;
     const char *server, *health;
     Py_ssize_t len = 0;
 
@@ -83,10 +83,12 @@ fc_options_config(PyObject *options, FcConfig *config)
         !small_option(options, "slot", UINT32_MAX, &config->slot) ||
         !small_option(options, "generation", UINT32_MAX, &config->generation) ||
         !small_option(options, "accept_burst", 255, &burst) || !small_option(options, "nested", 1, &nested) ||
-        !small_option(options, "hold", 1, &hold) || !small_option(options, "balance", 1, &balance))
+        !small_option(options, "hold", 1, &hold) || !small_option(options, "balance", 1, &balance) ||
+        !small_option(options, "log_fd", INT32_MAX, &log_fd))
         return false;
     config->nested = nested != 0;
     config->hold = hold != 0;
+    config->log_fd = (int)log_fd;
     config->balance = balance != 0;
     config->accept_burst = (uint8_t)burst;
     server = text_option(options, "server", &len);

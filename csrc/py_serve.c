@@ -64,7 +64,7 @@ fc_serve_wsgi(PyObject *object, PyObject *app)
         result = serve(self);
     }
     if (!self->forked_away && self->engine.log != NULL)
-        fc_accesslog_stop(self->engine.log, 1000);
+        fc_engine_stop_log(&self->engine, 1000);
     fc_engine_release(&self->engine);
     if (result < 0)
         return NULL;

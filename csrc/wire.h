@@ -16,8 +16,8 @@
 typedef enum FcKind {
     /* master to mold */
     FC_KIND_LOAD = 1, /* payload: JSON, what to load and how */
-    FC_KIND_FORK = 2, /* seat, epoch, arg = slot, payload: "hold" or none; descriptors: channel, scoreboard,
-                       * inbox, listeners ... */
+    FC_KIND_FORK = 2, /* seat, epoch, arg = slot, payload: words, "hold", "streams"; descriptors: channel,
+                       * scoreboard, inbox, with "streams" standard output and error, listeners ... */
     FC_KIND_EXIT = 3,
     FC_KIND_HOOK = 4, /* payload: the name of the hook to run */
     /* mold to master */
@@ -35,13 +35,23 @@ typedef enum FcKind {
     FC_KIND_RETIRE =
         48,            /* drain, then exit; deadline_ns: when it will be killed; arg 1: the whole app stops */
     FC_KIND_QUIT = 49, /* exit at once */
-    FC_KIND_LOG = 50,  /* descriptor: the access log, opened anew */
+    FC_KIND_LOG = 50,  /* arg: FcLog; descriptor: that log, opened anew; also to a mold */
     FC_KIND_PEER = 51, /* seat, epoch; descriptor: the sending end of that inbox */
     FC_KIND_NUDGE = 52,  /* call accept without waiting for an event */
     FC_KIND_STACKS = 53, /* write all Python stacks to the stack pipe */
     FC_KIND_LISTEN = 54, /* to a worker that was forked on hold: begin to accept */
     FC_KIND_PROBE = 55,  /* descriptor: a connection to be served as if accepted, and not counted */
+    /* master to logger, which hears LOAD and EXIT, too */
+    FC_KIND_TAKE = 64,   /* payload: JSON, whose pipes; descriptors: reading end and memfd of each */
+    FC_KIND_REOPEN = 65, /* open all files anew */
+    FC_KIND_FLUSH = 66,  /* empty all files */
+    /* logger to master */
+    FC_KIND_ENDED = 80,   /* arg: number of a pipe that nobody writes to and that was read to its end */
+    FC_KIND_FLUSHED = 81, /* the files are empty */
+    FC_KIND_TROUBLE = 82, /* payload: JSON, which file cannot be written and why, lines dropped so far */
 } FcKind;
+
+typedef enum FcLog { FC_LOG_ACCESS = 0, FC_LOG_OPERATING = 1 } FcLog;
 
 typedef struct FcHead {
     uint32_t magic;

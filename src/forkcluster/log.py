@@ -12,7 +12,6 @@ import json
 import os
 import select
 import time
-from dataclasses import dataclass
 from typing import Final
 
 LEVELS: Final = ("debug", "info", "warning", "error")
@@ -22,18 +21,32 @@ SHORT: Final = {"warning": "warn"}
 Field = str | int | float | bool | None
 
 
-@dataclass(slots=True)
 class Log:
-    """One process's log. `process` is the process's word in each line: master, mold, worker …"""
+    """One process's log. `process` is the process's word in each line: master, mold, worker …
 
-    process: str = "forkcluster"
-    level: str = "info"
-    format: str = "text"
-    path: str | None = None
-    fd: int = 2
-    dropped: int = 0
-    told: int = 0  # how many of these the log itself has told
-    torn: bool = False  # the last line ends in the middle
+    `stamped`: lines say when; not, when they go to the logger, which says it of every line.
+    """
+
+    __slots__ = ("dropped", "fd", "format", "level", "path", "process", "stamped", "told", "torn")
+
+    def __init__(
+        self,
+        process: str = "forkcluster",
+        *,
+        level: str = "info",
+        format: str = "text",
+        path: str | None = None,
+        fd: int = 2,
+    ) -> None:
+        self.process = process
+        self.level = level
+        self.format = format
+        self.path = path
+        self.fd = fd
+        self.stamped = True
+        self.dropped = 0
+        self.told = 0  # how many of these the log itself has told
+        self.torn = False  # the last line ends in the middle
 
     def debug(self, message: str, **fields: Field) -> None:
         self.write("debug", message, fields)
@@ -54,6 +67,8 @@ class Log:
         line = (json_line if self.format == "json" else text_line)(
             time.time(), level, self.process, message, fields
         )
+        if not self.stamped and self.format != "json":
+            line = line.partition(" ")[2]
         data = line.encode("utf-8", "backslashreplace")
         if not self._put(data):
             self.dropped += 1
@@ -87,8 +102,12 @@ class Log:
         except OSError as error:
             self.error("cannot reopen the log file; keeping the old one", path=self.path, error=str(error))
             return
-        os.dup2(new, self.fd, inheritable=False)
-        os.close(new)
+        self.replace(new)
+
+    def replace(self, descriptor: int) -> None:
+        """Exchange the file behind our descriptor for another one, which is closed."""
+        os.dup2(descriptor, self.fd, inheritable=False)
+        os.close(descriptor)
 
 
 def write_now(fd: int, data: memoryview) -> int:
@@ -165,11 +184,22 @@ log: Final = Log()
 """This process's log. Set up once by `configure`; before that it writes text to standard error."""
 
 
-def configure(process: str, level: str = "info", format: str = "text", path: str | None = None) -> None:
-    """Set up this process's log. `path` None: standard error. Raises OSError if the file cannot be opened."""
-    fd = 2 if path is None else open_append(path)
-    log.process, log.level, log.format, log.path = process, level, format, path
-    if log.fd != 2:
+def configure(
+    process: str,
+    level: str = "info",
+    format: str = "text",
+    path: str | None = None,
+    *,
+    fd: int = 2,
+    stamped: bool = True,
+) -> None:
+    """Set up this process's log. `path` None: it goes to `fd`, owned unless it is 2.
+
+    Raises OSError if the file cannot be opened.
+    """
+    fd = fd if path is None else open_append(path)
+    log.process, log.level, log.format, log.path, log.stamped = process, level, format, path, stamped
+    if log.fd not in (2, fd):
         with contextlib.suppress(OSError):
             os.close(log.fd)
     log.fd = fd

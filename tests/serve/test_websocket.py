@@ -108,13 +108,19 @@ def test_upgrade_to_something_else_is_an_ordinary_request(server):
 
 
 def test_application_chooses_the_subprotocol(server):
-    """It is offered all of them and names one."""
+    """It is offered all of them and names one.
+
+    Clause: ASGI WebSocket, "Accept": subprotocol; RFC 6455 section 4.2.2.
+    """
     answer, _ = ask(server, "/accept?subprotocol=two", Sec_WebSocket_Protocol="one, two")
     assert [101, "two"] == [answer.status, answer.one("Sec-WebSocket-Protocol")]
 
 
 def test_application_adds_fields_to_the_acceptance(server):
-    """In its order, repeated ones repeated."""
+    """In its order, repeated ones repeated.
+
+    Clause: ASGI WebSocket, "Accept": headers.
+    """
     answer, _ = ask(server, "/accept?headers=1")
     assert ["one", "two"] == answer.all("X-Mine")
 
@@ -126,14 +132,20 @@ def test_application_adds_fields_to_the_acceptance(server):
     ids=["line break", "bad name", "subprotocol", "upgrade"],
 )  # fmt: skip
 def test_application_cannot_break_the_acceptance(server, name, field):
-    """What would split or contradict the answer is the application's error: 500, and logged."""
+    """What would split or contradict the answer is the application's error: 500, and logged.
+
+    Clause: ASGI WebSocket, "Accept": headers.
+    """
     answer, _ = ask(server, f"/bad_accept?id={name}&{field}")
     assert 500 == answer.status
     server.wait_log(f'target="?/bad_accept\\?id={name}&')
 
 
 def test_scope_is_complete(server):
-    """ASGI: the scope of a WebSocket."""
+    """ASGI: the scope of a WebSocket.
+
+    Clause: ASGI WebSocket, "WebSocket Connection Scope".
+    """
     line = dial(server, "/scope?a=1&b=%20", "Sec-WebSocket-Protocol: x, y", "X-Twice: 1", "X-Twice: 2")
     scope = json.loads(line.frame().data)
     host, port = line.socket.getsockname()
@@ -148,7 +160,10 @@ def test_scope_is_complete(server):
 
 
 def test_frames_sent_before_the_answer_are_kept(server):
-    """A client may not do it, but a proxy may deliver head and first frame together."""
+    """A client may not do it, but a proxy may deliver head and first frame together.
+
+    Clause: ASGI WebSocket, "Connect": no receive event before Accept; RFC 6455 section 4.1.
+    """
     line = Socket(server.address)
     head = "\r\n".join(
         ["GET /echo HTTP/1.1", "Host: a", "Connection: Upgrade", "Upgrade: websocket",
@@ -191,7 +206,10 @@ def test_denial_response_is_the_applications_own(server, name, status):
 
 
 def test_denial_that_is_not_finished_is_cut(server, name):
-    """A truncated answer must look truncated."""
+    """A truncated answer must look truncated.
+
+    Clause: ASGI extensions, "WebSocket Denial Response".
+    """
     with pytest.raises(Cut):
         ask(server, f"/deny_in_part?id={name}")
     server.wait_log("the application returned without completing its response")
@@ -199,7 +217,10 @@ def test_denial_that_is_not_finished_is_cut(server, name):
 
 @pytest.mark.parametrize("case", ["raise_early", "return_early"])
 def test_failure_before_accept_is_500(server, name, case):
-    """An exception, or no answer at all."""
+    """An exception, or no answer at all.
+
+    Clause: RFC 6455 section 4.2.2; RFC 9110 section 15.6.1 (500).
+    """
     assert 500 == ask(server, f"/{case}?id={name}")[0].status
 
 
@@ -231,7 +252,10 @@ def test_client_that_leaves_before_the_answer_is_told_of(server, name):
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536, 100 * 1024])
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
 def test_messages_of_every_length_come_back(server, opcode, size):
-    """All three forms of the length, up to the limit."""
+    """All three forms of the length, up to the limit.
+
+    Clause: RFC 6455 section 5.2 (payload length).
+    """
     line = dial(server, "/echo")
     line.send(frame(opcode, b"a" * size))
     assert Frame(opcode, b"a" * size, True, 0) == line.frame()
@@ -248,7 +272,10 @@ def test_fragments_make_one_message_with_pings_between(server):
 
 
 def test_message_in_single_bytes_is_the_same_message(server):
-    """The kernel may cut anywhere."""
+    """The kernel may cut anywhere.
+
+    Clause: RFC 6455 section 5.2 (payload length).
+    """
     line = dial(server, "/echo")
     for byte in frame(BINARY, bytes(range(200))):
         line.send(bytes([byte]))
@@ -256,7 +283,10 @@ def test_message_in_single_bytes_is_the_same_message(server):
 
 
 def test_many_messages_in_one_packet_keep_their_order(server):
-    """More than the queue holds."""
+    """More than the queue holds.
+
+    Clause: ASGI WebSocket, "Receive": in order, once.
+    """
     line = dial(server, "/echo")
     line.send(b"".join(frame(TEXT, str(number).encode()) for number in range(500)))
     assert [str(number) for number in range(500)] == [line.frame().data.decode() for _ in range(500)]
@@ -277,7 +307,10 @@ def test_unasked_pong_is_ignored(server):
 
 
 def test_cancelled_receive_loses_nothing(server):
-    """An application may give up waiting, and wait again."""
+    """An application may give up waiting, and wait again.
+
+    Clause: ASGI WebSocket, "Receive": in order, once.
+    """
     line = dial(server, "/impatient")
     assert b"now" == line.frame().data
     line.send(frame(TEXT, b"a"))
@@ -285,7 +318,10 @@ def test_cancelled_receive_loses_nothing(server):
 
 
 def test_server_pushes_to_a_client_that_is_silent(server, name, tmp_path):
-    """send does not need receive; and pings are answered meanwhile."""
+    """send does not need receive; and pings are answered meanwhile.
+
+    Clause: ASGI WebSocket, "Send"; RFC 6455 section 5.5.2 (ping).
+    """
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     line = dial(server, f"/push?id={name}&fifo={fifo}")
@@ -296,7 +332,10 @@ def test_server_pushes_to_a_client_that_is_silent(server, name, tmp_path):
 
 
 def test_two_dozen_connections_do_not_mix(server):
-    """Each has its own."""
+    """Each has its own.
+
+    Clause: ASGI WebSocket, "Receive": in order, once.
+    """
     lines = [dial(server, "/echo") for _ in range(24)]
     for number, line in enumerate(lines):
         line.send(frame(TEXT, f"hello {number}".encode()))
@@ -339,7 +378,10 @@ def test_two_dozen_connections_do_not_mix(server):
     ],
 )  # fmt: skip
 def test_fault_of_the_client_closes_with_its_code(server, name, data, code):
-    """Sections 5 and 7.4.1; the application is told the code, and the connection ends."""
+    """Sections 5 and 7.4.1; the application is told the code, and the connection ends.
+
+    Clause: RFC 6455 sections 5 and 7.4.1 (close codes).
+    """
     line = dial(server, f"/echo?id={name}")
     line.send(data)
     received = line.frame()
@@ -349,7 +391,10 @@ def test_fault_of_the_client_closes_with_its_code(server, name, data, code):
 
 
 def test_messages_before_a_fault_are_still_served(server, name):
-    """Order is kept to the last good one."""
+    """Order is kept to the last good one.
+
+    Clause: RFC 6455 section 7.1.7 (fail the connection).
+    """
     line = dial(server, f"/note?id={name}")
     line.send(frame(TEXT, b"good") + frame(TEXT, b"\xff") + frame(TEXT, b"after"))
     server.wait_log(f"{name}: disconnect 1007")
@@ -358,7 +403,10 @@ def test_messages_before_a_fault_are_still_served(server, name):
 
 
 def test_compressed_bomb_is_too_long(started):
-    """The limit is on what comes out."""
+    """The limit is on what comes out.
+
+    Clause: RFC 7692 section 8 and RFC 6455 section 7.4.1 (1009).
+    """
     server = started("ws_cases:application", "--ws-max-size=1M")
     with connect(f"ws://127.0.0.1:{server.port}/echo", compression="deflate") as line:
         line.send(b"\0" * (50 << 20))
@@ -382,7 +430,10 @@ def test_compressed_bomb_is_too_long(started):
     ids=["1000", "1001", "3000", "4999", "no code"],
 )
 def test_client_closes_and_the_application_hears_code_and_reason(server, name, data, code, reason):
-    """The close frame is returned, then the connection ends; no code is 1005."""
+    """The close frame is returned, then the connection ends; no code is 1005.
+
+    Clause: ASGI WebSocket, "Disconnect": code, reason; RFC 6455 section 7.1.5.
+    """
     line = dial(server, f"/echo?id={name}")
     line.send(data)
     received = line.frame()
@@ -392,7 +443,10 @@ def test_client_closes_and_the_application_hears_code_and_reason(server, name, d
 
 
 def test_messages_before_a_close_reach_the_application(server, name):
-    """The end comes behind them, even in one packet."""
+    """The end comes behind them, even in one packet.
+
+    Clause: ASGI WebSocket, "Receive" and "Disconnect": in order.
+    """
     line = dial(server, f"/note?id={name}")
     line.send(frame(TEXT, b"a") * 3 + closing(1000))
     server.wait_log(f"{name}: disconnect 1000")
@@ -400,7 +454,10 @@ def test_messages_before_a_close_reach_the_application(server, name):
 
 
 def test_lost_connection_is_1006(server, name):
-    """No close frame was seen; a reset likewise."""
+    """No close frame was seen; a reset likewise.
+
+    Clause: ASGI WebSocket, "Disconnect": code, reason; RFC 6455 section 7.1.5.
+    """
     for leave in (lambda line: line.socket.close(), lambda line: line.reset()):
         line = dial(server, f"/echo?id={name}")
         leave(line)
@@ -441,19 +498,28 @@ def test_send_after_the_client_left_raises_oserror(server, name):
 
 
 def test_exception_after_accept_closes_with_1011(server, name):
-    """The client learns that it was the server."""
+    """The client learns that it was the server.
+
+    Clause: RFC 6455 section 7.4.1 (1011, 1000).
+    """
     line = dial(server, f"/raise_late?id={name}")
     line.send(frame(TEXT, b"now"))
     assert 1011 == line.frame().code
 
 
 def test_return_after_accept_closes_with_1000(server, name):
-    """An application that has nothing more to say."""
+    """An application that has nothing more to say.
+
+    Clause: RFC 6455 section 7.4.1 (1011, 1000).
+    """
     assert 1000 == dial(server, f"/return_late?id={name}").frame().code
 
 
 def test_events_out_of_order_are_errors_and_harmless(server, name):
-    """Each raises in the application, and the conversation goes on."""
+    """Each raises in the application, and the conversation goes on.
+
+    Clause: ASGI WebSocket, "Accept", "Send", "Close": what may come when.
+    """
     line = dial(server, f"/nonsense?id={name}")
     assert b"still here" == line.frame().data
     for words in ("sned RuntimeError", "send RuntimeError", "accept RuntimeError", "send ValueError"):
@@ -461,7 +527,10 @@ def test_events_out_of_order_are_errors_and_harmless(server, name):
 
 
 def test_half_closed_client_is_gone(server, name):
-    """A WebSocket is over when one side ends the stream without a close frame."""
+    """A WebSocket is over when one side ends the stream without a close frame.
+
+    Clause: ASGI WebSocket, "Disconnect": code, reason; RFC 6455 section 7.1.5.
+    """
     line = dial(server, f"/echo?id={name}")
     line.half_close()
     server.wait_log(f"{name}: disconnect 1006")
@@ -471,7 +540,10 @@ def test_half_closed_client_is_gone(server, name):
 
 
 def test_silent_client_is_closed_for_its_ping(impatient, name):
-    """1011 on the wire, and 1011 for the application."""
+    """1011 on the wire, and 1011 for the application.
+
+    Clause: RFC 6455 section 5.5.3 (pong).
+    """
     line = dial(impatient, f"/echo?id={name}")
     assert PING == line.frame().opcode
     received = line.frame()
@@ -480,7 +552,10 @@ def test_silent_client_is_closed_for_its_ping(impatient, name):
 
 
 def test_client_that_answers_pings_stays(impatient):
-    """Ping after ping, each with other data; messages pass."""
+    """Ping after ping, each with other data; messages pass.
+
+    Clause: RFC 6455 section 5.5.3 (pong).
+    """
     line = dial(impatient, "/echo")
     seen = set()
     for _ in range(5):
@@ -494,7 +569,10 @@ def test_client_that_answers_pings_stays(impatient):
 
 
 def test_pong_with_other_data_is_no_answer(impatient):
-    """It must be the ping's own."""
+    """It must be the ping's own.
+
+    Clause: RFC 6455 section 5.5.3 (pong).
+    """
     line = dial(impatient, "/echo")
     line.frame()
     line.send(frame(PONG, b"other"))
@@ -502,7 +580,10 @@ def test_pong_with_other_data_is_no_answer(impatient):
 
 
 def test_slow_application_is_not_the_clients_fault(impatient, name, tmp_path):
-    """While nothing is read the answers to pings cannot be seen, so none is missed."""
+    """While nothing is read the answers to pings cannot be seen, so none is missed.
+
+    Clause: RFC 6455 section 5.5.3 (pong).
+    """
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     line = dial(impatient, f"/hold?id={name}&fifo={fifo}")
@@ -524,7 +605,10 @@ def test_slow_application_is_not_the_clients_fault(impatient, name, tmp_path):
 
 
 def test_deflate_is_agreed_on_when_offered(server):
-    """And works both ways, in messages of any kind."""
+    """And works both ways, in messages of any kind.
+
+    Clause: RFC 7692 section 5 (negotiation).
+    """
     with connect(f"ws://127.0.0.1:{server.port}/echo", compression="deflate") as line:
         assert "permessage-deflate" in line.response.headers["Sec-WebSocket-Extensions"]
         for message in ("a" * 10000, b"b" * 10000, "", ["in ", "three ", "parts"]):
@@ -533,7 +617,10 @@ def test_deflate_is_agreed_on_when_offered(server):
 
 
 def test_deflate_can_be_switched_off(impatient):
-    """--no-ws-deflate."""
+    """--no-ws-deflate.
+
+    Clause: RFC 7692 section 5 (negotiation).
+    """
     answer, _ = ask(impatient, "/echo", "Sec-WebSocket-Extensions: permessage-deflate")
     assert [101, None] == [answer.status, answer.one("Sec-WebSocket-Extensions")]
 
@@ -555,7 +642,10 @@ def resident(server: Server) -> int:
 
 
 def test_client_that_does_not_read_holds_the_application_back(server, name):
-    """send waits; what is kept for the client is bounded; then all of it arrives."""
+    """send waits; what is kept for the client is bounded; then all of it arrives.
+
+    Clause: ASGI WebSocket, "Send": back-pressure.
+    """
     line = Socket(server.address, receive_buffer=16384)
     line.open(f"/flood?id={name}&pieces=200")
     before = resident(server)
@@ -568,7 +658,10 @@ def test_client_that_does_not_read_holds_the_application_back(server, name):
 
 
 def test_application_that_does_not_receive_holds_the_client_back(server, name, tmp_path):
-    """The socket fills up instead of the memory; nothing is lost."""
+    """The socket fills up instead of the memory; nothing is lost.
+
+    Clause: ASGI WebSocket, "Receive": back-pressure.
+    """
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     line = dial(server, f"/hold?id={name}&fifo={fifo}")
@@ -594,7 +687,10 @@ def test_application_that_does_not_receive_holds_the_client_back(server, name, t
 
 
 def test_client_that_never_reads_is_cut_at_the_write_timeout(started, name):
-    """It must not hold the application for ever."""
+    """It must not hold the application for ever.
+
+    Clause: ASGI WebSocket, "Send": back-pressure.
+    """
     server = started("ws_cases:application", "--write-timeout=0.5")
     line = Socket(server.address, receive_buffer=16384)
     line.open(f"/flood?id={name}&pieces=800")
@@ -605,7 +701,10 @@ def test_client_that_never_reads_is_cut_at_the_write_timeout(started, name):
 
 
 def test_reload_closes_with_1012_and_the_next_generation_serves(started, name):
-    """Clients are sent away, not cut; the application hears of it; the worker ends in order."""
+    """Clients are sent away, not cut; the application hears of it; the worker ends in order.
+
+    Clause: RFC 6455 section 7.4.1 and its registry of codes (1012).
+    """
     server = started("ws_cases:application", "--drain-timeout=10")
     (old,) = server.workers()
     lines = [dial(server, f"/echo?id={name}") for _ in range(5)]
@@ -622,7 +721,10 @@ def test_reload_closes_with_1012_and_the_next_generation_serves(started, name):
 
 
 def test_client_that_ignores_1012_does_not_hold_up_a_stop(started, name):
-    """The closing handshake has its time, the drain has its own."""
+    """The closing handshake has its time, the drain has its own.
+
+    Clause: RFC 6455 section 7.4.1 and its registry of codes (1012).
+    """
     server = started("ws_cases:application", "--drain-timeout=2")
     line = dial(server, f"/echo?id={name}")
     server.process.send_signal(signal.SIGTERM)
@@ -631,7 +733,10 @@ def test_client_that_ignores_1012_does_not_hold_up_a_stop(started, name):
 
 
 def test_library_client_reconnects_through_a_reload(started):
-    """The `websockets` client, as a user has it: no exception but the close."""
+    """The `websockets` client, as a user has it: no exception but the close.
+
+    Clause: RFC 6455 section 7.4.1 and its registry of codes (1012).
+    """
     server = started("ws_cases:application", "--instances=2")
     url = f"ws://127.0.0.1:{server.port}/echo"
     with connect(url) as line:
@@ -647,7 +752,10 @@ def test_library_client_reconnects_through_a_reload(started):
 
 
 def test_plain_requests_and_websockets_share_a_worker(server):
-    """One connection may ask plainly first and be upgraded then."""
+    """One connection may ask plainly first and be upgraded then.
+
+    Clause: RFC 9110 section 7.8 (Upgrade).
+    """
     line = Socket(server.address)
     assert b"plain" == line.get("/").body
     line.open("/echo")
@@ -658,7 +766,10 @@ def test_plain_requests_and_websockets_share_a_worker(server):
 
 
 def test_over_a_unix_socket(started, tmp_path):
-    """server is the path and no port; there is no client."""
+    """server is the path and no port; there is no client.
+
+    Clause: ASGI WebSocket, "WebSocket Connection Scope".
+    """
     path = str(tmp_path / "s")
     server = started("ws_cases:application", f"--bind=unix:{path}")
     line = Socket(path)
@@ -673,7 +784,7 @@ def test_lag_of_the_loop_is_measured(started):
     """A request that blocks the loop shows on the scoreboard."""
     server = started("ws_cases:application")
     names = server.descriptors(server.process.pid).items()
-    (board,) = [number for number, name in names if "memfd:forkcluster-scoreboard" in name]
+    board = next(number for number, name in names if "memfd:forkcluster-scoreboard" in name)
     descriptor = os.open(f"/proc/{server.process.pid}/fd/{board}", os.O_RDONLY)
     line = Socket(server.address)
     assert b"blocked" == line.get("/block").body

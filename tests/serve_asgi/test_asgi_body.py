@@ -42,7 +42,10 @@ BODIES = [
     ("headers", "body", "seen"), [case[1:] for case in BODIES], ids=[case[0] for case in BODIES]
 )
 def test_body(live, headers, body, seen):
-    """The body comes whole; only its last event has more_body false; then the next request."""
+    """The body comes whole; only its last event has more_body false; then the next request.
+
+    Clause: ASGI HTTP, "Request" receive event.
+    """
     with live.wire() as wire:
         whole, more = events(wire.ask("events", "POST", headers=headers, body=body))
         assert (seen, [True] * (len(more) - 1) + [False]) == (whole, more)
@@ -51,7 +54,10 @@ def test_body(live, headers, body, seen):
 
 @pytest.mark.parametrize("headers", [[], CHUNKED], ids=["length", "chunked"])
 def test_body_byte_by_byte(live, headers):
-    """However the bytes arrive, the body is the same, and the next request begins where it ends."""
+    """However the bytes arrive, the body is the same, and the next request begins where it ends.
+
+    Clause: ASGI HTTP, "Request" receive event.
+    """
     body = chunked(b"ab", b"c", b"defgh") if headers else b"abcdefgh"
     with live.wire() as wire:
         for byte in head("events", "POST", headers=headers, body=body) + body + head("hello"):
@@ -62,7 +68,10 @@ def test_body_byte_by_byte(live, headers):
 
 @pytest.mark.parametrize("headers", [[], CHUNKED], ids=["length", "chunked"])
 def test_big_body(live, headers):
-    """A body of 4 MiB arrives whole, in pieces of bounded size."""
+    """A body of 4 MiB arrives whole, in pieces of bounded size.
+
+    Clause: ASGI HTTP, "Request" receive event.
+    """
     data = bytes(range(256)) * (1 << 14)
     body = chunked(*[data[at : at + 50_000] for at in range(0, len(data), 50_000)]) if headers else data
     found = live.ask("digest", "POST", headers=headers, body=body).json
@@ -71,7 +80,10 @@ def test_big_body(live, headers):
 
 
 def test_echo_while_receiving(live):
-    """Answer and request stream at the same time."""
+    """Answer and request stream at the same time.
+
+    Clause: ASGI HTTP, "Request": body may stream while the response does.
+    """
     with live.wire() as wire:
         wire.send(head("echo", "POST", headers=CHUNKED))
         for piece in (b"one", b"two", b"three"):
@@ -84,7 +96,10 @@ def test_echo_while_receiving(live):
 
 
 def test_back_pressure(live, key):
-    """While the application does not receive, the client stalls; when it does, all arrives."""
+    """While the application does not receive, the client stalls; when it does, all arrives.
+
+    Clause: ASGI HTTP, "Request": more_body; RFC 9112 section 9.3 (flow by the transport).
+    """
     length = 64 << 20
     with live.wire() as wire:
         wire.send(head("gated_body", "POST", target=f"/?{key}", headers=[("Content-Length", str(length))]))
@@ -158,7 +173,10 @@ def test_chunked_body_over_the_limit(strict, case, key):
 
 
 def test_length_over_the_limit(strict, key):
-    """A length over --limit-body is refused before the application is called."""
+    """A length over --limit-body is refused before the application is called.
+
+    Clause: RFC 9110 section 15.5.14 (413).
+    """
     with strict.wire() as wire:
         wire.send(head("until_disconnect", "POST", target=f"/?{key}", headers=[("Content-Length", "102401")]))
         assert 413 == wire.answer().status
@@ -166,7 +184,10 @@ def test_length_over_the_limit(strict, key):
 
 
 def test_stalled_body(strict, key):
-    """A client that stalls while the application waits for its body is told 408 after --body-timeout."""
+    """A client that stalls while the application waits for its body is told 408 after --body-timeout.
+
+    Clause: RFC 9110 section 15.5.9 (408).
+    """
     with strict.wire() as wire:
         wire.send(
             head("until_disconnect", "POST", target=f"/?{key}", headers=[("Content-Length", "10")]) + b"12345"
@@ -176,7 +197,10 @@ def test_stalled_body(strict, key):
 
 
 def test_time_of_the_application_is_not_the_clients(strict, key):
-    """--body-timeout does not run while the application takes its time, even after a cancelled wait."""
+    """--body-timeout does not run while the application takes its time, even after a cancelled wait.
+
+    Clause: RFC 9110 section 15.5.9 (408).
+    """
     with strict.wire() as wire, strict.wire() as other:
         wire.send(head("cancelled_then_busy", "POST", target=f"/?{key}", headers=[("Content-Length", "4")]))
         strict.wait_for_notes(key)
@@ -224,14 +248,20 @@ def test_expect_continue(live, headers):
 
 
 def test_expect_continue_with_the_body_at_once(live):
-    """A client that does not wait needs no 100."""
+    """A client that does not wait needs no 100.
+
+    Clause: RFC 9110 section 10.1.1 (Expect).
+    """
     with live.wire() as wire:
         wire.request("events", "POST", headers=EXPECT, body=b"hello")
         assert "hello" == events(wire.answer())[0]
 
 
 def test_expect_continue_of_a_body_that_nobody_reads(live):
-    """The final answer instead of 100, and the connection ends: the body may or may not follow."""
+    """The final answer instead of 100, and the connection ends: the body may or may not follow.
+
+    Clause: RFC 9110 section 10.1.1 (Expect).
+    """
     with live.wire() as wire:
         wire.send(head("ignore_body", "POST", headers=[("Content-Length", "5"), *EXPECT]))
         answer = wire.answer()
@@ -239,7 +269,10 @@ def test_expect_continue_of_a_body_that_nobody_reads(live):
 
 
 def test_expect_continue_after_a_hint(live):
-    """An early hint does not stand for 100 (Continue)."""
+    """An early hint does not stand for 100 (Continue).
+
+    Clause: RFC 9110 section 10.1.1 (Expect).
+    """
     with live.wire() as wire:
         wire.send(head("hint_then_body", "POST", headers=[("Content-Length", "5"), *EXPECT]))
         assert [103, 100] == [wire.head().status, wire.head().status]
@@ -248,14 +281,20 @@ def test_expect_continue_after_a_hint(live):
 
 
 def test_unread_body_that_is_there(live):
-    """A body that came with its head and is not read does not stand before the next request."""
+    """A body that came with its head and is not read does not stand before the next request.
+
+    Clause: RFC 9112 section 9.3 (persistence: the whole body is read, or the connection ends).
+    """
     with live.wire() as wire:
         assert "ignored" == wire.ask("ignore_body", "POST", body=b"GET /smuggled HTTP/1.1\r\n\r\n").json
         assert b"hello" == wire.ask("hello").body
 
 
 def test_unread_body_that_is_not_there(live):
-    """A body still to come that is not read: the answer says that the connection ends."""
+    """A body still to come that is not read: the answer says that the connection ends.
+
+    Clause: RFC 9112 section 9.3 (persistence: the whole body is read, or the connection ends).
+    """
     with live.wire() as wire:
         wire.send(head("ignore_body", "POST", headers=[("Content-Length", "100000")]) + b"x" * 10)
         answer = wire.answer()
@@ -265,7 +304,10 @@ def test_unread_body_that_is_not_there(live):
 
 @pytest.mark.parametrize("size", [16383, 16384, 16385, 32768])
 def test_head_that_fills_the_buffer(live, size):
-    """A head as long as the read buffer leaves room for a chunked body."""
+    """A head as long as the read buffer leaves room for a chunked body.
+
+    Clause: RFC 9112 section 7.1 (chunked).
+    """
     fields = [("Transfer-Encoding", "chunked")] + [(f"X-{i}", "a" * 4000) for i in range(size // 4096)]
     base = len(head("events", "POST", headers=[*fields, ("X-Pad", "")]))
     assert 0 < size - base < 8000

@@ -20,7 +20,10 @@ BEFORE = [
 
 @pytest.mark.parametrize(("case", "words"), BEFORE, ids=[case for case, _ in BEFORE])
 def test_failure_before_the_answer(live, case, words):
-    """Nothing sent yet: 500 instead of what was started, the traceback in the log, the connection goes on."""
+    """Nothing sent yet: 500 instead of what was started, the traceback in the log, the connection goes on.
+
+    Clause: ASGI, "Error Handling"; RFC 9110 section 15.6.1 (500).
+    """
     mark = len(live.output)
     with live.wire() as wire:
         answer = wire.ask(case, target="/told?in=log")
@@ -32,7 +35,10 @@ def test_failure_before_the_answer(live, case, words):
 
 @pytest.mark.parametrize("case", ["raise_midway", "return_midway"])
 def test_failure_in_the_answer(live, case):
-    """Part of the answer is out: the connection is cut, and nothing makes the part look whole."""
+    """Part of the answer is out: the connection is cut, and nothing makes the part look whole.
+
+    Clause: RFC 9112 section 8 (incomplete messages).
+    """
     mark = len(live.output)
     with live.wire() as wire:
         wire.request(case)
@@ -42,7 +48,10 @@ def test_failure_in_the_answer(live, case):
 
 
 def test_failure_after_the_answer(live):
-    """The answer is whole: the failure is told in the log, the connection goes on."""
+    """The answer is whole: the failure is told in the log, the connection goes on.
+
+    Clause: ASGI, "Error Handling".
+    """
     mark = len(live.output)
     with live.wire() as wire:
         assert "whole" == wire.ask("raise_after").json
@@ -51,7 +60,10 @@ def test_failure_after_the_answer(live):
 
 
 def test_failure_with_a_body_unread(live):
-    """500 to a request whose body is still to come ends the connection."""
+    """500 to a request whose body is still to come ends the connection.
+
+    Clause: RFC 9112 section 9.3 (persistence).
+    """
     with live.wire() as wire:
         wire.request("raise_first", "POST", headers=[("Content-Length", "100")])
         answer = wire.answer()
@@ -59,7 +71,10 @@ def test_failure_with_a_body_unread(live):
 
 
 def test_client_that_left_is_no_error(live, key):
-    """The OSError that send() raises for a client that left is not told as a fault of the application."""
+    """The OSError that send() raises for a client that left is not told as a fault of the application.
+
+    Clause: ASGI HTTP, "Disconnected Client" send exception.
+    """
     mark = len(live.output)
     wire = live.wire(receive_buffer=4096)
     wire.request("flood", target=f"/?{key}")
@@ -113,7 +128,10 @@ BEFORE_START = [
 
 @pytest.mark.parametrize(("name", "words"), BEFORE_START, ids=[name for name, _ in BEFORE_START])
 def test_event_refused_before_the_start(live, name, words):
-    """An event that may not come, or is malformed, raises in send() and says why; a sound one may follow."""
+    """An event that may not come, or is malformed, raises in send() and says why; a sound one may follow.
+
+    Clause: ASGI, "Error Handling".
+    """
     with live.wire() as wire:
         assert words in wire.ask("bad_event", target=f"/before/{name}").json
         assert b"hello" == wire.ask("hello").body
@@ -153,7 +171,10 @@ UNDECIDED = [("before", "start-undecided"), ("started", "body-undecided"), ("sta
 
 @pytest.mark.parametrize(("when", "name"), UNDECIDED, ids=[name for _, name in UNDECIDED])
 def test_flag_that_is_neither_true_nor_false(live, when, name):
-    """The exception of a flag's __bool__ is what send() raises, and nothing of the event is taken."""
+    """The exception of a flag's __bool__ is what send() raises, and nothing of the event is taken.
+
+    Clause: ASGI, "Error Handling".
+    """
     with live.wire() as wire:
         answer = wire.ask("bad_event", target=f"/{when}/{name}", headers=[("X-Bare", "1")])
         assert "ValueError: undecided" == answer.json
@@ -161,14 +182,20 @@ def test_flag_that_is_neither_true_nor_false(live, when, name):
 
 
 def test_refused_start_leaves_nothing(live):
-    """A start that was refused may be given anew; no field or length of the first is left."""
+    """A start that was refused may be given anew; no field or length of the first is left.
+
+    Clause: ASGI HTTP, "Response Start".
+    """
     answer = live.ask("start_again")
     assert (200, None) == (answer.status, answer.get("x-left"))
     assert "malformed header name" in answer.json
 
 
 def test_forgotten_await(live):
-    """send() without await does nothing, and Python says so as of any coroutine."""
+    """send() without await does nothing, and Python says so as of any coroutine.
+
+    Clause: ASGI, "Applications": send is awaited.
+    """
     mark = len(live.output)
     assert "sent" == live.ask("forgotten_await", headers=[("X-Bare", "1")]).json
     live.wait_for(r"RuntimeWarning: send\(\) of an ASGI request was never awaited", since=mark)

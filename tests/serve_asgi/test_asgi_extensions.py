@@ -7,7 +7,10 @@ TE = [("TE", "trailers"), ("Connection", "TE")]
 
 
 def test_trailers(live, key):
-    """Trailer fields follow the last chunk, and the connection goes on."""
+    """Trailer fields follow the last chunk, and the connection goes on.
+
+    Clause: ASGI extensions, "HTTP Trailers".
+    """
     with live.wire() as wire:
         answer = wire.ask("trailers", target=f"/?{key}", headers=TE)
         assert (b"onetwo", (("x-sum", "1"), ("x-more", "2"))) == (answer.body, answer.trailers)
@@ -23,14 +26,20 @@ def test_trailers_are_for_those_who_take_them(live, key):
 
 
 def test_trailers_to_http_1_0(live, key):
-    """An answer that cannot carry trailers goes without."""
+    """An answer that cannot carry trailers goes without.
+
+    Clause: ASGI extensions, "HTTP Trailers".
+    """
     with live.wire() as wire:
         wire.request("trailers", target=f"/?{key}", version="1.0", headers=TE)
         assert b"onetwo" == wire.answer().body
 
 
 def test_malformed_trailers(live, key):
-    """Trailers that would break the framing are refused; the body is over."""
+    """Trailers that would break the framing are refused; the body is over.
+
+    Clause: ASGI extensions, "HTTP Trailers"; RFC 9110 section 6.5.1.
+    """
     with live.wire() as wire:
         assert b"x" == wire.ask("bad_trailers", target=f"/?{key}", headers=TE).body
         found = live.wait_for_notes(key, 7)
@@ -40,7 +49,10 @@ def test_malformed_trailers(live, key):
 
 
 def test_trailers_that_never_come(live):
-    """trailers was said and none came: the answer is not whole."""
+    """trailers was said and none came: the answer is not whole.
+
+    Clause: ASGI extensions, "HTTP Trailers".
+    """
     with live.wire() as wire:
         wire.request("missing_trailers", headers=TE)
         with pytest.raises(CutError):
@@ -48,7 +60,10 @@ def test_trailers_that_never_come(live):
 
 
 def test_early_hints(live):
-    """103 before the start and after it; not any more when the answer is on its way."""
+    """103 before the start and after it; not any more when the answer is on its way.
+
+    Clause: ASGI extensions, "Early Hints"; RFC 8297.
+    """
     with live.wire() as wire:
         wire.request("hints")
         first, second = wire.answer(), wire.answer()
@@ -59,7 +74,10 @@ def test_early_hints(live):
 
 
 def test_early_hints_to_http_1_0(live):
-    """A client of HTTP/1.0 knows no interim answers."""
+    """A client of HTTP/1.0 knows no interim answers.
+
+    Clause: RFC 9110 section 15.2 (1xx and HTTP/1.0).
+    """
     with live.wire() as wire:
         wire.request("hints", version="1.0")
         assert 200 == wire.head().status
@@ -68,7 +86,10 @@ def test_early_hints_to_http_1_0(live):
 @pytest.mark.parametrize("query", ["", "length"])
 @pytest.mark.parametrize("name", ["small.txt", "big.bin"])
 def test_pathsend(live, key, name, query):
-    """A file by its path, with its length."""
+    """A file by its path, with its length.
+
+    Clause: ASGI extensions, "Path Send".
+    """
     content = (live.directory / name).read_bytes()
     with live.wire() as wire:
         answer = wire.ask("pathsend", target=f"/{name}?{key}{query}")
@@ -77,20 +98,46 @@ def test_pathsend(live, key, name, query):
     assert "after the response was completed" in live.wait_for_notes(key + query)[0]
 
 
+def test_big_files_take_turns(live, key):
+    """A file goes in pieces between which others are served; all of it arrives, for several clients at once.
+
+    Clause: ASGI extensions, "Path Send".
+    """
+    size = 48 << 20
+    with (live.directory / "sparse.bin").open("wb") as file:
+        file.truncate(size)
+    with live.wire() as one, live.wire() as other:
+        for wire in (one, other):
+            wire.request("pathsend", target=f"/sparse.bin?{key}length")
+        assert b"hello" == live.ask("hello").body
+        for wire in (one, other):
+            body = wire.answer().body
+            assert (size, 0) == (len(body), len(body.strip(b"\0")))
+
+
 def test_pathsend_after_a_piece(live):
-    """A file after a piece of body."""
+    """A file after a piece of body.
+
+    Clause: ASGI extensions, "Path Send".
+    """
     assert b"before 0123456789" == live.ask("pathsend_late").body
 
 
 def test_pathsend_to_head(live, key):
-    """HEAD: the length, without the file."""
+    """HEAD: the length, without the file.
+
+    Clause: ASGI extensions, "Path Send"; RFC 9110 section 9.3.2 (HEAD).
+    """
     with live.wire() as wire:
         assert "10" == wire.ask("pathsend", "HEAD", target=f"/small.txt?{key}length").get("content-length")
         assert b"hello" == wire.ask("hello").body
 
 
 def test_pathsend_to_http_1_0(live, key):
-    """A client of HTTP/1.0."""
+    """A client of HTTP/1.0.
+
+    Clause: ASGI extensions, "Path Send".
+    """
     with live.wire() as wire:
         assert b"0123456789" == wire.ask("pathsend", version="1.0", target=f"/small.txt?{key}").body
 
@@ -114,7 +161,10 @@ ZERO_COPY = [
 
 @pytest.mark.parametrize(("query", "body"), ZERO_COPY, ids=[query or "whole" for query, _ in ZERO_COPY])
 def test_zerocopysend(live, query, body):
-    """A file object or descriptor, from offset or where it stands, count bytes or to its end."""
+    """A file object or descriptor, from offset or where it stands, count bytes or to its end.
+
+    Clause: ASGI extensions, "Zero Copy Send".
+    """
     with live.wire() as wire:
         assert body == wire.ask("zerocopy", target=f"/?{query}").body
         assert b"hello" == wire.ask("hello").body
@@ -122,17 +172,26 @@ def test_zerocopysend(live, query, body):
 
 @pytest.mark.parametrize("query", ["offset=-1", "count=-1"])
 def test_zerocopysend_of_nonsense(live, query):
-    """Negative numbers are refused."""
+    """Negative numbers are refused.
+
+    Clause: ASGI extensions, "Zero Copy Send".
+    """
     assert 500 == live.ask("zerocopy", target=f"/?{query}").status
 
 
 def test_zerocopysend_in_parts(live):
-    """Several pieces, each from where the last has ended, mixed with others."""
+    """Several pieces, each from where the last has ended, mixed with others.
+
+    Clause: ASGI extensions, "Zero Copy Send".
+    """
     assert b"<012345|01>" == live.ask("zerocopy_parts").body
 
 
 def test_cancelled_zerocopysend_sends_from_no_other_file(live, key):
-    """A send that is cancelled goes on with its file, whatever becomes of the descriptor; the next waits."""
+    """A send that is cancelled goes on with its file, whatever becomes of the descriptor; the next waits.
+
+    Clause: ASGI extensions, "Zero Copy Send".
+    """
     with live.wire(receive_buffer=4096) as wire:
         wire.request("zerocopy_cancelled", target=f"/?{key}")
         assert ["timeout"] == live.wait_for_notes(key)

@@ -8,7 +8,10 @@ from wire import CutError
 
 
 def test_single_body(live):
-    """One body event: Content-Length is known, no chunks."""
+    """One body event: Content-Length is known, no chunks.
+
+    Clause: ASGI HTTP, "Response Body"; RFC 9112 section 6.2 (Content-Length).
+    """
     answer = live.ask("hello")
     assert (200, "OK", b"hello", "5", None) == (
         answer.status,
@@ -20,13 +23,19 @@ def test_single_body(live):
 
 
 def test_defaults(live):
-    """headers, body and more_body may be left out."""
+    """headers, body and more_body may be left out.
+
+    Clause: ASGI HTTP, "Response Start" and "Response Body": defaults.
+    """
     answer = live.ask("no_body_key")
     assert (200, b"", "0") == (answer.status, answer.body, answer.get("content-length"))
 
 
 def test_pieces_arrive_one_by_one(live, key):
-    """A piece reaches the client before the application gives the next."""
+    """A piece reaches the client before the application gives the next.
+
+    Clause: ASGI HTTP, "Response Body": data is flushed into the send buffer.
+    """
     with live.wire() as wire:
         wire.request("pieces", target=f"/?{key}")
         assert "chunked" == wire.head().get("transfer-encoding")
@@ -36,7 +45,10 @@ def test_pieces_arrive_one_by_one(live, key):
 
 
 def test_empty_first_piece(live, key):
-    """An empty piece with more to come sends the head."""
+    """An empty piece with more to come sends the head.
+
+    Clause: ASGI HTTP, "Response Body": data is flushed into the send buffer.
+    """
     with live.wire() as wire:
         wire.request("empty_first", target=f"/?{key}")
         assert 200 == wire.head().status
@@ -45,7 +57,10 @@ def test_empty_first_piece(live, key):
 
 
 def test_start_alone_sends_nothing(live, key):
-    """The server must not begin to answer before the first body event."""
+    """The server must not begin to answer before the first body event.
+
+    Clause: ASGI HTTP, "Response Start": nothing is sent before the first body event.
+    """
     with live.wire() as wire:
         wire.request("start_only", target=f"/?{key}")
         live.wait_for_notes(key)
@@ -58,7 +73,10 @@ def test_start_alone_sends_nothing(live, key):
 
 
 def test_pieces_to_http_1_0(live, key):
-    """A client of HTTP/1.0 gets no chunks; the end of the connection is the end of the answer."""
+    """A client of HTTP/1.0 gets no chunks; the end of the connection is the end of the answer.
+
+    Clause: RFC 9112 section 7 and 9.3 (HTTP/1.0).
+    """
     with live.wire() as wire:
         wire.request("pieces", target=f"/?{key}", version="1.0")
         answer = wire.head()
@@ -71,7 +89,10 @@ def test_pieces_to_http_1_0(live, key):
 
 
 def test_keep_alive_of_http_1_0(live):
-    """A client of HTTP/1.0 that asks for it keeps its connection."""
+    """A client of HTTP/1.0 that asks for it keeps its connection.
+
+    Clause: RFC 9112 section 7 and 9.3 (HTTP/1.0).
+    """
     with live.wire() as wire:
         for _ in range(2):
             assert "keep-alive" == wire.ask(
@@ -80,7 +101,10 @@ def test_keep_alive_of_http_1_0(live):
 
 
 def test_back_pressure(live, key):
-    """send() waits while the client does not read, and goes on when it does."""
+    """send() waits while the client does not read, and goes on when it does.
+
+    Clause: ASGI HTTP, "Response Body": send waits when the buffer is full.
+    """
     with live.wire(receive_buffer=4096) as wire:
         wire.request("flood", target=f"/?{key}")
         seen = []
@@ -95,7 +119,10 @@ def test_back_pressure(live, key):
 
 
 def test_slow_reader_does_not_delay_others(live, key):
-    """While one client does not read, others are served."""
+    """While one client does not read, others are served.
+
+    Clause: ASGI HTTP, "Response Body": send waits when the buffer is full.
+    """
     with live.wire(receive_buffer=4096) as wire:
         wire.request("flood", target=f"/?{key}")
         live.wait_for_notes(key)
@@ -118,7 +145,10 @@ def test_client_that_leaves_midway(live, key, leave):
 
 
 def test_reader_too_slow(strict, key):
-    """A client that takes nothing for --write-timeout is cut; send() raises OSError."""
+    """A client that takes nothing for --write-timeout is cut; send() raises OSError.
+
+    Clause: ASGI HTTP, "Disconnected Client" send exception.
+    """
     with strict.wire(receive_buffer=4096) as wire:
         wire.request("flood_until_cut", target=f"/?{key}")
         assert strict.wait_for_notes(key, 3)[0].startswith("OSError")
@@ -127,7 +157,10 @@ def test_reader_too_slow(strict, key):
 
 
 def test_cancelled_send(live, key):
-    """A send() that is cancelled while it waits for room has sent what it was given, once."""
+    """A send() that is cancelled while it waits for room has sent what it was given, once.
+
+    Clause: ASGI HTTP, "Response Body": send waits when the buffer is full.
+    """
     with live.wire(receive_buffer=4096) as wire:
         wire.request("cancelled_send", target=f"/?{key}")
         (count,) = live.wait_for_notes(key)
@@ -139,7 +172,10 @@ def test_cancelled_send(live, key):
 
 
 def test_overtaken_send(live, key):
-    """A send() that waits for room has succeeded when another task completes the answer."""
+    """A send() that waits for room has succeeded when another task completes the answer.
+
+    Clause: ASGI HTTP, "Response Body": send waits when the buffer is full.
+    """
     with live.wire(receive_buffer=4096) as wire:
         wire.request("overtaken_send", target=f"/?{key}")
         assert [False, "taken"] == live.wait_for_notes(key, 2)
@@ -188,7 +224,10 @@ def test_head(live, case):
 
 
 def test_head_of_pieces(live, key):
-    """The pieces of an answer to HEAD go nowhere."""
+    """The pieces of an answer to HEAD go nowhere.
+
+    Clause: RFC 9110 section 9.3.2 (HEAD).
+    """
     with live.wire() as wire:
         wire.request("pieces", "HEAD", target=f"/?{key}")
         live.open(key)
@@ -210,7 +249,10 @@ LENGTHS = [
     ("target", "body"), [case[1:] for case in LENGTHS], ids=[case[0] for case in LENGTHS]
 )
 def test_content_length(live, target, body):
-    """The application's Content-Length holds: what is beyond is kept back, and the next answer is whole."""
+    """The application's Content-Length holds: what is beyond is kept back, and the next answer is whole.
+
+    Clause: ASGI HTTP, "Response Body"; RFC 9112 section 6.2 (Content-Length).
+    """
     with live.wire() as wire:
         answer = wire.ask("with_length", target=target)
         assert (body, str(len(body))) == (answer.body, answer.get("content-length"))
@@ -219,7 +261,10 @@ def test_content_length(live, target, body):
 
 @pytest.mark.parametrize("target", ["/9/hello", "/9/he/llo", "/1/"])
 def test_content_length_too_big(live, target):
-    """Less than the Content-Length: the connection is cut, so that the client sees it."""
+    """Less than the Content-Length: the connection is cut, so that the client sees it.
+
+    Clause: RFC 9112 section 8 (incomplete messages).
+    """
     with live.wire() as wire:
         wire.request("with_length", target=target)
         with pytest.raises(CutError):
@@ -228,18 +273,27 @@ def test_content_length_too_big(live, target):
 
 
 def test_kinds_of_bytes(live):
-    """Bytes-like bodies, and headers in any iterable."""
+    """Bytes-like bodies, and headers in any iterable.
+
+    Clause: ASGI HTTP, "Response Start": headers is an iterable of [name, value].
+    """
     answer = live.ask("kinds_of_bytes")
     assert (b"bytes bytearray memoryview", "1", "2") == (answer.body, answer.get("x-a"), answer.get("x-b"))
 
 
 def test_big_body(live):
-    """A body far beyond the socket's buffer in one event."""
+    """A body far beyond the socket's buffer in one event.
+
+    Clause: ASGI HTTP, "Response Body": data is flushed into the send buffer.
+    """
     assert b"0123456789abcdef" * (1 << 17) == live.ask("big").body
 
 
 def test_headers(live):
-    """Header fields go out in order and as often as given; those of the connection are the server's."""
+    """Header fields go out in order and as often as given; those of the connection are the server's.
+
+    Clause: ASGI HTTP, "Response Start": headers is an iterable of [name, value].
+    """
     answer = live.ask("headers")
     expected = [
         ("x-one", "1"),
@@ -255,34 +309,49 @@ def test_headers(live):
 
 
 def test_server_and_date(live):
-    """Server and Date are added where the application has none."""
+    """Server and Date are added where the application has none.
+
+    Clause: RFC 9110 sections 6.6.1 (Date) and 10.2.4 (Server).
+    """
     answer = live.ask("hello")
     assert ("forkcluster", True) == (answer.get("server"), answer.get("date").endswith(" GMT"))
 
 
 def test_close_by_the_application(live):
-    """Connection: close of the application ends the connection after the answer."""
+    """Connection: close of the application ends the connection after the answer.
+
+    Clause: RFC 9112 section 9.6 (tear-down).
+    """
     with live.wire() as wire:
         answer = wire.ask("close")
         assert ("close", b"bye", True) == (answer.get("connection"), answer.body, wire.ended())
 
 
 def test_close_by_the_client(live):
-    """Connection: close of the client does, too."""
+    """Connection: close of the client does, too.
+
+    Clause: RFC 9112 section 9.6 (tear-down).
+    """
     with live.wire() as wire:
         answer = wire.ask("hello", headers=[("Connection", "close")])
         assert ("close", True) == (answer.get("connection"), wire.ended())
 
 
 def test_keep_alive(live):
-    """Many requests on one connection."""
+    """Many requests on one connection.
+
+    Clause: RFC 9112 section 9.3 (persistence).
+    """
     with live.wire() as wire:
         for _ in range(100):
             assert b"hello" == wire.ask("hello").body
 
 
 def test_pipelining(live, key):
-    """Requests sent together are answered in their order, however long each takes."""
+    """Requests sent together are answered in their order, however long each takes.
+
+    Clause: RFC 9112 section 9.3.2 (pipelining).
+    """
     with live.wire() as wire:
         wire.request("pieces", target=f"/?{key}")
         for _ in range(20):
@@ -296,7 +365,10 @@ def test_pipelining(live, key):
 
 
 def test_half_closed_client(live):
-    """A client that has sent its end still gets its answer."""
+    """A client that has sent its end still gets its answer.
+
+    Clause: RFC 9112 section 9.6 (tear-down).
+    """
     with live.wire() as wire:
         wire.request("hello")
         wire.end()
@@ -305,7 +377,10 @@ def test_half_closed_client(live):
 
 
 def test_background_work(live, key):
-    """Work after the last body does not delay the next request of the connection."""
+    """Work after the last body does not delay the next request of the connection.
+
+    Clause: RFC 9112 section 9.3 (persistence).
+    """
     with live.wire() as wire:
         assert "answered" == wire.ask("background", target=f"/?{key}").json
         assert b"hello" == wire.ask("hello").body
@@ -315,14 +390,20 @@ def test_background_work(live, key):
 
 
 def test_background_work_outlives_the_connection(live, key):
-    """Work after the last body goes on when the client has gone."""
+    """Work after the last body goes on when the client has gone.
+
+    Clause: ASGI HTTP, "Response Body": complete with more_body false, whatever the application does after it.
+    """
     assert "answered" == live.ask("background", target=f"/?{key}").json
     live.open(key)
     assert ["working", "worked"] == live.wait_for_notes(key, 2)
 
 
 def test_late_end_of_an_answer(strict, key):
-    """The idle time of a connection begins with the end of the answer, not with its last bytes."""
+    """The idle time of a connection begins with the end of the answer, not with its last bytes.
+
+    Clause: RFC 9112 section 9.3 (persistence).
+    """
     with strict.wire() as wire:
         assert b"one" == wire.ask("late_end", target=f"/?{key}").body
         for _ in range(3):  # 408 after --body-timeout each, together longer than --keep-alive
@@ -335,7 +416,10 @@ def test_late_end_of_an_answer(strict, key):
 
 
 def test_small_answer_in_one_segment(live):
-    """Head and small body of an answer go out in one send."""
+    """Head and small body of an answer go out in one send.
+
+    Clause: ASGI HTTP, "Response Body": data is flushed into the send buffer.
+    """
     with live.wire() as wire:
         wire.request("hello")
         wire.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

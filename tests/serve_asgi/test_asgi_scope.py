@@ -39,7 +39,10 @@ PATHS = [
 
 @pytest.mark.parametrize(("target", "path", "raw", "query"), PATHS, ids=[case[0][:30] for case in PATHS])
 def test_path(live, target, path, raw, query):
-    """path is decoded, raw_path and query_string are as they came."""
+    """path is decoded, raw_path and query_string are as they came.
+
+    Clause: ASGI HTTP, "HTTP Connection Scope": path, raw_path, query_string.
+    """
     scope = live.ask("scope", target=target).json
     assert [path, raw, query] == [scope["path"], scope["raw_path"], scope["query_string"]]
 
@@ -53,12 +56,18 @@ def test_asterisk(live):
     "method", ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND", "BREW", "QUERY"]
 )
 def test_method(live, method):
-    """method is what the client says; methods of no standard too."""
+    """method is what the client says; methods of no standard too.
+
+    Clause: ASGI HTTP, "HTTP Connection Scope": method.
+    """
     assert method == live.ask("scope", method).json["method"]
 
 
 def test_method_of_head(live):
-    """HEAD is HEAD to the application."""
+    """HEAD is HEAD to the application.
+
+    Clause: ASGI HTTP, "HTTP Connection Scope": method.
+    """
     with live.wire() as wire:
         wire.request("events", "HEAD")
         assert 200 == wire.answer("HEAD").status
@@ -85,7 +94,10 @@ HEADERS = [
 
 @pytest.mark.parametrize(("sent", "seen"), HEADERS, ids=[case[0][0][0] for case in HEADERS])
 def test_headers(live, sent, seen):
-    """headers: names in lower case, values without the white space around them, each as often as it came."""
+    """headers: names in lower case, values without the white space around them, each as often as it came.
+
+    Clause: ASGI HTTP, "HTTP Connection Scope": headers.
+    """
     found = live.ask("scope", headers=sent).json["headers"]
     assert [["host", "test"], ["x-case", "scope"], *seen] == found
 
@@ -105,12 +117,18 @@ def test_http_1_0(live):
 
 
 def test_http_1_1(live):
-    """http_version of a request of HTTP/1.1."""
+    """http_version of a request of HTTP/1.1.
+
+    Clause: ASGI HTTP, "HTTP Connection Scope": http_version.
+    """
     assert "1.1" == live.ask("scope").json["http_version"]
 
 
 def test_addresses(live):
-    """client and server are host and port of the two ends."""
+    """client and server are host and port of the two ends.
+
+    Clause: ASGI HTTP, "HTTP Connection Scope": client, server.
+    """
     with live.wire() as wire:
         scope = wire.ask("scope").json
         assert [list(wire.socket.getsockname()), list(wire.socket.getpeername())] == [
@@ -120,13 +138,19 @@ def test_addresses(live):
 
 
 def test_type_and_version(live):
-    """type http; asgi tells the versions."""
+    """type http; asgi tells the versions.
+
+    Clause: ASGI HTTP, "HTTP Connection Scope": type, asgi.
+    """
     scope = live.ask("scope").json
     assert ["http", {"version": "3.0", "spec_version": "2.5"}] == [scope["type"], scope["asgi"]]
 
 
 def test_scheme(live):
-    """Without a proxy that says otherwise the scheme is http."""
+    """Without a proxy that says otherwise the scheme is http.
+
+    Clause: ASGI HTTP, "HTTP Connection Scope": scheme.
+    """
     assert "http" == live.ask("scope").json["scheme"]
 
 
@@ -153,12 +177,18 @@ def test_trailers_extension(live, te, takes):
 
 
 def test_state(live):
-    """lifespan 2.0: the state of the lifespan comes with every request."""
+    """lifespan 2.0: the state of the lifespan comes with every request.
+
+    Clause: ASGI lifespan, "Lifespan State".
+    """
     assert {"colour": "green", "list": []} == live.ask("scope").json["state"]
 
 
 def test_scopes_are_the_requests_own(live):
-    """What an application does to a scope and its state stays with the request."""
+    """What an application does to a scope and its state stays with the request.
+
+    Clause: ASGI, "Connection Scope"; lifespan, "Lifespan State": a copy for each request.
+    """
     with live.wire() as wire:
         assert [None] * 4 == wire.ask("own_scope").json
         assert [None] * 4 == wire.ask("own_scope").json
@@ -177,19 +207,28 @@ FORWARDED = [
     ("headers", "client", "scheme"), FORWARDED, ids=["for", "proto", "forwarded", "list"]
 )
 def test_forwarded(live, headers, client, scheme):
-    """A trusted proxy (here the loopback) says who the client is."""
+    """A trusted proxy (here the loopback) says who the client is.
+
+    Clause: ASGI HTTP, "HTTP Connection Scope": scheme.
+    """
     scope = live.ask("scope", headers=headers).json
     assert [client, scheme] == [scope["client"][0], scope["scheme"]]
 
 
 def test_forwarded_host(live):
-    """X-Forwarded-Host of a trusted proxy stands in the place of Host."""
+    """X-Forwarded-Host of a trusted proxy stands in the place of Host.
+
+    Clause: RFC 7239 (forwarding is believed from trusted proxies only).
+    """
     headers = live.ask("scope", headers=[("X-Forwarded-Host", "shop.example")]).json["headers"]
     assert ["host", "shop.example"] == headers[0]
 
 
 def test_forwarded_by_nobody_trusted(server):
-    """Where no proxy is trusted the peer is the client."""
+    """Where no proxy is trusted the peer is the client.
+
+    Clause: RFC 7239 (forwarding is believed from trusted proxies only).
+    """
     found = server("--forwarded-allow-ips", "203.0.113.1")
     with found.wire() as wire:
         scope = wire.ask(
@@ -208,7 +247,10 @@ ROOTED = [
 
 
 def test_root_path(server):
-    """root_path is where the application is mounted; path contains it, sent by the proxy or not."""
+    """root_path is where the application is mounted; path contains it, sent by the proxy or not.
+
+    Clause: ASGI HTTP, "HTTP Connection Scope": root_path.
+    """
     found = server("--root-path", "/shop")
     for target, path, raw in ROOTED:
         scope = found.ask("scope", target=target).json
@@ -216,7 +258,10 @@ def test_root_path(server):
 
 
 def test_unix_socket(server, tmp_path):
-    """On a unix socket server is (path, None), and there is no client address."""
+    """On a unix socket server is (path, None), and there is no client address.
+
+    Clause: ASGI HTTP, "HTTP Connection Scope": client, server.
+    """
     found = server("--bind", f"unix:{tmp_path}/s")
     with Wire(f"{tmp_path}/s") as wire:
         scope = wire.ask("scope").json

@@ -9,14 +9,20 @@ pytestmark = pytest.mark.usefixtures("both_ways")
 
 
 def test_contexts_are_apart(live, key):
-    """What a request sets in its context no other sees, on the same connection or another."""
+    """What a request sets in its context no other sees, on the same connection or another.
+
+    Clause: PEP 567 (a Task has a context of its own); ASGI, "Applications".
+    """
     with live.wire() as wire:
         for name in ("a", "b", "c"):
             assert ["nobody", key + name] == wire.ask("context", target=f"/?{key}{name}").json
 
 
 def test_context_of_an_application_that_is_no_coroutine_function(live):
-    """An application is called inside its Task: what it sets before it gives its coroutine does not leak."""
+    """An application is called inside its Task: what it sets before it gives its coroutine does not leak.
+
+    Clause: PEP 567 (a Task has a context of its own); ASGI, "Applications".
+    """
     with live.wire() as wire:
         for _ in range(3):
             assert ["nobody", True] == wire.ask("in_task").json
@@ -24,20 +30,29 @@ def test_context_of_an_application_that_is_no_coroutine_function(live):
 
 @pytest.mark.parametrize("case", ["custom_awaitable", "a_future"])
 def test_awaitables(live, case):
-    """An application may give any awaitable."""
+    """An application may give any awaitable.
+
+    Clause: ASGI, "Applications": a single awaitable callable.
+    """
     with live.wire() as wire:
         for _ in range(3):
             assert b"hello" == wire.ask(case).body
 
 
 def test_current_task(live, key):
-    """asyncio.current_task() is one Task throughout, known to all_tasks(), on the main thread."""
+    """asyncio.current_task() is one Task throughout, known to all_tasks(), on the main thread.
+
+    Clause: PEP 3156 and asyncio, "Task Object".
+    """
     assert [True, True, True, True, True, "MainThread"] == live.ask("task", target=f"/?{key}").json
     assert "Task" in live.wait_for_notes(key)[0]
 
 
 def test_stack_of_a_task(live, key):
-    """Task.get_stack() shows where the application waits."""
+    """Task.get_stack() shows where the application waits.
+
+    Clause: PEP 3156 and asyncio, "Task Object".
+    """
     assert live.ask("print_stack", target=f"/?{key}").json[-1] in {
         "print_stack",
         "dispatch",
@@ -47,14 +62,20 @@ def test_stack_of_a_task(live, key):
 
 
 def test_task_that_cancels_itself(live):
-    """A cancellation that the application catches is its own affair."""
+    """A cancellation that the application catches is its own affair.
+
+    Clause: PEP 3156 and asyncio, "Task Object".
+    """
     with live.wire() as wire:
         assert "cancelled, and answered" == wire.ask("cancel_self").json
         assert b"hello" == wire.ask("hello").body
 
 
 def test_sends_of_several_tasks(live):
-    """send() may be called from tasks that the application makes."""
+    """send() may be called from tasks that the application makes.
+
+    Clause: PEP 3156 and asyncio, "Task Object".
+    """
     assert b"x" * 10_000 == live.ask("gather_sends").body
 
 

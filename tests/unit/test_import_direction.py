@@ -29,6 +29,7 @@ ROOMS = {
     "mold": SHARED | C_SMALL,
     "worker": SHARED | C_SMALL | {"_engine", "_taskset"},
     "watcher": SHARED | {"_process"},
+    "logger": SHARED | {"_process"},
     "admin": SHARED | C_SMALL | {"_engine"},
     "__main__": {"cli"},
 }

@@ -7,7 +7,7 @@ import click
 from forkcluster.cli import choosing
 from forkcluster.cli.results import Results
 from forkcluster.errors import EXIT_OK, StateError
-from forkcluster.manager.status import View, look
+from forkcluster.manager.status import View, look, workers_of
 
 HELP = """Print the pid of each app's master. The exit code is 1 when one does not run."""
 
@@ -34,5 +34,4 @@ def _pid(targets: Sequence[str], only: Sequence[str], workers: bool, as_json: bo
 
 def pids_of(view: View) -> list[int]:
     """Give the pids of an app's workers, by slot."""
-    workers = view.status.get("workers")
-    return [each["pid"] for each in workers if each.get("pid")] if isinstance(workers, list) else []
+    return [pid for each in workers_of(view.status) if isinstance(pid := each.get("pid"), int)]

@@ -167,8 +167,8 @@ def tell(results: Results, name: str, heard: Outcome | ForkclusterError) -> None
     elif heard.end is End.READY:
         facts = heard.facts
         urls = facts.get("urls")
-        where = ", ".join(map(str, urls)) if isinstance(urls, list) and urls else "no address"
-        text = f"is up at {where}: {facts.get('workers')} ready, pid {facts.get('pid')}"
+        where = f" at {', '.join(map(str, urls))}" if isinstance(urls, list) and urls else ""
+        text = f"is up{where}: {facts.get('workers')} ready, pid {facts.get('pid')}"
         results.good(name, f"{text}, in {facts.get('seconds')} s", state="ready", **facts)
     else:
         results.bad(name, heard.failure or ForkclusterError(f"{name} ended"))

@@ -4,7 +4,7 @@ from typing import Final
 
 # fmt: off
 FUTURE: Final = frozenset((
-    "logs", "deploy", "flush",
+    "deploy",
 ))
 # fmt: on
 """Commands that are to come: never taken for a target."""

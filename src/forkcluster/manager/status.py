@@ -52,15 +52,14 @@ class View:
         """The same, since its present master was started."""
         counts = part(self.status, "counts")
         found = [counts.get("restarts"), part(part(counts, "reloads"), "done").get("count")]
+        if not counts:
+            found = [worker.get("restarts") for worker in workers_of(self.status)]
         return sum(each for each in found if isinstance(each, int))
 
     @property
     def ready(self) -> int:
         """How many workers serve."""
-        workers = self.status.get("workers")
-        if not isinstance(workers, list):
-            return 0
-        return sum(1 for each in workers if each.get("state") == "ready" and not each.get("leaving"))
+        return len(_serving(self.status))
 
     @property
     def uptime(self) -> float | None:
@@ -114,13 +113,26 @@ def _state_of_master(status: Body) -> str:
         return named
     if status.get("stopping"):
         return "stopping"
+    wanted, serving = status.get("wanted"), len(_serving(status))
+    if not serving:
+        words = {str(worker.get("state")) for worker in workers_of(status)}
+        rest = "degraded" if status.get("ready") else "starting"
+        return next((word for word in ("starting", "waiting", "errored", "stopped") if word in words), rest)
     if not status.get("ready"):
         return "starting"
     if status.get("reloading"):
         return "reloading"
-    workers, wanted = status.get("workers"), status.get("wanted")
-    serving = [w for w in workers if w.get("state") == "ready"] if isinstance(workers, list) else []
-    return "degraded" if isinstance(wanted, int) and len(serving) < wanted else "ready"
+    return "degraded" if isinstance(wanted, int) and serving < wanted else "ready"
+
+
+def workers_of(status: Mapping[str, object]) -> list[Mapping[str, object]]:
+    """Give what a master says of its workers, or of its programs' processes."""
+    workers = status.get("workers")
+    return [each for each in workers if isinstance(each, dict)] if isinstance(workers, list) else []
+
+
+def _serving(status: Mapping[str, object]) -> list[Mapping[str, object]]:
+    return [each for each in workers_of(status) if each.get("state") == "ready" and not each.get("leaving")]
 
 
 def part(values: Mapping[str, object], name: str) -> Mapping[str, object]:
@@ -144,4 +156,6 @@ def reason(view: View) -> str:
         return ""
     last = part(part(view.status, "counts"), "last_restart")
     reason, how = str(last.get("reason") or ""), str(last.get("how") or "")
-    return f"{reason}: {how}" if how else reason
+    if reason:
+        return f"{reason}: {how}" if how else reason
+    return next((str(each["last"]) for each in workers_of(view.status) if each.get("last")), "")

@@ -54,6 +54,7 @@ class ClusterMaster(Master):
             cluster=self._cluster,
             listeners=sockets.all_descriptors,
             app_metrics=self._app_metrics,
+            output=self._output,
         )
         self._admin = self._make_admin(outside.home, board)
         status = Status(
@@ -227,6 +228,7 @@ class ClusterMaster(Master):
         super()._conclude(outcome)
 
     def _logs_reopened(self) -> None:
+        self._crew.reopen_own_logs()
         path = self._launch.options.access_log
         if path is None or path == "-":
             return

@@ -105,6 +105,15 @@ class Commands:
             "stop": self._stop,
             "signal": self._signal,
         }
+        self._reports: dict[str, Callable[[], object]] = {}
+
+    def add(self, name: str, command: Callable[[Body, Reply], None]) -> None:
+        """Take in a command of another part of the master."""
+        self._commands[name] = command
+
+    def report(self, name: str, report: Callable[[], object]) -> None:
+        """Have `status` say under that name what another part of the master knows."""
+        self._reports[name] = report
 
     def handle(self, request: Body, reply: Reply) -> None:
         """Do what is asked; `reply` is called once, now or later. Raise ForkclusterError to refuse."""
@@ -146,7 +155,8 @@ class Commands:
 
     def _status(self, request: Body, reply: Reply) -> None:
         events = self._history.latest(_number(request, "events", 50))
-        reply({"ok": True, **self._report(), "workers": self._hands.describe(), "events": events})
+        others = {name: report() for name, report in self._reports.items()}
+        reply({"ok": True, **self._report(), **others, "workers": self._hands.describe(), "events": events})
 
     def _report(self) -> Body:
         """Say how the app is; a mode adds what only it knows."""

@@ -19,6 +19,7 @@ from forkcluster.master.cluster import Cluster
 from forkcluster.master.inboxes import Inboxes, Listeners
 from forkcluster.master.loop import Loop
 from forkcluster.master.oom import OomCounter
+from forkcluster.master.output import Output
 from forkcluster.master.rates import Rates
 from forkcluster.master.release import Release
 from forkcluster.master.seats import Ref
@@ -26,7 +27,7 @@ from forkcluster.master.spawn import spawn_mold
 from forkcluster.master.stacks import Stacks, read_rest
 from forkcluster.master.tally import SlotTally
 from forkcluster.wire.channel import Channel, Sent, channel_pair, close_all
-from forkcluster.wire.messages import Kind, Message, MessageError
+from forkcluster.wire.messages import LOG_OPERATING, Kind, Message, MessageError
 from forkcluster.wire.orders import LoadOrder, LoadReport
 from forkcluster.wire.stacks import STACKS_SIGNAL
 
@@ -71,8 +72,10 @@ class Crew:
         cluster: Cluster,
         listeners: Listeners,
         app_metrics: AppMetrics | None,
+        output: Output,
     ) -> None:
         self._loop = loop
+        self._output = output
         self._children = children
         self._emit = emit
         self._cluster = cluster
@@ -97,7 +100,7 @@ class Crew:
     def start_mold(self, number: int, release: Release, *, bare: bool) -> None:
         """Exec a mold; an exec that fails is a mold that failed and ended."""
         try:
-            pid, ours = _exec_mold(release)
+            pid, ours = _exec_mold(release, self._output)
         except OSError as error:
             text = f"cannot start {release.python} in {release.directory}: {error.strerror or error}"
             self._emit(on.MoldFailed(number, text))
@@ -117,6 +120,8 @@ class Crew:
             interface=known,
             hook=hook,
             app_metrics=self._app_metrics.path if self._app_metrics else "",
+            captured=self._output.capture is not None,
+            stamped=self._output.stamped,
         )
         self._molds[number] = MoldHand(pid, ours, order, set())
         self._children.adopt(pid, lambda how: self._mold_ended(number, how))
@@ -172,7 +177,7 @@ class Crew:
         try:
             if layout == _scoreboard.layout_hash():
                 order = mold.order.to_file()
-                mold.channel.send(Message(Kind.LOAD), [order])
+                mold.channel.send(Message(Kind.LOAD), [order, *self._output.own_log()])
                 os.close(order)
                 return
             text = (
@@ -217,18 +222,21 @@ class Crew:
         try:
             ours, theirs = channel_pair()
             inbox = self.inboxes.make(who)
+            streams = self._output.streams(str(order.slot), order.generation) or ()
         except OSError as error:
             self._emit(on.ForkFailed(who, f"no descriptors for it: {error.strerror}"))
             return
         self._board.claim(who.seat, who.epoch, order.slot, order.generation)
         before = tuple(self._board.line(who.seat)["requests"])
         self._workers[who] = WorkerHand(ours, order.generation, before)
-        message = Message(Kind.FORK, "hold" if order.hold else "", who.seat, who.epoch, arg=order.slot)
-        descriptors = [theirs.fileno(), self._board_fd, inbox, *listeners]
+        words = ["hold"] * order.hold + ["streams"] * bool(streams)
+        message = Message(Kind.FORK, " ".join(words), who.seat, who.epoch, arg=order.slot)
+        descriptors = [theirs.fileno(), self._board_fd, inbox, *streams, *listeners]
         sent = Sent.CLOSED
         if number in self._molds:
             sent = self._molds[number].channel.send(message, descriptors)
         theirs.close()
+        close_all(streams)
         if sent is Sent.OK:
             self._molds[number].asked.add(who)
             self._loop.watch(ours.fileno(), lambda: self._hear_worker(who))
@@ -345,10 +353,18 @@ class Crew:
         self.inboxes.leave(who)
         self.tell(who, Message(Kind.RETIRE, "", *who, arg=int(final), deadline_ns=int(deadline * 1e9)))
 
-    def tell_all(self, kind: Kind, descriptors: Sequence[int] = ()) -> None:
+    def tell_all(self, kind: Kind, descriptors: Sequence[int] = (), arg: int = 0) -> None:
         """Send all workers a message, each in its own name."""
         for who in list(self._workers):
-            self.tell(who, Message(kind, "", *who), descriptors)
+            self.tell(who, Message(kind, "", *who, arg=arg), descriptors)
+
+    def reopen_own_logs(self) -> None:
+        """Hand the file of our log, opened anew, to all our processes."""
+        own_log = self._output.own_log()
+        if own_log:
+            for mold in self._molds.values():
+                mold.channel.send(Message(Kind.LOG, arg=LOG_OPERATING), own_log)
+            self.tell_all(Kind.LOG, own_log, arg=LOG_OPERATING)
 
     def kill(self, who: Ref) -> None:
         """SIGKILL a worker; one not born yet is killed at birth."""
@@ -440,16 +456,18 @@ class Crew:
         self._board.close()
 
 
-def _exec_mold(release: Release) -> tuple[int, Channel]:
+def _exec_mold(release: Release, output: Output) -> tuple[int, Channel]:
     """Exec a mold; give its pid and our end of its channel. Raise OSError."""
+    streams = output.streams("mold", release.generation)
     ours, theirs = channel_pair()
     try:
-        return spawn_mold(release, theirs), ours
+        return spawn_mold(release, theirs, streams), ours
     except OSError:
         ours.close()
         raise
     finally:
         theirs.close()
+        close_all(streams or ())
 
 
 def _receive(channel: Channel, role: str, pid: int) -> tuple[Message, list[int]] | None:

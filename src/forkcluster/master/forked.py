@@ -41,7 +41,7 @@ class ForkMaster(Master):
         self._set_blocking(1)
         self._fleet = Fleet(count_workers(options), limits_of(options))
         emit = self._events.append
-        self._processes = Processes(self._loop, self._children, self._fleet, emit, self._streams)
+        self._processes = Processes(self._loop, self._children, self._fleet, emit, self._output.streams)
         self._commands = Commands(
             self._fleet, self._processes, emit, self._history, options=options, placed=self._placed
         )
@@ -137,9 +137,6 @@ class ForkMaster(Master):
         """Leave listeners as a program expects them that systemd starts."""
         for listener in self._sockets.of(generation):
             listener.socket.setblocking(True)
-
-    def _streams(self, slot: int) -> tuple[int, int]:
-        return 1, 2
 
     def _stumbled(self, text: str) -> None:
         """Tell whoever waits for the first start; the policy tries again."""

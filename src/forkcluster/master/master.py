@@ -23,6 +23,7 @@ from forkcluster.master.history import History
 from forkcluster.master.home import Home
 from forkcluster.master.loop import Loop
 from forkcluster.master.notify import Notifier, Standing
+from forkcluster.master.output import Output
 from forkcluster.master.release import Release, pin
 from forkcluster.master.reload import Reader
 from forkcluster.master.report import Report
@@ -79,6 +80,9 @@ class Master(ABC):
             Timed(self._reader.overdue_at, self._reader.expire),
             Timed(self._notifier.deadline, self._notifier.expire),
         ]
+        self._output = Output(self._loop, self._children, launch.options, outside.home, self._say)
+        if self._output.capture is not None:
+            self._timed.append(Timed(self._output.capture.deadline, self._output.capture.expire))
         self._exit_code: int | None = None
         self._interrupted = False
         control = outside.home.control
@@ -94,6 +98,10 @@ class Master(ABC):
     def run(self) -> int:
         """Run the app until told to stop, or until it is over; give the exit code."""
         self._loop.watch(self._signals.reader, self._hear_signals)
+        self._commands.report("output", self._output.describe)
+        self._commands.add("flush", self._output.flush)
+        self._commands.add("reopen", self._reopen)
+        self._output.start()
         self._say("info", "starting", {"event": "start", "pid": os.getpid(), "version": __version__})
         self._begin()
         self._take_scale()
@@ -116,6 +124,7 @@ class Master(ABC):
         self._close()
         self._say("info", "stopped", {"event": "stopped", "exit_code": self._exit_code})
         self._history.close()
+        self._output.close()
         self._loop.close()
         return self._exit_code
 
@@ -189,6 +198,15 @@ class Master(ABC):
 
     # -- ours ------------------------------------------------------------------------------------------------
 
+    def _reopen_logs(self) -> None:
+        self._output.reopen()
+        log.info("logs reopened")
+        self._logs_reopened()
+
+    def _reopen(self, _request: Body, reply: Reply) -> None:
+        self._reopen_logs()
+        reply({"ok": True})
+
     def _scheduled(self) -> None:
         self._say("info", "the time of cron_restart has come", {})
         self._take(on.ReloadAsked())
@@ -249,9 +267,7 @@ class Master(ABC):
                 case signal.SIGTTIN | signal.SIGTTOU:
                     self._take(on.Scaled(1 if number == signal.SIGTTIN else -1))
                 case signal.SIGUSR1:
-                    log.reopen()
-                    log.info("logs reopened")
-                    self._logs_reopened()
+                    self._reopen_logs()
                 case signal.SIGUSR2:
                     log.warning("USR2 does nothing yet")
 

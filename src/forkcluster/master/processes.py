@@ -23,11 +23,12 @@ from forkcluster.master.readiness import ReadySocket
 from forkcluster.master.release import Release
 from forkcluster.master.sweep import Sweep, kill
 from forkcluster.options.program import Program, compose
+from forkcluster.wire.channel import close_all
 from forkcluster.wire.identity import Identity, resolve
 
 Emit = Callable[[heard.Event], None]
-Streams = Callable[[int], tuple[int, int]]
-"""Gives, for a slot, the descriptors (borrowed) of its standard output and error."""
+Streams = Callable[[str, int], tuple[int, int] | None]
+"""Gives, for a slot and a generation, standard output and error, owned by the caller; None: they are ours."""
 
 NOT_INHERITED = ("LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "NOTIFY_SOCKET")
 
@@ -175,17 +176,21 @@ class Processes:
         base |= _home_of(identity) | dict(options.env)
         program = compose(options, release.directory, base, release.python)
         environment = environment_of(base, program, hand, release, [name for _, name in sockets])
-        return _process.spawn(
-            os.fsencode(program.path),
-            [os.fsencode(word) for word in program.argv],
-            [os.fsencode(f"{name}={text}") for name, text in environment.items()],
-            os.fsencode(release.directory),
-            [self._null, *self._streams(hand.slot), *(descriptor for descriptor, _ in sockets)],
-            umask=-1 if options.umask is None else options.umask,
-            identity=(identity.uid, identity.gid, list(identity.groups)) if identity else None,
-            death_signal=hand.signal,
-            listen_pid=bool(sockets),
-        )
+        streams = self._streams(str(hand.slot), release.generation)
+        try:
+            return _process.spawn(
+                os.fsencode(program.path),
+                [os.fsencode(word) for word in program.argv],
+                [os.fsencode(f"{name}={text}") for name, text in environment.items()],
+                os.fsencode(release.directory),
+                [self._null, *(streams or (1, 2)), *(descriptor for descriptor, _ in sockets)],
+                umask=-1 if options.umask is None else options.umask,
+                identity=(identity.uid, identity.gid, list(identity.groups)) if identity else None,
+                death_signal=hand.signal,
+                listen_pid=bool(sockets),
+            )
+        finally:
+            close_all(streams or ())
 
     def _hear(self, hand: Hand, name: str, value: str) -> None:
         if (name, value) == ("READY", "1"):

@@ -18,12 +18,21 @@ from forkcluster.wire.program import command
 from forkcluster.wire.title import title_of
 
 
-def spawn_mold(release: Release, channel: Channel) -> int:
-    """Exec a mold of that release with its end of the channel (borrowed); give its pid. Raise OSError."""
+def spawn_mold(release: Release, channel: Channel, streams: "tuple[int, int] | None" = None) -> int:
+    """Exec a mold of that release with its end of the channel (borrowed); give its pid. Raise OSError.
+
+    `streams`: its standard output and error (borrowed); None: ours.
+    """
     title = title_of("mold", release.options.name, f"g{release.generation}")
     number = str(channel.fileno())
     arguments = command(release.python, "mold", number, str(os.getpid()), title)
-    return _spawn(arguments, release.directory, keep=(channel.fileno(),))
+    return _spawn(arguments, release.directory, keep=(channel.fileno(),), streams=streams)
+
+
+def spawn_logger(app: str, python: str, channel: Channel) -> int:
+    """Exec the logger with its end of the channel (borrowed); give its pid. Raise OSError."""
+    arguments = [str(channel.fileno()), str(os.getpid()), title_of("logger", app)]
+    return _spawn(command(python, "logger", *arguments), "/", keep=(channel.fileno(),))
 
 
 def spawn_admin(order: AdminOrder) -> int:
@@ -45,8 +54,17 @@ def spawn_watcher(app: str, python: str, directory: str, order: WatchOrder) -> i
     return _spawn(command(python, "watcher", *arguments), directory)
 
 
-def _spawn(arguments: list[str], directory: str, *, keep: tuple[int, ...] = ()) -> int:
-    process = subprocess.Popen(arguments, cwd=directory, pass_fds=keep, close_fds=True)
+def _spawn(
+    arguments: list[str],
+    directory: str,
+    *,
+    keep: tuple[int, ...] = (),
+    streams: tuple[int, int] | None = None,
+) -> int:
+    out, error = streams or (None, None)
+    process = subprocess.Popen(
+        arguments, cwd=directory, pass_fds=keep, close_fds=True, stdout=out, stderr=error
+    )
     process.returncode = 0  # Children waits for it; a Popen that thinks it is over never will
     return process.pid
 

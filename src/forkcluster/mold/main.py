@@ -6,6 +6,7 @@ remove.
 """
 
 import faulthandler
+import io
 import os
 import signal
 import sys
@@ -49,9 +50,10 @@ def main(argv: list[str]) -> int:
         return 0
     mold = Mold(channel, writer)
     try:
-        order = LoadOrder.from_file(*heard[1])
+        order_file, *own_log = heard[1]
+        order = LoadOrder.from_file(order_file)
         set_title(title_of("mold", order.options.name, f"g{order.generation}"))
-        log.configure("mold", order.options.log_level, order.options.log_format)
+        _set_up_output(order, *own_log)
         _take_identity(order)
         mold.load(order)
     except BaseException as error:  # the boundary of the app's import: SystemExit and KeyboardInterrupt too
@@ -107,6 +109,8 @@ class Mold:
             message, descriptors = heard
             if message.kind is Kind.HOOK:
                 _run_late(order, message.text)
+            if message.kind is Kind.LOG and log.log.fd != 2:
+                log.log.replace(descriptors.pop())
             if message.kind is not Kind.FORK:
                 close_all(descriptors)
                 continue
@@ -139,13 +143,17 @@ class Mold:
         return False
 
     def _spec(self, order: LoadOrder, message: Message, descriptors: list[int]) -> WorkerSpec:
+        words = message.text.split()
+        streams = (descriptors.pop(3), descriptors.pop(3)) if "streams" in words else None
         channel, scoreboard, inbox, *listeners = descriptors
         return WorkerSpec(
             seat=message.seat,
             epoch=message.epoch,
             slot=message.arg,
             generation=order.generation,
-            hold=message.text == "hold",
+            hold="hold" in words,
+            streams=streams,
+            stamped=order.stamped,
             channel=channel,
             scoreboard=scoreboard,
             inbox=inbox,
@@ -162,6 +170,17 @@ class Mold:
     def _report(self, report: LoadReport, generation: int) -> None:
         stop_here("mold-before-loaded", generation)
         self._channel.send(Message(Kind.LOADED, report.to_json()))
+
+
+def _set_up_output(order: LoadOrder, own_log: int = 2) -> None:
+    """Say where our log goes; have what the app prints leave line by line, as on a terminal."""
+    log.configure(
+        "mold", order.options.log_level, order.options.log_format, fd=own_log, stamped=order.stamped
+    )
+    if order.captured:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(line_buffering=True)
 
 
 def _stop_in_the_middle(slot: int, epoch: int, generation: int) -> int:

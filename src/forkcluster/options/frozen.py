@@ -120,6 +120,17 @@ class Options:
     log_config: str | None
     access_log: str | None
     access_log_format: str
+    capture_output: bool
+    out_file: str | None  # a path, or NULL
+    error_file: str | None
+    merge_logs: bool
+    log_type: str
+    log_date_format: str | None
+    time: bool
+    disable_logs: bool
+    log_rotate_size: int
+    log_rotate_keep: int
+    log_compress: bool
     # metrics and health
     admin: str | None  # an address, or "off"; None: in the app's directory
     app_metrics: bool

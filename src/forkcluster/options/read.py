@@ -22,7 +22,7 @@ from forkcluster.options.kinds import PairList, Secret, Value
 from forkcluster.options.table import BY_NAME, TABLE, Option
 
 LONG_DRAIN = 600.0  # seconds
-OWN_FILES = ("log_file", "log_config", "access_log", "pid", "control")
+OWN_FILES = ("log_file", "log_config", "access_log", "pid", "control", "out_file", "error_file")
 RESERVED = frozenset(
     (
         "FORKCLUSTER_HOME",
@@ -217,7 +217,7 @@ def _venv(asked: Setting, base: str) -> Setting:
 
 def _absolute(setting: Setting, directory: str) -> Setting:
     """The path as any process may open it, whatever its working directory; symlinks stay."""
-    if not isinstance(setting.value, str) or setting.value in ("-", "off"):
+    if not isinstance(setting.value, str) or setting.value in ("-", "off", "NULL"):
         return setting
     return Setting(setting.option, os.path.join(directory, setting.value), setting.origin)
 

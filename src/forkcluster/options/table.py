@@ -12,6 +12,7 @@ from typing import Final
 from forkcluster.options import checks
 from forkcluster.options.address import check_bind
 from forkcluster.options.cpus import check_instances
+from forkcluster.options.dates import check_format
 from forkcluster.options.kinds import (
     Count,
     Duration,
@@ -472,6 +473,32 @@ def _logs() -> list[Option]:
         Option(name="access_log_format", group=group, default="combined",
                kind=Kind("common, combined, json or a format", "FORMAT", checks.access_format),
                help="common, combined, json, or a format such as '%(h)s %(r)s %(s)s'."),
+        Option(name="capture_output", kind=SWITCH, group=group, default="false",
+               help="Have a logger stamp what the application prints with time and worker, line by line."),
+        Option(name="out_file", kind=FILE, group=group, aliases=("out", "output", "out_log"),
+               implied="in FORKCLUSTER_HOME if managed, else standard output",
+               help="Put what the application prints here, through the logger; NULL: nowhere."),
+        Option(name="error_file", kind=FILE, group=group,
+               aliases=("err", "error", "err_file", "err_log", "error_log"),
+               implied="in FORKCLUSTER_HOME if managed, else standard error",
+               help="Likewise what it prints to standard error, and forkcluster's log."),
+        Option(name="merge_logs", kind=SWITCH, group=group, default="true", aliases=("combine_logs",),
+               help="All workers share those files; off: each has its own, with its slot in the name."),
+        Option(name="log_type", kind=choice("text", "json", "raw"), group=group, default="text",
+               help="How captured lines are written: stamped, as JSON objects, or as they come."),
+        Option(name="log_date_format", group=group, implied="RFC 3339, in UTC",
+               kind=Kind("a date format", "FORMAT", check_format),
+               help="The stamp of captured lines, such as '%Y-%m-%d %H:%M:%S' or 'YYYY-MM-DD HH:mm:ss'."),
+        Option(name="time", kind=SWITCH, group=group, default="false",
+               help="Short for the stamp that PM2 writes, %Y-%m-%dT%H:%M:%S in local time."),
+        Option(name="disable_logs", kind=SWITCH, group=group, default="false",
+               help="Drop what is captured."),
+        Option(name="log_rotate_size", kind=SIZE, group=group, default="10M", unit="bytes",
+               help="A file of captured lines is rotated when it is so long. 0: never."),
+        Option(name="log_rotate_keep", kind=Count(high=100000), group=group, default="10",
+               help="How many rotated files stay, of each file."),
+        Option(name="log_compress", kind=SWITCH, group=group, default="true",
+               help="Compress rotated files with gzip."),
     ]
 
 
@@ -542,6 +569,8 @@ BY_KEY: Final[Mapping[str, Option]] = {
 }
 NEED_RESTART: Final = (
     "name", "backlog", "socket_mode", "socket_owner", "pid", "log_file", "log_format", "log_level",
+    "capture_output", "out_file", "error_file", "merge_logs", "log_type", "log_date_format", "time",
+    "disable_logs", "log_rotate_size", "log_rotate_keep", "log_compress",
     "admin", "admin_actions", "app_metrics", "min_ready",
 )  # fmt: skip
 """What a master reads once: a reload cannot change it."""

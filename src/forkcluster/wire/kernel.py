@@ -6,7 +6,6 @@ Knows no process of ours.
 
 import errno
 import os
-import tempfile
 
 
 def pidfd_of(pid: int) -> int:
@@ -29,5 +28,7 @@ def memory_file(name: str) -> int:
     except OSError as error:
         if error.errno != errno.ENOSYS:
             raise
+    import tempfile
+
     with tempfile.TemporaryFile(buffering=0) as file:
         return os.dup(file.fileno())

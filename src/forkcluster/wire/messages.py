@@ -6,8 +6,8 @@ this module packs.
 """
 
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 MAGIC = 0x4B4C4346
 VERSION = 1
@@ -15,6 +15,9 @@ PAYLOAD = 61440
 HEAD = struct.Struct("=IHHIIQQ")
 
 _CUT = b"\n... cut ...\n"
+
+
+LOG_ACCESS, LOG_OPERATING = 0, 1  # the argument of LOG
 
 
 class Kind(IntEnum):
@@ -40,14 +43,19 @@ class Kind(IntEnum):
     STACKS = 53
     LISTEN = 54
     PROBE = 55
+    TAKE = 64
+    REOPEN = 65
+    FLUSH = 66
+    ENDED = 80
+    FLUSHED = 81
+    TROUBLE = 82
 
 
 class MessageError(ValueError):
     """A record that is not a message of ours: another version, or a bug of the sender."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One record on a channel. `deadline_ns` is CLOCK_MONOTONIC, absolute; 0 means none."""
 
     kind: Kind

@@ -45,6 +45,8 @@ class LoadOrder:
     interface: str = ""
     hook: str = ""  # to be run before the app is loaded
     app_metrics: str = ""  # the directory of the application's own metrics; empty: none
+    captured: bool = False  # standard output and error go to the logger
+    stamped: bool = True  # lines of our own log say when
 
     def to_json(self) -> str:
         """The order as one JSON object."""
@@ -80,6 +82,8 @@ class LoadOrder:
                 str(values["interface"]),
                 str(values["hook"]),
                 str(values["app_metrics"]),
+                bool(values["captured"]),
+                bool(values["stamped"]),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise InternalError(f"the mold cannot read its order: {error!r}") from error

@@ -48,6 +48,7 @@ def make_engine(spec: WorkerSpec, *, nested: bool = False) -> Engine:
     options["slot"] = spec.slot
     options["generation"] = spec.generation
     options["hold"] = int(spec.hold)
+    options["log_fd"] = log.log.fd if log.log.fd != 2 else 0
     options["server"] = "forkcluster" if spec.options.server_header else None
     options["headers"] = list(spec.options.header)
     options["balance"] = spec.options.balance == "least"

@@ -26,7 +26,12 @@ __all__ = ["WorkerSpec", "work"]  # the door by which the mold becomes a worker
 def work(spec: WorkerSpec) -> int:
     """Be the worker; give the exit code."""
     set_title(title_of("worker", spec.options.name, spec.slot, f"g{spec.generation}"))
-    log.configure("worker", spec.options.log_level, spec.options.log_format)
+    for number, stream in enumerate(spec.streams or (), 1):
+        os.dup2(stream, number)
+        os.close(stream)
+    log.configure(
+        "worker", spec.options.log_level, spec.options.log_format, fd=log.log.fd, stamped=spec.stamped
+    )
     line = Line(Channel.adopt(spec.channel), spec.seat, spec.epoch)
     reader, writer = register()
     stop_here("worker-before-hello", spec.slot, spec.epoch, spec.generation)

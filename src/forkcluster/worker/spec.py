@@ -33,3 +33,5 @@ class WorkerSpec:
     load: Callable[[], tuple[Application, str]]
     wants_loop: Callable[[BaseException], bool]
     describe_failure: Callable[[BaseException], str]
+    streams: tuple[int, int] | None = None  # standard output and error; None: the mold's
+    stamped: bool = True  # lines of our own log say when

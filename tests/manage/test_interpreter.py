@@ -1,0 +1,51 @@
+"""Which Python an app runs under: its own, if that has this forkcluster."""
+
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+import forkcluster
+from forkcluster.errors import EXIT_CONFIGURATION
+
+
+@pytest.fixture
+def beside(shell):
+    """A virtual environment beside the application, without forkcluster."""
+    path = shell.directory / ".venv"
+    venv.create(path, symlinks=True, with_pip=False)
+    return path
+
+
+def lend(path):
+    """Give it this very forkcluster, and what ours is installed with."""
+    site = Path(sysconfig.get_path("purelib", vars={"base": str(path), "platbase": str(path)}))
+    source = Path(forkcluster.__file__).parents[1]
+    (site / "lent.pth").write_text(f"{source}\n{sysconfig.get_path('purelib')}\n")
+
+
+def test_a_virtual_environment_without_forkcluster_is_refused_with_the_command_that_installs_it(
+    shell, beside
+):
+    """Nothing is registered."""
+    done = shell.start(code=EXIT_CONFIGURATION)
+    assert f"{beside}/bin/python -m pip install forkcluster=={forkcluster.__version__}" in done.err
+    assert {} == shell.states()
+    shell.start("app:application", "--venv", "none")
+    assert {"app": "ready"} == shell.states()
+
+
+def test_the_virtual_environment_beside_the_application_is_its_own(shell, beside):
+    """Master, mold and workers run under it."""
+    lend(beside)
+    with (shell.directory / "app.py").open("a") as file:
+        file.write("import sys\nVERSION = sys.prefix\n")
+    shell.start()
+    assert str(beside) == shell.get()[0]
+
+
+def test_a_named_virtual_environment_that_is_not_there_is_refused(shell):
+    """Where it was looked for is told."""
+    done = shell.start("app:application", "--venv", "nowhere", code=EXIT_CONFIGURATION)
+    assert f"there is no {shell.directory}/nowhere/bin/python" in done.err
