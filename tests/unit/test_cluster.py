@@ -5,6 +5,8 @@ from world import LIMITS, World
 from forkcluster.errors import EXIT_APPLICATION, EXIT_OK
 from forkcluster.master import actions as do
 from forkcluster.master import events as on
+from forkcluster.master.facts import Limits
+from forkcluster.master.restarts import Rules
 
 
 def test_first_boot_forks_one_worker_and_the_rest_when_it_is_ready():
@@ -396,3 +398,13 @@ def test_old_mold_that_dies_in_a_roll_is_started_again_for_the_way_back():
     world.load(2)
     world.end_mold(1, "was killed by SIGKILL")
     assert [1, 2] == sorted(mold.generation for mold in world.molds.values())
+
+
+def test_max_restarts_ends_a_cluster_only_if_it_was_asked_for():
+    """Drained, with the exit code of a failed application."""
+    world = World(workers=2, limits=Limits(rules=Rules(max_restarts=2, restart_delay=0.5))).boot()
+    for _ in range(3):
+        world.end(world.of_slot(1)[0])
+        world.pass_time(0.5)
+    world.settle()
+    assert EXIT_APPLICATION == world.finished

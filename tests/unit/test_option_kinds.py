@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forkcluster.options import checks
-from forkcluster.options.kinds import Count, Duration, PairList, Size, Switch, Texts
+from forkcluster.options.kinds import Count, Duration, PairList, Size, Switch, Texts, Words
 
 OCTAL = Count("octal permissions", "MODE", low=0, high=0o777, base=8)
 HEADERS = PairList("pairs", "NAME:VALUE", None, ":", checks.header)
@@ -191,3 +191,25 @@ def test_wrong_trusted_proxies_are_refused(text):
 def test_a_value_survives_the_way_through_json(kind, value):
     """thaw undoes what json does to tuples."""
     assert value == kind.thaw(json.loads(json.dumps(value)))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("-x 'two words'", ("-x", "two words")), (["-x", "two words", 3], ("-x", "two words", "3")), ([], ())],
+)
+def test_arguments_are_a_shell_line_or_a_list(value, expected):
+    """A text is split, a list stands as it is."""
+    assert expected == Words().from_toml(value)
+
+
+def test_arguments_of_the_command_line_are_exact_where_they_are_positional():
+    """A shell has split them already."""
+    assert ("a b", "c") == Words(exact=True).from_texts(["a b", "c"])
+    assert ("a", "b", "c") == Words().from_texts(["a b", "c"])
+
+
+@pytest.mark.parametrize("value", ["'open", {"a": 1}, 3, [["a"]]])
+def test_what_is_no_arguments_is_refused(value):
+    """With what was expected."""
+    with pytest.raises(ValueError, match="expected"):
+        Words().from_toml(value)

@@ -15,6 +15,7 @@ from forkcluster.errors import EXIT_APPLICATION, EXIT_OK
 from forkcluster.master import actions as do
 from forkcluster.master import events as on
 from forkcluster.master.facts import Generation, Limits, Mold, Slot, Worker
+from forkcluster.master.restarts import Verdict
 from forkcluster.master.roll import Phase
 from forkcluster.master.seats import Ref, SeatTable
 from forkcluster.master.transaction import Transaction, names
@@ -248,10 +249,12 @@ class Cluster(Transaction):
         else:
             uptime = None if worker.ready_at is None else now - worker.ready_at
             slot = self.slots.setdefault(worker.slot, Slot())
-            wait = slot.backoff.after_death(uptime, self.limits.min_uptime)
+            verdict, wait = slot.tries.judge(uptime, self.limits.rules)
             slot.start_at = now + wait
             text = f"{said}\n{worker.failure}" if worker.failure else said
             self._say("error", text, event=event, how=how, next_in=round(wait, 3), **names(worker))
+            if verdict is Verdict.ERRORED:
+                self._fail(f"workers of slot {worker.slot} died early {slot.tries.early} times in a row", now)
 
     def _count_end(self, worker: Worker, how: str, *, oom: bool) -> None:
         unexpected = "oom" if oom else "boot" if worker.ready_at is None else "crash"
@@ -301,6 +304,13 @@ class Cluster(Transaction):
         self._stopping = True
         for mold in self.molds.values():
             self._kill_mold(mold)
+
+    def _fail(self, what: str, now: float) -> None:
+        """End an app that has been restarted as often as --max-restarts allows."""
+        self._say("error", f"{what}; the app has failed")
+        self._exit_code = EXIT_APPLICATION
+        self.failure = what
+        self._stop(now, at_once=False)
 
     # -- reconciliation --------------------------------------------------------------------------------------
 
@@ -428,7 +438,7 @@ class Cluster(Transaction):
         if self._announced or not self._booted:
             return
         ready = {worker.slot for worker in self.ready()}
-        if len(ready) >= self.target or any(slot.backoff.failures for slot in self.slots.values()):
+        if len(ready) >= self.target or any(slot.tries.early for slot in self.slots.values()):
             self._announced = True
             self._actions.append(do.Announce())
 

@@ -22,6 +22,7 @@ from forkcluster.master.notify import Standing
 from forkcluster.master.probe import Probe, Question
 from forkcluster.master.ready import screen, show
 from forkcluster.master.release import Release
+from forkcluster.master.restarts import Rules
 from forkcluster.master.roll import Outcome
 from forkcluster.master.rounds import Rounds
 from forkcluster.master.seats import Ref
@@ -285,4 +286,17 @@ def limits_of(options: Options) -> Limits:
         observe=options.observe,
         max_surge=options.max_surge,
         drain_delay=options.drain_delay,
+        rules=rules_of(options, 0),
+    )
+
+
+def rules_of(options: Options, most: int) -> Rules:
+    """Pick the rules of restarts; `most` is max_restarts where nobody says."""
+    return Rules(
+        restart=options.restart if options.autorestart else "never",
+        stop_exit_codes=frozenset(map(int, options.stop_exit_codes)),
+        min_uptime=options.min_uptime,
+        max_restarts=most if options.max_restarts is None else options.max_restarts,
+        restart_delay=options.restart_delay,
+        exp_backoff=options.exp_backoff_restart_delay,
     )

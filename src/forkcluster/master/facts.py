@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from forkcluster.master.backoff import Backoff
+from forkcluster.master.restarts import Rules, Tries
 from forkcluster.master.seats import Ref
 
 
@@ -16,6 +17,7 @@ class Limits:
     observe: float = 1.0
     max_surge: int = 1
     drain_delay: float = 0.0
+    rules: Rules = field(default_factory=lambda: Rules(max_restarts=0))
 
 
 @dataclass(slots=True)
@@ -68,7 +70,7 @@ class Mold:
 class Slot:
     """A stable worker number: how its workers have fared, and when the next may be asked for."""
 
-    backoff: Backoff = field(default_factory=Backoff)
+    tries: Tries = field(default_factory=Tries)
     start_at: float = 0.0
 
 

@@ -1,7 +1,6 @@
 """The master of fork mode: performs what `fleet.Fleet` decides about the processes of one command."""
 
 import os
-import time
 from collections import deque
 
 from forkcluster import log
@@ -10,7 +9,7 @@ from forkcluster.master import actions as do
 from forkcluster.master import events as on
 from forkcluster.master import fleet_actions as order
 from forkcluster.master import fleet_events as heard
-from forkcluster.master.clustered import count_workers
+from forkcluster.master.clustered import count_workers, rules_of
 from forkcluster.master.commands import Commands
 from forkcluster.master.fleet import Fleet
 from forkcluster.master.fleet_facts import FleetLimits
@@ -21,13 +20,11 @@ from forkcluster.master.notify import Standing
 from forkcluster.master.processes import Processes
 from forkcluster.master.ready import fork_screen, show
 from forkcluster.master.release import Release
-from forkcluster.master.restarts import Rules
 from forkcluster.master.sockets import Sockets
 from forkcluster.options.address import Inherited
 from forkcluster.options.frozen import Launch, Options
 
 MOST_RESTARTS = 16
-STRAYS_TIME = 2.0  # seconds for strays to be gone at the end
 
 
 class ForkMaster(Master):
@@ -113,8 +110,7 @@ class ForkMaster(Master):
                 self._releases.pop(generation, None)
                 self._sockets.abandon(generation)
             case do.Finish(code):
-                self._end_strays()
-                self._exit_code = code
+                self._finish(code)
 
     def _configured(self, generation: int, result: Release | str) -> None:
         if isinstance(result, str):
@@ -154,13 +150,17 @@ class ForkMaster(Master):
         if self._watching is not None:
             self._watching.start()
 
-    def _end_strays(self) -> None:
-        if not self._launch.options.treekill:
-            return
-        until = self._loop.now() + STRAYS_TIME
-        while self._processes.kill_strays() and self._loop.now() < until:
-            time.sleep(0.005)
-            self._children.reap_strays(expecting=False)
+    def _finish(self, code: int) -> None:
+        """End when the last stray is gone, too."""
+
+        def done() -> None:
+            self._exit_code = code
+
+        if self._launch.options.treekill:
+            sweep = self._processes.kill_strays(done)
+            self._timed.append(Timed(sweep.deadline, sweep.expire))
+        else:
+            done()
 
     def _logs_reopened(self) -> None:
         """Processes keep their own files."""
@@ -171,20 +171,12 @@ class ForkMaster(Master):
 
 def limits_of(options: Options) -> FleetLimits:
     """Pick what the policy obeys."""
-    rules = Rules(
-        restart=options.restart if options.autorestart else "never",
-        stop_exit_codes=frozenset(map(int, options.stop_exit_codes)),
-        min_uptime=options.min_uptime,
-        max_restarts=MOST_RESTARTS if options.max_restarts is None else options.max_restarts,
-        restart_delay=options.restart_delay,
-        exp_backoff=options.exp_backoff_restart_delay,
-    )
     return FleetLimits(
         boot_timeout=options.boot_timeout,
         drain_timeout=options.drain_timeout,
         min_uptime=options.min_uptime,
         observe=options.observe,
-        rules=rules,
+        rules=rules_of(options, MOST_RESTARTS),
         wait_ready=options.wait_ready,
         overlap=options.wait_ready and options.overlap,
         scheduled=options.cron_restart is not None,

@@ -5,7 +5,6 @@ Turns what happens to them into events; decides nothing.
 """
 
 import os
-import secrets
 import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from forkcluster.master.fleet import Fleet
 from forkcluster.master.loop import Loop
 from forkcluster.master.readiness import ReadySocket
 from forkcluster.master.release import Release
-from forkcluster.master.sweep import Sweep, kill
+from forkcluster.master.sweep import Sweep
 from forkcluster.options.program import Program, compose
 from forkcluster.wire.channel import close_all
 from forkcluster.wire.identity import Identity, resolve
@@ -66,7 +65,7 @@ class Processes:
         """Execute the release's command in that slot; `sockets` are listeners (borrowed) and their names."""
         options = release.options
         number = signal.Signals[f"SIG{options.kill_signal.removeprefix('SIG')}"]
-        hand = Hand(wanted.number, wanted.slot, secrets.token_hex(8), number, options.treekill)
+        hand = Hand(wanted.number, wanted.slot, os.urandom(8).hex(), number, options.treekill)
         try:
             hand.pid = hand.main = self._execute(hand, release, sockets)
         except (ForkclusterError, OSError) as error:
@@ -96,12 +95,11 @@ class Processes:
         if hand is not None:
             self._sweep_of(hand).send(signal.SIGKILL)
 
-    def kill_strays(self) -> int:
-        """SIGKILL what nobody knows: it left its session, its parents and its environment. Count it."""
-        found = trees.strays(self._children.pids())
-        for each in found:
-            kill(each)
-        return len(found)
+    def kill_strays(self, gone: Callable[[], None]) -> Sweep:
+        """SIGKILL what nobody knows: it left its session, its parents and its environment."""
+        sweep = Sweep(self._loop, lambda: trees.strays(self._children.pids()), gone)
+        sweep.send(signal.SIGKILL)
+        return sweep
 
     # -- asking ----------------------------------------------------------------------------------------------
 

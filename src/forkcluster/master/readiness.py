@@ -8,7 +8,6 @@ root, we, or the process's user, and in the process's tree as far as it can stil
 
 import contextlib
 import os
-import secrets
 import socket
 import struct
 from collections.abc import Callable
@@ -31,7 +30,7 @@ class ReadySocket:
         self._users = {0, os.geteuid(), uid}
         self._ours = ours
         self._say = say
-        name = f"forkcluster-{secrets.token_hex(12)}"
+        name = f"forkcluster-{os.urandom(12).hex()}"
         self.address = f"@{name}"
         self._socket = socket.socket(
             socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC

@@ -54,8 +54,10 @@ class Tries:
 
     def after(self, code: int, uptime: float | None, rules: Rules) -> tuple[Verdict, float]:
         """Judge an end; give the verdict and the seconds to wait. `uptime` None: it was never ready."""
-        if not rules.wants(code):
-            return Verdict.STOPPED, 0.0
+        return self.judge(uptime, rules) if rules.wants(code) else (Verdict.STOPPED, 0.0)
+
+    def judge(self, uptime: float | None, rules: Rules) -> tuple[Verdict, float]:
+        """As `after`, for what is to be started again however it ended."""
         wait = self._backoff.after_death(uptime, rules.min_uptime)
         if rules.max_restarts and self.early > rules.max_restarts:
             return Verdict.ERRORED, 0.0

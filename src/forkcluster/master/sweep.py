@@ -12,8 +12,11 @@ from collections.abc import Callable
 from forkcluster import log
 from forkcluster.master.loop import Loop
 from forkcluster.master.trees import Entry, entry
+from forkcluster.wire.channel import close_all
+from forkcluster.wire.kernel import pidfd_of
 
 STUCK = 5.0  # seconds after KILL; what is still there then cannot be killed
+BLIND_LOOK = 0.05  # seconds between two looks at what has no pidfd
 
 Find = Callable[[], list[Entry]]
 
@@ -27,6 +30,7 @@ class Sweep:
         self._gone = gone
         self._number = signal.SIGTERM
         self._pidfds: dict[int, int] = {}
+        self._look_at: float | None = None  # some member has no pidfd
         self._stuck_at: float | None = None
         self.done = False
 
@@ -39,10 +43,14 @@ class Sweep:
 
     def deadline(self) -> float | None:
         """Give the time at which `expire` must be called, None when nothing is waited for."""
-        return None if self.done else self._stuck_at
+        times = [time for time in (self._stuck_at, self._look_at) if time is not None]
+        return None if self.done else min(times, default=None)
 
     def expire(self, now: float) -> None:
-        """Give up on what survives KILL (it hangs in the kernel)."""
+        """Look at what has no pidfd; give up on what survives KILL (it hangs in the kernel)."""
+        if not self.done and self._look_at is not None and now >= self._look_at:
+            self._look_at = None
+            self._round()
         if not self.done and self._stuck_at is not None and now >= self._stuck_at:
             log.error("a process cannot be killed; it is left", pids=" ".join(map(str, self._pidfds)))
             self._finish()
@@ -56,27 +64,25 @@ class Sweep:
             self._signal(member)
         if not found:
             self._finish()
-        elif not self._pidfds:
-            self._round()  # they ended between the look and the signal
+        elif not self._pidfds and self._look_at is None:
+            self._look_at = self._loop.now()  # they ended between the look and the signal: look again
 
     def _signal(self, member: Entry) -> None:
-        pidfd = self._pidfds.get(member.pid, -1)
-        if pidfd < 0:
-            pidfd = self._open(member)
-        if pidfd >= 0:
-            try:
-                signal.pidfd_send_signal(pidfd, self._number)
-            except (ProcessLookupError, PermissionError) as error:
-                log.debug("a member of a tree was not signalled", pid=member.pid, error=str(error))
-
-    def _open(self, member: Entry) -> int:
-        """Hold a member by pidfd; -1 if it is not there any more."""
-        pidfd = hold(member)
-        if pidfd < 0:
-            return -1
-        self._pidfds[member.pid] = pidfd
-        self._loop.watch(pidfd, lambda: self._ended(member.pid))
-        return pidfd
+        if member.pid not in self._pidfds:
+            pidfd = pidfd_of(member.pid)
+            now = entry(member.pid)
+            if now is None or now.started != member.started:
+                close_all([pidfd] if pidfd >= 0 else [])
+                return
+            if pidfd < 0:  # a sandbox that has none, or no descriptor is free
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(member.pid, self._number)
+                self._look_at = self._loop.now() + BLIND_LOOK
+                return
+            self._pidfds[member.pid] = pidfd
+            self._loop.watch(pidfd, lambda: self._ended(member.pid))
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            signal.pidfd_send_signal(self._pidfds[member.pid], self._number)
 
     def _ended(self, pid: int) -> None:
         self._forget(pid)
@@ -94,26 +100,3 @@ class Sweep:
         for pid in list(self._pidfds):
             self._forget(pid)
         self._gone()
-
-
-def hold(member: Entry) -> int:
-    """Open a pidfd (the caller's) for the very process that was seen; -1 if it is not there any more."""
-    try:
-        pidfd = os.pidfd_open(member.pid)
-    except ProcessLookupError:
-        return -1
-    now = entry(member.pid)
-    if now is None or now.started != member.started:
-        os.close(pidfd)
-        return -1
-    return pidfd
-
-
-def kill(member: Entry) -> None:
-    """SIGKILL the very process that was seen."""
-    pidfd = hold(member)
-    if pidfd < 0:
-        return
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-    os.close(pidfd)

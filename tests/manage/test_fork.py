@@ -1,0 +1,48 @@
+"""Commands of fork mode, started in the background."""
+
+from harness import until
+
+from forkcluster.errors import EXIT_APPLICATION, EXIT_CONFIGURATION
+
+WORKER = """
+import os, sys, time
+print("worker", os.environ["FORKCLUSTER_INSTANCE"], *sys.argv[1:])
+while True:
+    time.sleep(1)
+"""
+
+
+def test_a_script_without_an_application_is_run_as_it_is(shell):
+    """As PM2 users type it: start ./worker.py, its arguments after the dashes."""
+    shell.write("worker.py", WORKER)
+    done = shell.run("start", "./worker.py", "-i", "2", "--min-uptime", "0.1", "--", "-x", "two words")
+    assert "worker is up: 2 ready, pid" in done.out
+    app = shell.list()["worker"]
+    assert ("fork", "ready", 2) == (app["mode"], app["status"], app["ready"])
+    out = shell.home / "logs/worker-out.log"
+    until(lambda: out.read_text().count("-x two words") == 2, "the output of both")
+    shell.run("stop", "worker")
+
+
+def test_a_command_line_is_run_by_a_shell_under_the_name_of_its_program(shell):
+    """start "celery -A app worker"."""
+    shell.run("start", "sleep 100 | cat", "--min-uptime", "0.1")
+    assert "fork" == shell.list()["sleep"]["mode"]
+
+
+def test_a_command_that_dies_at_once_fails_the_start(shell):
+    """Though it is tried again: the exit code does not lie."""
+    options = ("--max-restarts", "2", "--restart-delay", "0.1")
+    shell.run("start", "./bad.sh", code=EXIT_CONFIGURATION)
+    shell.write("bad.sh", "echo no >&2; exit 7\n")
+    done = shell.run("start", "./bad.sh", *options, code=EXIT_APPLICATION)
+    assert "exited with status 7" in done.err
+    until(lambda: shell.list()["bad"]["status"] == "errored", "errored")
+
+
+def test_a_job_that_has_done_its_work_is_a_good_start(shell):
+    """--no-autorestart: it ends, and is listed as stopped."""
+    shell.write("job.sh", "echo done\n")
+    done = shell.run("start", "./job.sh", "--no-autorestart")
+    assert "job is up" in done.out
+    until(lambda: shell.list()["job"]["status"] == "stopped", "stopped")
