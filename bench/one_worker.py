@@ -1,7 +1,8 @@
-"""Be one worker, as after the fork: `one_worker.py TARGET INTERFACE CHANNEL SCOREBOARD LISTENER`.
+"""Be one worker, as after the fork: `one_worker.py TARGET INTERFACE[:THREADS] CHANNEL SCOREBOARD LISTENER`.
 
 The last three are descriptors. What callgrind counts for instructions.py, whose process plays the master: it
-made them and claimed seat 0. Goes past worker.main, which needs a pidfd, which valgrind does not know.
+made them and claimed seat 0. Goes past worker.main, which needs a pidfd, which valgrind does not know; the
+monitor hardly looks for long calls, since under valgrind each is one.
 """
 
 import importlib
@@ -16,6 +17,7 @@ from forkcluster.worker.asgi import serve_asgi
 from forkcluster.worker.engine import make_engine
 from forkcluster.worker.line import Line
 from forkcluster.worker.spec import WorkerSpec
+from forkcluster.worker.threads import serve_wsgi
 
 
 class Ready(Line):
@@ -30,7 +32,9 @@ def main(target: str, interface: str, channel: int, scoreboard: int, listener: i
     """Serve until told to retire."""
     module, _, name = target.partition(":")
     application = getattr(importlib.import_module(module), name)
-    request = Request({"target": (target,)}, os.getcwd())
+    interface, _, threads = interface.partition(":")
+    asked = {"target": (target,)} | ({"threads": (threads,)} if threads else {})
+    request = Request(asked, os.getcwd())
     spec = WorkerSpec(
         seat=0,
         epoch=1,
@@ -49,13 +53,13 @@ def main(target: str, interface: str, channel: int, scoreboard: int, listener: i
         wants_loop=lambda error: False,
         describe_failure=str,
     )
-    engine = make_engine(spec, nested=interface == "asgi")
+    engine = make_engine(spec, nested=interface == "asgi", look=3600)
     line = Ready(Channel.adopt(channel), spec.seat, spec.epoch)
     if interface == "asgi":
         serve_asgi(spec, line, engine, application)
     else:
         line.ready()
-        engine.serve_wsgi(application)
+        serve_wsgi(engine, application, spec.options.threads)
 
 
 if __name__ == "__main__":

@@ -59,8 +59,7 @@ fc_engine_listen(FcEngine *engine)
             return error;
     }
     engine->listening = true;
-    fc_store(&engine->line->state,
-             engine->handover != NULL && engine->handover->full ? FC_STATE_FULL : FC_STATE_READY);
+    fc_engine_show(engine);
     return engine->handover != NULL ? fc_handover_listen(engine) : 0;
 }
 

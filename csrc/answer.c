@@ -141,15 +141,28 @@ fc_conn_send_file(FcEngine *engine, FcConn *conn, int fd, off_t offset, uint64_t
     return FC_BROKEN;
 }
 
+void
+fc_conn_flushed(FcEngine *engine, FcConn *conn, FcFlushed *flushed)
+{
+    count_sent(engine, conn, flushed->sent);
+    while (flushed->spent != NULL) {
+        FcSegment *segment = flushed->spent;
+
+        flushed->spent = segment->next;
+        segment->next = engine->spent;
+        engine->spent = segment;
+    }
+}
+
 bool
-fc_conn_flush_blocking(FcEngine *engine, FcConn *conn)
+fc_conn_flush_blocking(const FcEngine *engine, FcConn *conn, FcFlushed *flushed)
 {
     struct pollfd poller = {.fd = conn->fd, .events = POLLOUT};
     uint64_t until = fc_now() + engine->config.write_timeout, now, left = conn->out.size;
 
     conn->in_kernel = in_kernel(conn);
     for (;;) {
-        FcFlush result = flush(engine, conn);
+        FcFlush result = fc_output_flush(&conn->out, conn->fd, &flushed->sent, &flushed->spent);
 
         if (result == FC_FLUSH_DONE || result == FC_FLUSH_BROKEN)
             return result == FC_FLUSH_DONE;
@@ -179,7 +192,7 @@ tell_dropped(FcEngine *engine)
 }
 
 static void
-log_answer(FcEngine *engine, FcConn *conn, int status, const char *fields, size_t fields_len,
+log_answer(FcEngine *engine, FcConn *conn, uint64_t now, int status, const char *fields, size_t fields_len,
            uint64_t body_len, uint64_t all_len)
 {
     static const FcRequest nothing = {.content_length = -1};
@@ -187,14 +200,14 @@ log_answer(FcEngine *engine, FcConn *conn, int status, const char *fields, size_
     char remote[64];
     size_t remote_len = fc_conn_client(engine, conn, remote), ignored;
 
-    (void)fc_engine_date(engine, &ignored); /* brings wall_offset_ns up to date */
+    (void)fc_engine_date(engine, now, &ignored); /* brings wall_offset_ns up to date */
     FcLogEntry entry = {
         .buf = conn->buf != NULL ? conn->buf->data : "",
         .request = conn->buf != NULL ? &conn->buf->request : &nothing,
         .remote = remote_len > 0 ? remote : "-",
         .remote_len = remote_len > 0 ? remote_len : 1,
         .wall_us = (conn->begun_ns + engine->wall_offset_ns) / 1000,
-        .duration_ns = engine->now - conn->begun_ns,
+        .duration_ns = now - conn->begun_ns,
         .body_sent = body_len,
         .bytes_sent = all_len,
         .status = (uint16_t)status,
@@ -216,12 +229,12 @@ fc_engine_stop_log(FcEngine *engine, int timeout_ms)
 }
 
 void
-fc_conn_account(FcEngine *engine, FcConn *conn, int status, const char *fields, size_t fields_len,
-                uint64_t body_len, uint64_t all_len)
+fc_conn_account(FcEngine *engine, FcConn *conn, uint64_t now, int status, const char *fields,
+                size_t fields_len, uint64_t body_len, uint64_t all_len)
 {
     FcLine *line = engine->line;
     unsigned class = status >= 100 && status < 600 ? (unsigned)status / 100 : FC_CLASS_ABORTED;
-    uint64_t took = engine->now - conn->begun_ns;
+    uint64_t took = now - conn->begun_ns;
 
     if (conn->probe)
         return;
@@ -229,7 +242,7 @@ fc_conn_account(FcEngine *engine, FcConn *conn, int status, const char *fields, 
     fc_add(&line->duration[fc_bucket(took)], 1);
     fc_add(&line->duration_ns, took);
     if (engine->log != NULL)
-        log_answer(engine, conn, status, fields, fields_len, body_len, all_len);
+        log_answer(engine, conn, now, status, fields, fields_len, body_len, all_len);
 }
 
 /* -- how it ends
@@ -277,8 +290,8 @@ void
 fc_conn_finish(FcEngine *engine, FcConn *conn)
 {
     FcBuf *buf = conn->buf;
-    bool unread =
-        !fc_conn_body_complete(conn) || conn->readable || (buf != NULL && buf->len > conn->request_end);
+    bool unread = !fc_conn_body_complete(conn) || conn->readable || conn->cut_short ||
+                  (buf != NULL && buf->len > conn->request_end);
     uint32_t rest = buf != NULL ? buf->len - conn->request_end : 0;
 
     conn->wants = 0;
@@ -411,7 +424,8 @@ fc_conn_refuse(FcEngine *engine, FcConn *conn, int status)
     const char *words = fc_phrase(status), *server = engine->config.server;
     char answer[512], body[64];
     size_t date_len = 0;
-    const char *date = engine->config.date ? fc_engine_date(engine, &date_len) : "";
+    uint64_t now = engine->now = fc_now();
+    const char *date = engine->config.date ? fc_engine_date(engine, now, &date_len) : "";
     int body_len = snprintf(body, sizeof body, "%d %s\n", status, words);
     int len =
         snprintf(answer, sizeof answer,
@@ -428,11 +442,10 @@ fc_conn_refuse(FcEngine *engine, FcConn *conn, int status)
     size_t all = vectors[0].iov_len + vectors[1].iov_len + vectors[2].iov_len + vectors[3].iov_len;
     bool kept;
 
-    engine->now = fc_now();
     conn->keep_alive = false;
     conn->readable = true; /* assume more is coming, so that the end is a lingering one */
     fc_add(&engine->line->refused, 1);
-    fc_conn_account(engine, conn, status, NULL, 0, head_request ? 0 : (uint64_t)body_len, all);
+    fc_conn_account(engine, conn, now, status, NULL, 0, head_request ? 0 : (uint64_t)body_len, all);
     if (fc_conn_send(engine, conn, vectors, 4, NULL, &kept) == FC_BROKEN)
         fc_conn_close(engine, conn);
     else

@@ -172,17 +172,13 @@ receive_body(FcEngine *engine, FcConn *conn, char *scratch, size_t scratch_size,
     do {
         n = recv(conn->fd, to, room, MSG_DONTWAIT);
     } while (n < 0 && errno == EINTR);
-    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-        conn->readable = false;
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
         return FC_PARSE_MORE;
-    }
     if (n <= 0) {
-        conn->hung_up = true;
         *error = FC_HTTP_CUT_SHORT;
         return FC_PARSE_ERROR;
     }
     *received = (size_t)n;
-    fc_add(&engine->line->bytes_in, (uint64_t)n);
     if (chunked) {
         buf->len += (uint32_t)n;
         return decode_chunks(engine, conn, error);
@@ -281,7 +277,7 @@ frame_body(FcEngine *engine, FcConn *conn, FcHttpError *error)
 }
 
 FcHttpError
-fc_conn_fetch_body(FcEngine *engine, FcConn *conn)
+fc_conn_fetch_body(FcEngine *engine, FcConn *conn, uint64_t *all)
 {
     struct pollfd poller = {.fd = conn->fd, .events = POLLIN};
     FcHttpError error = FC_HTTP_OK;
@@ -290,6 +286,7 @@ fc_conn_fetch_body(FcEngine *engine, FcConn *conn)
     uint64_t until;
     char scratch[16 * 1024];
 
+    *all = 0;
     if (conn->body.kind != FC_BODY_PENDING)
         return FC_HTTP_OK;
     fc_body_init(&conn->body);
@@ -310,6 +307,7 @@ fc_conn_fetch_body(FcEngine *engine, FcConn *conn)
         if (poll(&poller, 1, (int)((until - now) / 1000000 + 1)) <= 0)
             continue;
         parse = receive_body(engine, conn, scratch, sizeof scratch, &received, &error);
+        *all += received;
         if (received > 0)
             until = body_deadline(engine, conn, fc_now());
     }
@@ -318,7 +316,7 @@ fc_conn_fetch_body(FcEngine *engine, FcConn *conn)
 fail:
     fc_body_clear(&conn->body);
     conn->keep_alive = false;
-    conn->readable = true; /* the rest may still come: the end is a lingering one */
+    conn->cut_short = true; /* the end is a lingering one */
     return error;
 }
 
@@ -419,6 +417,9 @@ read_body(FcEngine *engine, FcConn *conn)
     size_t received = 0;
     FcParse parse = receive_body(engine, conn, engine->scratch, FC_SCRATCH_SIZE, &received, &error);
 
+    fc_add(&engine->line->bytes_in, received);
+    if (received == 0)
+        conn->readable = false;
     if (parse == FC_PARSE_MORE && received > 0) {
         /* One read a look: a fast upload must not starve the others. */
         await_body(engine, conn);

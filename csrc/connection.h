@@ -23,6 +23,10 @@ fc_conn_at(const FcEngine *engine, uint32_t index)
     return &engine->blocks[index / FC_CONNS_A_BLOCK][index % FC_CONNS_A_BLOCK];
 }
 
+/* engine.c */
+void fc_engine_show(FcEngine *engine);   /* its state on the scoreboard */
+void fc_engine_recall(FcEngine *engine); /* move what its sleeper has fetched to where events wait */
+
 /* table.c: all there are */
 /* a connection for fd (stolen); NULL: out of memory, fd is closed */
 FcConn *fc_conn_adopt(FcEngine *engine, int fd);

@@ -1,91 +1,12 @@
-/* See departure.h and handover.h.
- *
- * The order of a hand-over: out of our epoll set, then sent, then our copy is closed. Out of the set first,
- * because the entry belongs to the open file, which lives on in the peer; close and never shutdown, for the
- * same reason. What cannot be sent goes back into the set, which reports again what is there.
- */
+/* See departure.h and handover.h. */
 #include "departure.h"
 
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "batch.h"
 #include "connection.h"
-
-/* Connections on their way into one message. */
-typedef struct FcBatch {
-    unsigned count;
-    size_t bytes; /* of unread bytes */
-    FcConn *conns[FC_PASS_MOST];
-} FcBatch;
-
-/* Bytes of a message that records and head leave for unread bytes. */
-#define UNREAD_ROOM (FC_PASS_BYTES - FC_PASS_MOST * sizeof(FcPassed) - 64)
-
-static size_t
-unread_of(const FcConn *conn)
-{
-    return conn->buf != NULL ? conn->buf->len : 0;
-}
-
-/* Between two requests, with nothing of an answer left and no more unread bytes than may travel. */
-static bool
-is_movable(const FcConn *conn)
-{
-    return conn->fd >= 0 && (conn->state == FC_CONN_IDLE || conn->state == FC_CONN_HEAD) && !conn->hung_up &&
-           !conn->probe && unread_of(conn) <= FC_PASS_UNREAD && fc_output_empty(&conn->out);
-}
-
-static FcPassed
-describe(const FcConn *conn, bool counts)
-{
-    FcPassed passed = {
-        .fd = conn->fd,
-        .listener = conn->listener,
-        .hops = (uint8_t)(conn->hops + counts),
-        .addr_len = conn->peer.len,
-        .served = conn->served,
-        .deadline_ns = conn->timer.deadline,
-        .accepted_ns = conn->accepted_ns,
-        .unread_len = (uint32_t)unread_of(conn),
-        .unread = conn->buf != NULL ? conn->buf->data : NULL,
-    };
-
-    memcpy(passed.addr, &conn->peer.any, conn->peer.len);
-    return passed;
-}
-
-/* Send a batch to the peer in that seat; the batch is empty afterwards. counts: as a hop of these
- * connections. What leaves with its worker does not count: it goes one way, and an idle connection may see
- * many reloads. False: they stay. The lock of the peers is held. */
-static bool
-send_batch(FcEngine *engine, FcBatch *batch, uint32_t seat, bool counts)
-{
-    FcHandover *handover = engine->handover;
-    FcPassed passed[FC_PASS_MOST];
-    FcPassResult result;
-    unsigned count = batch->count;
-
-    batch->count = 0;
-    batch->bytes = 0;
-    for (unsigned i = 0; i < count; i++) {
-        passed[i] = describe(batch->conns[i], counts);
-        fc_conn_unwatch(engine, batch->conns[i]);
-    }
-    fc_handover_stop_here(handover, FC_STOP_BEFORE_SEND);
-    result = fc_peers_send(&handover->peers, seat, passed, count);
-    if (result == FC_PASS_OK) {
-        fc_handover_stop_here(handover, FC_STOP_AFTER_SEND);
-        fc_add_shared(&engine->line->handed_out, count);
-    }
-    for (unsigned i = 0; i < count; i++) {
-        if (result == FC_PASS_OK)
-            fc_conn_close(engine, batch->conns[i]);
-        else
-            fc_conn_watch(engine, batch->conns[i], false);
-    }
-    return result == FC_PASS_OK;
-}
 
 /* The connection of a mover, if it still is what it was. */
 static FcConn *
@@ -93,7 +14,7 @@ find(FcEngine *engine, const FcMover *mover)
 {
     FcConn *conn = fc_conn_at(engine, mover->index);
 
-    return conn->generation == mover->generation && is_movable(conn) ? conn : NULL;
+    return conn->generation == mover->generation && fc_batch_takes(conn) ? conn : NULL;
 }
 
 /* -- balance
@@ -111,7 +32,7 @@ choose(FcEngine *engine, int *chosen, unsigned count)
     for (unsigned i = 0; i < count; i++) {
         FcConn *conn = find(engine, &handover->mover[i]);
         bool may = conn != NULL && conn->counted_idle && conn->hops < FC_PASS_HOPS;
-        int at = may ? fc_place_idle(loads, peers, idle) : -1;
+        int at = may ? fc_place_idle(loads, peers, idle, engine->now) : -1;
 
         chosen[i] = at >= 0 ? (int)loads[at].seat : -1;
         if (at >= 0) {
@@ -138,14 +59,14 @@ balance(FcEngine *engine)
         for (unsigned j = i; j < count; j++) {
             FcConn *conn = chosen[j] == seat ? find(engine, &handover->mover[j]) : NULL;
 
-            if (conn == NULL || batch.bytes + unread_of(conn) > UNREAD_ROOM)
+            if (conn == NULL || batch.bytes + fc_batch_unread(conn) > FC_BATCH_UNREAD)
                 continue;
             batch.conns[batch.count++] = conn;
-            batch.bytes += unread_of(conn);
+            batch.bytes += fc_batch_unread(conn);
             chosen[j] = -1;
         }
         if (batch.count > 0)
-            send_batch(engine, &batch, (uint32_t)seat, true);
+            fc_batch_send(engine, &batch, (uint32_t)seat, true);
     }
 }
 
@@ -165,7 +86,7 @@ send_away(FcEngine *engine, FcBatch *batch, unsigned *peers)
         int at = fc_place_leaving(loads, *peers, generation);
 
         loads[at].queued += batch->count;
-        if (send_batch(engine, batch, loads[at].seat, false))
+        if (fc_batch_send(engine, batch, loads[at].seat, false))
             return;
         loads[at] = loads[--*peers];
         *batch = again;
@@ -176,10 +97,10 @@ send_away(FcEngine *engine, FcBatch *batch, unsigned *peers)
 static void
 add_leaving(FcEngine *engine, FcBatch *batch, FcConn *conn, unsigned most, unsigned *peers)
 {
-    if (batch->bytes + unread_of(conn) > UNREAD_ROOM)
+    if (batch->bytes + fc_batch_unread(conn) > FC_BATCH_UNREAD)
         send_away(engine, batch, peers);
     batch->conns[batch->count++] = conn;
-    batch->bytes += unread_of(conn);
+    batch->bytes += fc_batch_unread(conn);
     if (batch->count >= most)
         send_away(engine, batch, peers);
 }
@@ -198,7 +119,7 @@ fc_departure_all(FcEngine *engine)
     /* Small batches while they are few, so that they are spread. */
     most = peers > 0 && engine->open / peers < FC_PASS_MOST ? engine->open / peers + 1 : FC_PASS_MOST;
     for (uint32_t i = 0; peers > 0 && i < engine->n_blocks * FC_CONNS_A_BLOCK; i++)
-        if (is_movable(fc_conn_at(engine, i)))
+        if (fc_batch_takes(fc_conn_at(engine, i)))
             add_leaving(engine, &batch, fc_conn_at(engine, i), most, &peers);
     send_away(engine, &batch, &peers);
     pthread_mutex_unlock(&handover->peers.lock);

@@ -113,14 +113,19 @@ fc_engine_free(FcEngine *engine)
 }
 
 void
-fc_engine_command(FcEngine *engine, uint32_t commands)
+fc_engine_nudge(FcEngine *engine)
 {
     uint64_t one = 1;
-    ssize_t ignored;
+    ssize_t ignored = write(engine->wake, &one, sizeof one); /* full: it is awake */
 
-    atomic_fetch_or_explicit(&engine->commands, commands, memory_order_release);
-    ignored = write(engine->wake, &one, sizeof one); /* full: it is awake */
     (void)ignored;
+}
+
+void
+fc_engine_command(FcEngine *engine, uint32_t commands)
+{
+    atomic_fetch_or_explicit(&engine->commands, commands, memory_order_release);
+    fc_engine_nudge(engine);
 }
 
 static void
@@ -130,8 +135,8 @@ begin_drain(FcEngine *engine)
 
     if (engine->draining)
         return;
-    fc_store(&engine->line->state, FC_STATE_DRAINING);
     engine->draining = true;
+    fc_engine_show(engine);
     engine->listening = false;
     fc_engine_unpoll(engine);
     if (listened)
@@ -193,6 +198,17 @@ obey(FcEngine *engine)
         fc_engine_unpoll(engine);
         fc_engine_listen(engine);
     }
+}
+
+void
+fc_engine_show(FcEngine *engine)
+{
+    if (engine->draining)
+        fc_store(&engine->line->state, FC_STATE_DRAINING);
+    else if (engine->listening)
+        fc_store(&engine->line->state, engine->handover != NULL && engine->handover->full ? FC_STATE_FULL
+                                       : engine->says_busy                                ? FC_STATE_BUSY
+                                                                                          : FC_STATE_READY);
 }
 
 static bool
@@ -425,11 +441,11 @@ fc_engine_next(FcEngine *engine)
     return NULL;
 }
 
-/* How long to sleep, in ms, when the caller would sleep for at most timeout_ms. */
-static int
-sleep_ms(FcEngine *engine, int timeout_ms)
+/* When there is something to do without an event; UINT64_MAX: never. */
+static uint64_t
+next_due(const FcEngine *engine)
 {
-    uint64_t until = fc_timers_next(&engine->timers), ms;
+    uint64_t until = fc_timers_next(&engine->timers);
 
     if (engine->handover != NULL && engine->handover->tick_at != 0 && engine->handover->tick_at < until)
         until = engine->handover->tick_at;
@@ -437,11 +453,17 @@ sleep_ms(FcEngine *engine, int timeout_ms)
         until = engine->accept_pause_until;
     if (engine->drain_idle_until != 0 && engine->drain_idle_until < until)
         until = engine->drain_idle_until;
+    return until;
+}
+
+/* How long to sleep until then, in ms; -1: for ever. */
+static int
+sleep_ms(const FcEngine *engine, uint64_t until)
+{
+    uint64_t ms = until > engine->now ? (until - engine->now) / 1000000 + 1 : 0;
+
     if (until == UINT64_MAX)
-        return timeout_ms;
-    ms = until > engine->now ? (until - engine->now) / 1000000 + 1 : 0;
-    if (timeout_ms >= 0 && ms > (uint64_t)timeout_ms)
-        return timeout_ms;
+        return -1;
     return ms < 3600000 ? (int)ms : 3600000;
 }
 
@@ -456,7 +478,7 @@ fc_engine_rest(FcEngine *engine)
         (engine->handover == NULL || engine->handover->tick_at == 0))
         return;
     engine->timers.placed = false;
-    ms = sleep_ms(engine, -1);
+    ms = sleep_ms(engine, next_due(engine));
     at = ms < 0 ? 0 : engine->now + (uint64_t)ms * 1000000;
 
     /* A deadline that was pushed back costs one early alarm, not a call per request. */
@@ -469,10 +491,64 @@ fc_engine_rest(FcEngine *engine)
 }
 
 int
-fc_engine_poll(FcEngine *engine, int timeout_ms)
+fc_engine_plan_sleep(FcEngine *engine)
 {
-    int n = epoll_wait(engine->epoll, engine->events, FC_EVENTS,
-                       timeout_ms == 0 ? 0 : sleep_ms(engine, timeout_ms));
+    engine->sleep_until = next_due(engine);
+    return sleep_ms(engine, engine->sleep_until);
+}
+
+int
+fc_engine_sleep(FcEngine *engine, int timeout_ms)
+{
+    int n = epoll_wait(engine->epoll, engine->fetched, FC_EVENTS, timeout_ms);
+
+    if (n > 0)
+        atomic_store_explicit(&engine->n_fetched, (unsigned)n, memory_order_release);
+    return n >= 0 ? n : errno == EINTR ? 0 : -errno;
+}
+
+void
+fc_engine_recall(FcEngine *engine)
+{
+    unsigned n = atomic_load_explicit(&engine->n_fetched, memory_order_acquire);
+
+    if (n == 0)
+        return;
+    memmove(engine->events, engine->events + engine->event_at,
+            (engine->event_end - engine->event_at) * sizeof *engine->events);
+    engine->event_end -= engine->event_at;
+    engine->event_at = 0;
+    memcpy(engine->events + engine->event_end, engine->fetched, n * sizeof *engine->events);
+    engine->event_end += n;
+    atomic_store_explicit(&engine->n_fetched, 0, memory_order_relaxed);
+}
+
+void
+fc_engine_wake(FcEngine *engine)
+{
+    engine->now = fc_now();
+    fc_engine_recall(engine);
+    fc_store(&engine->line->heartbeat_ns, engine->now);
+}
+
+bool
+fc_engine_unsettled(FcEngine *engine)
+{
+    return engine->ready != NULL || engine->event_at < engine->event_end || engine->draining ||
+           next_due(engine) < engine->sleep_until;
+}
+
+void
+fc_engine_set_busy(FcEngine *engine, bool busy)
+{
+    engine->says_busy = busy;
+    fc_engine_show(engine);
+}
+
+int
+fc_engine_poll(FcEngine *engine)
+{
+    int n = epoll_wait(engine->epoll, engine->events, FC_EVENTS, 0);
     int error = n < 0 ? errno : 0;
 
     engine->now = fc_now();
@@ -483,16 +559,16 @@ fc_engine_poll(FcEngine *engine, int timeout_ms)
 }
 
 const char *
-fc_engine_date(FcEngine *engine, size_t *len)
+fc_engine_date(FcEngine *engine, uint64_t now, size_t *len)
 {
-    uint64_t second = (engine->now + engine->wall_offset_ns) / 1000000000ull;
+    uint64_t second = (now + engine->wall_offset_ns) / 1000000000ull;
     struct timespec wall;
     struct tm tm;
     time_t seconds;
 
     if (second != engine->date_second) {
         clock_gettime(CLOCK_REALTIME, &wall);
-        engine->wall_offset_ns = (uint64_t)wall.tv_sec * 1000000000ull + (uint64_t)wall.tv_nsec - engine->now;
+        engine->wall_offset_ns = (uint64_t)wall.tv_sec * 1000000000ull + (uint64_t)wall.tv_nsec - now;
         engine->date_second = second = (uint64_t)wall.tv_sec;
         seconds = wall.tv_sec;
         gmtime_r(&seconds, &tm);

@@ -1,11 +1,15 @@
 /* The HTTP/1.1 engine: connections from accept to close, without Python.
  *
- * All state (connection table, ready events, timers, unsent answers) is one FcEngine, owned by whoever holds
- * the engine token. A gateway (WSGI, ASGI) pulls: fc_engine_next() gives it a connection that is *checked
- * out* (a whole request, or room to send again), the gateway answers with the fc_answer_* calls, which touch
- * that connection only, and gives it back with fc_conn_checkin(). While a connection is checked out the
- * engine only notes its events. Nothing the engine needs stays on a C stack: events that were fetched wait in
- * the engine.
+ * A gateway (WSGI, ASGI) pulls: fc_engine_next() gives it a connection that is *checked out* (a whole
+ * request, or room to send again), the gateway answers, and gives it back with fc_conn_checkin(). While a
+ * connection is checked out the engine only notes its events. Nothing the engine needs stays on a C stack:
+ * events that were fetched wait in the engine.
+ *
+ * State is guarded in two ways. The *tables* (connections that are not checked out, ready queue, events,
+ * timers, buffers, hand-over, now) belong to whoever holds the token (token.h): below "T". What goes with an
+ * answer (the connection that is checked out, flights, the Date, sent segments, the line's request counters)
+ * belongs to whoever the gateway lets run, one thread at a time: the holder of the GIL, below "G". Serving
+ * threads hold the GIL whenever they hold the token; the monitor holds the token alone.
  *
  * Knows: sockets, epoll, HTTP framing, deadlines, the scoreboard line, the access log. Must not know: Python,
  * the interface of the application, who its peers are.
@@ -30,6 +34,7 @@
 #include "parser.h"
 #include "scoreboard.h"
 #include "timers.h"
+#include "token.h"
 
 #define FC_EVENTS        256
 #define FC_LISTENERS     64
@@ -105,6 +110,7 @@ typedef struct FcConn {
     uint8_t wants;     /* FC_WANT_*, while checked out */
     uint16_t bad_body; /* status that a streamed body deserves: malformed, too large, too slow; else 0 */
     bool keep_alive;   /* of the request in hand, until the answer says otherwise */
+    bool cut_short;    /* its body could not be fetched whole: more of it may come */
     bool counted_idle;
     bool probe;     /* the master's own question: neither counted nor logged */
     uint8_t looks;  /* for balance: how often it was seen where it is; FC_LOOKS: it has found its worker */
@@ -171,25 +177,46 @@ typedef struct FcConfig {
     size_t health_len;   /* 0: none */
     const FcWord *ready; /* borrowed: whether the app can be sent requests; NULL: it can */
     bool date;           /* send the Date field */
+    uint64_t look;       /* the monitor looks for long calls so often */
     const char *extra;   /* borrowed: field lines with their CRLFs for every answer; NULL: none */
     size_t extra_len;
 } FcConfig;
 
+/* What the monitor must know of a thread that serves. It lives as long as the engine. */
+typedef struct FcServer {
+    clockid_t clock; /* its CPU time */
+    /* The call of this thread that the monitor has met twice, and when it saw it first: written by the
+     * monitor, met last and with release, read by the thread with acquire. */
+    _Atomic uint64_t met;
+    uint64_t met_ns, met_cpu;
+} FcServer;
+
 typedef struct FcEngine {
-    _Atomic uint32_t token; /* 0: free; else who holds it */
+    FcToken token;
+    /* Who leads: written by serving threads, G; read by the monitor. line->calls says whether it is in a
+     * call, odd, and becomes even only by somebody who holds the token, too. */
+    FcServer *_Atomic leader;
+    _Atomic uint64_t waiting; /* odd: the leader waits for the GIL; becomes even only with the token */
+    _Atomic uint64_t turns;   /* of a nested engine: grows with everything its loop does here */
+    bool says_busy;           /* T: a long call is running; the line says so */
     FcConfig config;
     int epoll, wake;
     int alarm;         /* timerfd of a nested engine, else -1 */
     uint64_t alarm_at; /* when it is set to ring; 0: not set */
     FcRing *ring;      /* of a nested engine */
-    uint64_t now;      /* CLOCK_MONOTONIC of the present turn */
+    uint64_t now;      /* T: CLOCK_MONOTONIC of the present turn */
     FcLine *line;      /* borrowed: this worker's seat */
     FcTimers timers;
     FcFlights flights;
     FcListener listeners[FC_LISTENERS];
     unsigned n_listeners;
-    struct epoll_event events[FC_EVENTS]; /* fetched, not yet looked at: [event_at, event_end) */
+    struct epoll_event events[2 * FC_EVENTS]; /* T: fetched, not yet looked at: [event_at, event_end) */
     unsigned event_at, event_end;
+    /* What the leader has fetched by its sleep, in which it holds nothing: written before n_fetched
+     * (release), which is set to 0 by whoever moves them to events, T. */
+    struct epoll_event fetched[FC_EVENTS];
+    _Atomic unsigned n_fetched;
+    uint64_t sleep_until; /* T: when the leader who sleeps looks at deadlines */
     unsigned accept_left; /* of the present burst */
     int accept_from;      /* listener of the present burst, -1: none */
     FcConn *ready, **ready_tail;
@@ -234,38 +261,32 @@ int fc_engine_listen(FcEngine *engine);
 /* Set commands and wake the engine; any thread, async-signal-safe. */
 void fc_engine_command(FcEngine *engine, uint32_t commands);
 
-/* Take the engine token if it is free. Never wait for it while holding the GIL. */
-static inline bool
-fc_engine_try_take(FcEngine *engine)
-{
-    uint32_t free_token = 0;
-
-    return atomic_compare_exchange_strong_explicit(&engine->token, &free_token, 1, memory_order_acquire,
-                                                   memory_order_relaxed);
-}
-
-/* Give the token up: before every call into the application, before sleeping, before waiting for the GIL. */
-static inline void
-fc_engine_release(FcEngine *engine)
-{
-    atomic_store_explicit(&engine->token, 0, memory_order_release);
-}
-
-/* The next connection for the gateway, checked out; NULL: nothing is ready, wait. Does not block. */
+/* The next connection for the gateway, checked out; NULL: nothing is ready, wait. Does not block. T and G. */
 FcConn *fc_engine_next(FcEngine *engine);
-/* Fetch events, for at most timeout_ms (0: only what is there; -1: until something comes or a deadline is
- * due). The number of events, or -errno. Only when fc_engine_next() has returned NULL. */
-int fc_engine_poll(FcEngine *engine, int timeout_ms);
-/* Whether a drain is complete: nothing open that must be finished. */
+/* Fetch the events that are there: how many, or -errno. Only when fc_engine_next() has returned NULL. T. */
+int fc_engine_poll(FcEngine *engine);
+/* Before a sleep: for how many ms, at most; -1: until something comes. T. */
+int fc_engine_plan_sleep(FcEngine *engine);
+/* Sleep until something comes. Without the token, one thread at a time. The number of events, or -errno. */
+int fc_engine_sleep(FcEngine *engine, int timeout_ms);
+/* After it: take in what came. T. */
+void fc_engine_wake(FcEngine *engine);
+/* Whether a leader who sleeps must be n_fetched: for what is queued, or due before it would look. T. */
+bool fc_engine_unsettled(FcEngine *engine);
+/* Wake it; any thread, async-signal-safe. */
+void fc_engine_nudge(FcEngine *engine);
+/* Say that a long call is running, or no longer: peers then send nothing. T. */
+void fc_engine_set_busy(FcEngine *engine, bool busy);
+/* Whether a drain is complete: nothing open that must be finished. T. */
 bool fc_engine_drained(const FcEngine *engine);
-/* Whether a connection can stay open after its answer: while draining, only with a peer who takes it. */
+/* Whether a connection can stay open after its answer: while draining, only with a peer who takes it. G. */
 bool fc_engine_keeps(FcEngine *engine);
-/* Take the list of segments that were sent and whose owners must be released (by whoever may). */
+/* Take the list of segments that were sent and whose owners must be released. G. */
 FcSegment *fc_engine_spent(FcEngine *engine);
 
-/* A nested engine goes back to its loop: set the alarm for the next deadline. */
+/* A nested engine goes back to its loop: set the alarm for the next deadline. T. */
 void fc_engine_rest(FcEngine *engine);
-/* Whether events or connections are waiting inside the engine that no poll would report. */
+/* Whether events or connections are waiting inside the engine that no poll would report. T. */
 bool fc_engine_busy(const FcEngine *engine);
 static inline bool
 fc_engine_has_room(const FcEngine *engine)
@@ -281,7 +302,7 @@ uint64_t fc_engine_load(const FcEngine *engine);
  * caller's. */
 bool fc_engine_push(FcEngine *engine, const FcAccepted *accepted);
 
-/* -- one connection, checked out
+/* -- one connection, checked out: G, and T where it is said
  * ------------------------------------------------------------------------------ */
 
 /* The request in hand. */
@@ -292,9 +313,9 @@ fc_conn_request(const FcConn *conn)
 }
 
 /* Receive the rest of a body that waits behind "100 Continue", blocking this thread with the configured
- * deadlines. FC_HTTP_OK, or why it failed (the connection must then be closed). Sends the interim answer
- * first. */
-FcHttpError fc_conn_fetch_body(FcEngine *engine, FcConn *conn);
+ * deadlines: without T or G, of which *received bytes are to be counted (line->bytes_in) with G. FC_HTTP_OK,
+ * or why it failed (the connection must then be closed). Sends the interim answer first. */
+FcHttpError fc_conn_fetch_body(FcEngine *engine, FcConn *conn, uint64_t *received);
 
 typedef enum FcStream {
     FC_STREAM_DATA, /* *got bytes; *last tells whether the body is complete */
@@ -313,7 +334,7 @@ bool fc_conn_takes_trailers(const FcConn *conn);
 /* Receive whatever comes, for a connection that no longer speaks HTTP. As fc_conn_stream without an end. */
 FcStream fc_conn_raw(FcEngine *engine, FcConn *conn, char *to, size_t cap, size_t *got);
 /* The gateway keeps the connection and waits: for FC_WANT_* in addition to what it wants already, for at most
- * timeout_ns (0: no limit; then FC_WHY_GONE, or FC_WHY_LATE when it is only for the body). */
+ * timeout_ns (0: no limit; then FC_WHY_GONE, or FC_WHY_LATE when it is only for the body). T. */
 void fc_conn_want(FcEngine *engine, FcConn *conn, uint8_t wants, uint64_t timeout_ns);
 
 typedef enum FcSend {
@@ -329,24 +350,31 @@ FcSend fc_conn_send(FcEngine *engine, FcConn *conn, struct iovec *vectors, int c
                     bool *kept);
 /* Send length bytes of a file from offset. fd is borrowed and must stay open until the answer is finished. */
 FcSend fc_conn_send_file(FcEngine *engine, FcConn *conn, int fd, off_t offset, uint64_t length);
-/* Block until everything queued is sent, with the write deadline. False: the client is gone or too slow. */
-bool fc_conn_flush_blocking(FcEngine *engine, FcConn *conn);
+/* Block until everything queued is sent, with the write deadline: without T or G. False: the client is gone
+ * or too slow. Then, with G, hand in what came of it: bytes sent, and segments as of fc_engine_spent(). */
+typedef struct FcFlushed {
+    uint64_t sent;
+    FcSegment *spent;
+} FcFlushed;
+bool fc_conn_flush_blocking(const FcEngine *engine, FcConn *conn, FcFlushed *flushed);
+void fc_conn_flushed(FcEngine *engine, FcConn *conn, FcFlushed *flushed);
 
-/* Count the answer and write its log line; before the last send, at engine->now. status 0: no whole answer.
- * fields may be NULL. */
-void fc_conn_account(FcEngine *engine, FcConn *conn, int status, const char *fields, size_t fields_len,
-                     uint64_t body_len, uint64_t all_len);
+/* Count the answer and write its log line; before the last send, at now. status 0: no whole answer. fields
+ * may be NULL. */
+void fc_conn_account(FcEngine *engine, FcConn *conn, uint64_t now, int status, const char *fields,
+                     size_t fields_len, uint64_t body_len, uint64_t all_len);
 /* Write what the log still holds, for timeout_ms at most, and count what was lost. */
 void fc_engine_stop_log(FcEngine *engine, int timeout_ms);
 
-/* Refuse the request in hand with an answer of our own; then check in. */
+/* Refuse the request in hand with an answer of our own; then check in. T. */
 void fc_conn_refuse(FcEngine *engine, FcConn *conn, int status);
 
-/* Give the connection back after a whole answer (sent or queued). */
+/* Give the connection back after a whole answer (sent or queued). T. */
 void fc_conn_checkin(FcEngine *engine, FcConn *conn);
-/* Give it back without a whole answer: cut, so that truncation is visible (RST where bytes went out). */
+/* Give it back without a whole answer: cut, so that truncation is visible (RST where bytes went out). T. */
 void fc_conn_abort(FcEngine *engine, FcConn *conn);
 /* The gateway waits for room to send: comes back with FC_WHY_ROOM or FC_WHY_GONE. conn->gateway must be set.
+ * T.
  */
 void fc_conn_park(FcEngine *engine, FcConn *conn);
 
@@ -356,8 +384,8 @@ size_t fc_conn_client(FcEngine *engine, FcConn *conn, char *out);
 /* What trusted proxies say of the request in hand, resolved once; NULL: nothing. */
 const FcForwarded *fc_conn_forwarded(FcEngine *engine, FcConn *conn);
 
-/* "Date: ...\r\n" of this second. */
-const char *fc_engine_date(FcEngine *engine, size_t *len);
+/* "Date: ...\r\n" of the second of now. */
+const char *fc_engine_date(FcEngine *engine, uint64_t now, size_t *len);
 
 uint64_t fc_now(void); /* CLOCK_MONOTONIC, ns */
 

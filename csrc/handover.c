@@ -133,8 +133,7 @@ has_room(FcEngine *engine)
         return !full;
     handover->full = full;
     poll_inbox(engine, !full && !handover->shut);
-    if (engine->listening)
-        fc_store(&engine->line->state, full ? FC_STATE_FULL : FC_STATE_READY);
+    fc_engine_show(engine);
     return !full;
 }
 

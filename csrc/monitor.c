@@ -9,15 +9,16 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "handover.h"
 #include "wire.h"
 
-#define DESCRIPTORS  16
-#define LOG_FLUSH_MS 200
-#define LOOK_NS      100000000ull /* between two looks at what is in flight */
-#define LOOKS_IDLE   10           /* looks in vain before it waits to be woken */
+#define DESCRIPTORS   16
+#define LOG_FLUSH_MS  200
+#define LOOP_LEAST_NS 5000000ull /* a loop that does nothing here for so long is blocked */
 
 enum { DATA_WAKE = -1, DATA_CHANNEL = -2 }; /* epoll data; else the index of a listener */
 
@@ -197,19 +198,34 @@ become_orphan(FcMonitor *monitor)
     command(monitor, FC_COMMAND_DRAIN | FC_COMMAND_FINAL); /* our peers are orphans, too */
 }
 
-/* How long to sleep, in ms; -1: until something happens. */
-static int
-sleep_ms(const FcMonitor *monitor, uint64_t now)
+/* When to wake without an event; 0: never. */
+static uint64_t
+next_due(const FcMonitor *monitor)
 {
-    uint64_t until = monitor->exit_at;
+    uint64_t due[] = {monitor->exit_at, monitor->accept_at, fc_overseer_next(monitor)}, first = 0;
 
-    if (monitor->accept_at != 0 && (until == 0 || monitor->accept_at < until))
-        until = monitor->accept_at;
-    if (monitor->look_at != 0 && (until == 0 || monitor->look_at < until))
-        until = monitor->look_at;
-    if (until == 0)
-        return -1;
-    return until > now ? (int)((until - now) / 1000000 + 1) : 0;
+    for (unsigned i = 0; i < sizeof due / sizeof *due; i++)
+        if (due[i] != 0 && (first == 0 || due[i] < first))
+            first = due[i];
+    return first;
+}
+
+/* One event, slept for to less than a millisecond where the kernel can (Linux 5.11). */
+static int
+await_event(FcMonitor *monitor, struct epoll_event *event)
+{
+    uint64_t due = next_due(monitor), now = due != 0 ? fc_now() : 0, left = due > now ? due - now : 0;
+    struct timespec time = {.tv_sec = (time_t)(left / 1000000000ull),
+                            .tv_nsec = (long)(left % 1000000000ull)};
+    int n = -1;
+
+    if (!monitor->coarse) {
+        n = (int)syscall(SYS_epoll_pwait2, monitor->epoll, event, 1, due != 0 ? &time : NULL, NULL, 0);
+        monitor->coarse = n < 0 && errno == ENOSYS;
+    }
+    if (monitor->coarse)
+        n = epoll_wait(monitor->epoll, event, 1, due == 0 ? -1 : (int)((left + 999999) / 1000000));
+    return n;
 }
 
 static void
@@ -219,28 +235,9 @@ on_wake(FcMonitor *monitor)
     ssize_t ignored = read(monitor->wake, &woken, sizeof woken);
 
     (void)ignored;
-    if (monitor->look_at == 0)
-        monitor->look_at = fc_now() + LOOK_NS;
+    fc_overseer_wake(monitor, fc_now());
     send_leave(monitor);
     fc_acceptor_begin(monitor);
-}
-
-/* Publish the oldest request in flight; stop looking when there has been none for a while. */
-static void
-look(FcMonitor *monitor, uint64_t now)
-{
-    pthread_mutex_lock(&monitor->lock);
-    monitor->look_at = 0;
-    if (monitor->engine != NULL) {
-        bool any = fc_flights_publish(&monitor->engine->flights, monitor->engine->line, now);
-
-        monitor->looks_idle = any ? 0 : monitor->looks_idle + 1;
-        if (monitor->looks_idle < LOOKS_IDLE || !fc_flights_unwatch(&monitor->engine->flights))
-            monitor->look_at = now + LOOK_NS;
-        else
-            monitor->looks_idle = 0;
-    }
-    pthread_mutex_unlock(&monitor->lock);
 }
 
 static void *
@@ -254,10 +251,9 @@ run(void *arg)
 
         if (monitor->exit_at != 0 && now >= monitor->exit_at)
             leave_at_once(monitor, monitor->orphan ? 0 : 1);
-        if (monitor->look_at != 0 && now >= monitor->look_at)
-            look(monitor, now);
+        fc_overseer_turn(monitor, now);
         fc_acceptor_turn(monitor, now);
-        if (epoll_wait(monitor->epoll, &event, 1, sleep_ms(monitor, now)) <= 0)
+        if (await_event(monitor, &event) <= 0)
             continue;
         if ((int64_t)event.data.u64 == DATA_WAKE)
             on_wake(monitor);
@@ -278,7 +274,7 @@ watch(FcMonitor *monitor, int fd, int data)
 }
 
 FcMonitor *
-fc_monitor_start(FcEngine *engine, int channel, uint32_t seat, uint32_t epoch)
+fc_monitor_start(FcEngine *engine, FcCrew *crew, int channel, uint32_t seat, uint32_t epoch)
 {
     FcMonitor *monitor = calloc(1, sizeof *monitor);
     pthread_t thread;
@@ -290,6 +286,8 @@ fc_monitor_start(FcEngine *engine, int channel, uint32_t seat, uint32_t epoch)
         return NULL;
     pthread_mutex_init(&monitor->lock, NULL);
     monitor->engine = engine;
+    monitor->crew = crew;
+    fc_watch_init(&monitor->watch, engine->config.look, engine->config.nested ? LOOP_LEAST_NS : 0);
     monitor->hold = engine->config.hold;
     monitor->channel = channel;
     monitor->seat = seat;
@@ -340,6 +338,7 @@ fc_monitor_detach(FcMonitor *monitor)
 {
     pthread_mutex_lock(&monitor->lock);
     monitor->engine = NULL;
+    monitor->crew = NULL;
     pthread_mutex_unlock(&monitor->lock);
 }
 

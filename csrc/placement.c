@@ -2,6 +2,7 @@
 #include "placement.h"
 
 #define LEAST_DIFFERENCE 2
+#define BLOCKED_NS       1000000000ull /* how long a worker that met a long call is offered no idle connections */
 
 FcLoad
 fc_load_of(const FcLine *line, uint32_t seat)
@@ -15,6 +16,8 @@ fc_load_of(const FcLine *line, uint32_t seat)
         .in_flight = fc_load(&line->in_flight),
         .idle = fc_load(&line->idle),
         .queued = sent > taken ? sent - taken : 0, /* below zero counts as zero */
+        .out = fc_load(&line->threads_out),
+        .blocked_ns = fc_load(&line->blocked_at_ns),
     };
 }
 
@@ -57,20 +60,43 @@ fc_place_new(const FcLoad *peers, unsigned count, uint64_t in_flight)
 }
 
 int
-fc_place_idle(const FcLoad *peers, unsigned count, uint64_t idle)
+fc_place_idle(const FcLoad *peers, unsigned count, uint64_t idle, uint64_t now)
 {
     uint64_t best = UINT64_MAX;
     int chosen = -1;
 
     for (unsigned i = 0; i < count; i++) {
         uint64_t load = peers[i].idle + peers[i].queued;
+        bool blocked = peers[i].blocked_ns != 0 && now < peers[i].blocked_ns + BLOCKED_NS;
 
-        if (peers[i].ready && load < best) {
+        if (peers[i].ready && !blocked && load < best) {
             best = load;
             chosen = (int)i;
         }
     }
     return chosen >= 0 && idle >= best + LEAST_DIFFERENCE ? chosen : -1;
+}
+
+unsigned
+fc_place_free(FcLoad *peers, unsigned count, bool loops)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        if (peers[i].ready && peers[i].queued == 0 && (loops || peers[i].in_flight <= peers[i].out))
+            peers[kept++] = peers[i];
+    return kept;
+}
+
+int
+fc_place_blocked(const FcLoad *peers, unsigned count)
+{
+    unsigned chosen = 0;
+
+    for (unsigned i = 1; i < count; i++)
+        if (peers[i].queued < peers[chosen].queued)
+            chosen = i;
+    return (int)chosen;
 }
 
 /* Whether a is the better place for a connection of a worker of that generation that leaves. */

@@ -17,9 +17,11 @@ typedef struct FcLoad {
     uint32_t seat;
     bool ready; /* serves; else it has only said that it will in a moment */
     uint64_t generation;
-    uint64_t in_flight; /* requests in its application */
-    uint64_t idle;      /* its idle connections */
-    uint64_t queued;    /* connections sent to it and not yet taken */
+    uint64_t in_flight;  /* requests in its application */
+    uint64_t idle;       /* its idle connections */
+    uint64_t queued;     /* connections sent to it and not yet taken */
+    uint64_t out;        /* its threads in calls that others have taken the loop over from */
+    uint64_t blocked_ns; /* when it last met a long call; 0: never */
 } FcLoad;
 
 /* A copy of a peer's line. */
@@ -43,8 +45,16 @@ FcPeerState fc_peer_state(const FcLine *line, uint32_t epoch);
 int fc_place_new(const FcLoad *peers, unsigned count, uint64_t in_flight);
 
 /* An idle connection of a worker that has that many, this one among them: to the peer with the fewest, for a
- * difference of 2 (then both have the same afterwards). */
-int fc_place_idle(const FcLoad *peers, unsigned count, uint64_t idle);
+ * difference of 2 (then both have the same afterwards). Not to one that has met a long call a moment ago: it
+ * would give it away again. */
+int fc_place_idle(const FcLoad *peers, unsigned count, uint64_t idle, uint64_t now);
+
+/* Keep of the peers those that would answer at once: ready, nothing on its way to them, and a loop that is
+ * free (with loops, of ASGI workers, all that do not say that they are busy). How many. */
+unsigned fc_place_free(FcLoad *peers, unsigned count, bool loops);
+/* A readable connection of a worker that is blocked: of such peers, the one with the fewest on their way; not
+ * -1. */
+int fc_place_blocked(const FcLoad *peers, unsigned count);
 
 /* A connection of a worker that leaves, of that generation: to the peer with the fewest, one that serves
  * before one that starts, one of a newer generation before those that may leave next. */

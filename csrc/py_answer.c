@@ -35,8 +35,8 @@ fc_answer_account(FcAnswer *answer, bool cut)
         return;
     answer->accounted = true;
     if (!answer->fresh)
-        answer->engine->engine.now = fc_now();
-    fc_conn_account(&answer->engine->engine, answer->conn, cut ? 0 : answer->status,
+        answer->now = fc_now();
+    fc_conn_account(&answer->engine->engine, answer->conn, answer->now, cut ? 0 : answer->status,
                     answer->head + answer->fields_at,
                     answer->head_done ? answer->head_len - answer->fields_at : 0, answer->body_sent,
                     answer->head_len + answer->body_sent);
@@ -130,7 +130,6 @@ contain(FcAnswer *answer, uint64_t len)
 bool
 fc_answer_send(FcAnswer *answer, const char *data, size_t len, PyObject *owner, bool last)
 {
-    FcEngine *engine = &answer->engine->engine;
     bool head = !answer->head_done, sent;
 
     if (answer->broken)
@@ -140,7 +139,7 @@ fc_answer_send(FcAnswer *answer, const char *data, size_t len, PyObject *owner, 
     len = contain(answer, len);
     if (!head && len == 0) {
         if (last)
-            engine->now =
+            answer->now =
                 fc_now(); /* the last bytes may have gone long ago: what follows is timed from here */
         return true;
     }

@@ -4,6 +4,7 @@
  * A turn handles at most 64 connections or 1 ms and asks for another with call_soon when more is waiting
  * inside; nothing but this callback and the awaits touches the engine, all on the loop's thread.
  */
+#include <pthread.h>
 #include <string.h>
 #include <strings.h>
 
@@ -70,9 +71,24 @@ fc_asgi_beat(PyObject *object, PyObject *ignored)
 void
 fc_asgi_schedule(PyEngine *self)
 {
-    if (fc_engine_busy(&self->engine) || self->engine.draining)
-        ask_for_turn(self);
+    bool due;
+
+    fc_enter(self);
+    due = fc_engine_busy(&self->engine) || self->engine.draining;
     fc_engine_rest(&self->engine);
+    fc_leave(self);
+    if (due)
+        ask_for_turn(self);
+}
+
+void
+fc_asgi_want(FcAsgi *request, uint8_t wants, uint64_t timeout_ns)
+{
+    PyEngine *self = request->answer.engine;
+
+    fc_enter(self);
+    fc_conn_want(&self->engine, request->answer.conn, wants, timeout_ns);
+    fc_leave(self);
 }
 
 static bool
@@ -172,7 +188,9 @@ serve_one(PyEngine *self, FcConn *conn)
 refuse:
     if (PyErr_Occurred())
         fc_report(self, "preparing a request", "", 0, "", 0);
+    fc_enter(self);
     fc_conn_refuse(&self->engine, conn, request == NULL && !websocket ? 503 : 400);
+    fc_leave(self);
 }
 
 static void
@@ -210,29 +228,38 @@ fc_asgi_turn(PyObject *object, PyObject *ignored)
     PyEngine *self = (PyEngine *)object;
     FcEngine *engine = &self->engine;
     unsigned handled = 0;
+    bool drained;
     uint64_t until;
     FcConn *conn;
 
     (void)ignored;
     self->turn_due = false;
-    if (!self->live || self->forked_away || !fc_engine_try_take(engine))
+    if (!self->live || self->forked_away)
         Py_RETURN_NONE;
     arm_beat(self);
+    fc_enter(self);
+    if (engine->says_busy)
+        fc_engine_set_busy(engine, false);
     if (!fc_engine_busy(engine))
-        fc_engine_poll(engine, 0);
+        fc_engine_poll(engine);
     else
         engine->now = fc_now();
     until = engine->now + TURN_NS;
     while ((conn = fc_engine_next(engine)) != NULL) {
+        fc_leave(self);
+        atomic_fetch_add_explicit(&engine->turns, 1, memory_order_relaxed);
         handle(self, conn);
+        fc_enter(self);
         if (++handled >= TURN_MOST || (handled % 8 == 0 && fc_now() > until))
             break;
     }
+    fc_engine_rest(engine);
+    drained = fc_engine_drained(engine);
+    fc_leave(self);
+    atomic_fetch_add_explicit(&engine->turns, 1, memory_order_relaxed);
     fc_release_spent(self);
     if (conn != NULL) /* stopped early: what waits inside, or in the ring, must not wait for an event */
         ask_for_turn(self);
-    fc_engine_rest(engine);
-    fc_engine_release(engine);
     fc_asgi_tell(self);
     if (PyErr_Occurred())
         return NULL;
@@ -243,7 +270,7 @@ fc_asgi_turn(PyObject *object, PyObject *ignored)
             return NULL;
         Py_DECREF(told);
     }
-    if (fc_engine_drained(engine) && self->running == NULL)
+    if (drained && self->running == NULL)
         return tell_once(&self->on_drained);
     Py_RETURN_NONE;
 }
@@ -293,7 +320,11 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
     if (self->cancelled_error == NULL || self->create_future == NULL || self->call_soon == NULL ||
         self->call_later == NULL || self->turn == NULL || self->beat == NULL)
         return NULL;
+    pthread_getcpuclockid(pthread_self(), &self->servers[0].clock);
+    atomic_store(&self->engine.leader, &self->servers[0]);
+    fc_enter(self);
     error = fc_engine_listen(&self->engine);
+    fc_leave(self);
     if (error < 0) {
         errno = -error;
         return PyErr_SetFromErrno(PyExc_OSError);

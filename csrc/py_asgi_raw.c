@@ -34,7 +34,7 @@ fc_asgi_raw_receive(FcAsgi *request, PyObject **result, PyObject **future)
         request->gone = true;
         return at_end(self, result);
     }
-    fc_conn_want(&self->engine, conn, FC_WANT_BODY, 0);
+    fc_asgi_want(request, FC_WANT_BODY, 0);
     return fc_asgi_wait(request, &request->waiting_receive, future);
 }
 
@@ -44,20 +44,21 @@ fc_asgi_raw_read(FcAsgi *request)
     PyEngine *self = request->answer.engine;
     FcConn *conn = request->answer.conn;
     FcStream stream = FC_STREAM_WAIT;
+    char bytes[STEP];
     size_t got = 0;
 
     if (conn == NULL || request->gone)
         return Py_NewRef(self->module->empty_bytes);
     /* Edge-triggered: what a short read has emptied stays empty until the next event. */
     if (conn->readable || conn->hung_up || !conn->registered || conn->buf->len > conn->body_at)
-        stream = fc_conn_raw(&self->engine, conn, self->engine.scratch, STEP, &got);
+        stream = fc_conn_raw(&self->engine, conn, bytes, STEP, &got);
     if (stream == FC_STREAM_DATA)
-        return PyBytes_FromStringAndSize(self->engine.scratch, (Py_ssize_t)got);
+        return PyBytes_FromStringAndSize(bytes, (Py_ssize_t)got);
     if (stream == FC_STREAM_GONE) {
         request->gone = true;
         return Py_NewRef(self->module->empty_bytes);
     }
-    fc_conn_want(&self->engine, conn, FC_WANT_BODY, 0);
+    fc_asgi_want(request, FC_WANT_BODY, 0);
     Py_RETURN_NONE;
 }
 
@@ -145,8 +146,7 @@ fc_raw_write(PyObject *object, PyObject *data)
         request->gone = true;
     } else if (result == FC_QUEUED &&
                !(conn->wants & FC_WANT_ROOM)) { /* whether anybody waits or not, it must go on */
-        fc_conn_want(&request->answer.engine->engine, conn, FC_WANT_ROOM,
-                     request->answer.engine->engine.config.write_timeout);
+        fc_asgi_want(request, FC_WANT_ROOM, request->answer.engine->engine.config.write_timeout);
         fc_asgi_schedule(request->answer.engine);
     }
     return PyBool_FromLong(result != FC_BROKEN);

@@ -121,12 +121,16 @@ fc_asgi_over(FcAsgi *request, bool whole)
         fc_answer_account(&request->answer, true);
     request->answer.conn = NULL;
     fc_add(&self->engine.line->in_flight, (uint64_t)-1);
+    fc_enter(self);
+    if (request->answer.now > self->engine.now)
+        self->engine.now = request->answer.now;
     if (whole)
         fc_conn_checkin(&self->engine, conn);
     else if (refused)
         fc_conn_refuse(&self->engine, conn, conn->bad_body);
     else
         fc_conn_abort(&self->engine, conn);
+    fc_leave(self);
     if (request->file >= 0)
         close(request->file);
     request->file = -1;

@@ -73,9 +73,7 @@ fc_asgi_awaited(FcModule *module, PyObject *futures)
 PySendResult
 fc_asgi_wait_for_room(FcAsgi *request, PyObject **future)
 {
-    FcEngine *engine = &request->answer.engine->engine;
-
-    fc_conn_want(engine, request->answer.conn, FC_WANT_ROOM, engine->config.write_timeout);
+    fc_asgi_want(request, FC_WANT_ROOM, request->answer.engine->engine.config.write_timeout);
     fc_asgi_schedule(request->answer.engine);
     return fc_asgi_wait(request, &request->waiting_send, future);
 }

@@ -83,8 +83,11 @@ write_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject 
         FcEngine *engine = &call->answer.engine->engine;
         FcConn *conn = call->answer.conn;
 
-        Py_BEGIN_ALLOW_THREADS sent = fc_conn_flush_blocking(engine, conn);
-        Py_END_ALLOW_THREADS call->answer.broken = call->answer.broken || !sent;
+        FcFlushed flushed = {0, NULL};
+
+        Py_BEGIN_ALLOW_THREADS sent = fc_conn_flush_blocking(engine, conn, &flushed);
+        Py_END_ALLOW_THREADS fc_conn_flushed(engine, conn, &flushed);
+        call->answer.broken = call->answer.broken || !sent;
     }
     fc_release_spent(call->answer.engine);
     if (!sent) {
@@ -137,6 +140,7 @@ forget(FcCall *call)
     Py_CLEAR(call->iterator);
     Py_CLEAR(call->iterable);
     Py_CLEAR(call->context);
+    Py_CLEAR(call->environ);
 }
 
 void

@@ -76,9 +76,10 @@ add_listeners(PyEngine *self, PyObject *listeners, bool multiprocess)
         error = fc_engine_add_listener(&self->engine, fd);
         if (error == 0) {
             self->schemes[at] = Py_NewRef(scheme);
-            self->templates[at] = self->engine.config.nested
-                                      ? fc_scope_template(self, scheme, name, port)
-                                      : fc_environ_template(self, scheme, name, port, false, multiprocess);
+            self->templates[at] =
+                self->engine.config.nested
+                    ? fc_scope_template(self, scheme, name, port)
+                    : fc_environ_template(self, scheme, name, port, self->crew.most > 1, multiprocess);
         } else {
             errno = -error;
             PyErr_SetFromErrno(PyExc_OSError);
@@ -129,11 +130,12 @@ engine_init(PyObject *object, PyObject *args, PyObject *kwargs)
     self->engine.config.ready = &self->board.header->ready;
     self->on_error = Py_NewRef(on_error);
     fc_store(&self->engine.line->pid, (uint64_t)getpid());
-    if (fc_scope_constants(self) < 0 || !fc_options_read(self, options) ||
+    if (fc_scope_constants(self) < 0 || fc_serve_prepare(self) < 0 || !fc_options_read(self, options) ||
         !add_listeners(self, listeners, multiprocess != 0))
         return -1;
     if (self->channel >= 0 || config.nested) {
-        self->monitor = fc_monitor_start(&self->engine, self->channel, seat, epoch);
+        self->monitor = fc_monitor_start(&self->engine, self->crew.most > 1 ? &self->crew : NULL,
+                                         self->channel, seat, epoch);
         if (self->monitor == NULL) {
             PyErr_SetFromErrno(PyExc_OSError);
             return -1;
@@ -185,6 +187,9 @@ engine_release(PyEngine *self)
     fc_trust_free(self->trust);
     self->trust = NULL;
     fc_board_unmap(&self->board);
+    fc_crew_free(&self->crew);
+    PyMem_Free(self->servers);
+    self->servers = NULL;
     PyMem_Free(self->root_path);
     PyMem_Free(self->extra);
     self->root_path = self->extra = NULL;
@@ -202,6 +207,7 @@ engine_clear(PyObject *object)
         Py_CLEAR(self->schemes[i]);
     }
     Py_CLEAR(self->spare_call);
+    fc_serve_clear(self);
     fc_asgi_clear(self);
     for (unsigned i = 0; i < FC_KNOWN_FIELDS; i++) {
         Py_CLEAR(self->known_fields[i].name);
@@ -245,6 +251,7 @@ engine_close_inherited(PyObject *object, PyObject *ignored)
     (void)ignored;
     self->forked_away = true;
     atomic_store(&self->engine.flights.looking, false); /* the monitor stayed in the parent */
+    fc_token_reset(&self->engine.token);
     if (!self->live)
         Py_RETURN_NONE;
     for (uint32_t i = 0; i < self->engine.n_blocks * FC_CONNS_A_BLOCK; i++) {
@@ -290,7 +297,13 @@ engine_stop_log(PyObject *object, PyObject *ignored)
 
 static PyMethodDef engine_methods[] = {
     {"serve_wsgi", fc_serve_wsgi, METH_O,
-     "serve_wsgi(app, /)\n--\n\nServe a WSGI application on this thread until the drain is complete."},
+     "serve_wsgi(app, /)\n--\n\nServe a WSGI application on this thread alone until the drain is complete."},
+    {"begin", fc_serve_begin, METH_O,
+     "begin(app, /)\n--\n\nBegin to serve a WSGI application by several threads, each of which calls "
+     "serve()."},
+    {"attend", fc_serve_attend, METH_NOARGS,
+     "attend()\n--\n\nWait until another thread is wanted; False: serving is over, they can be joined."},
+    {"serve", fc_serve, METH_NOARGS, "serve()\n--\n\nBe one of the serving threads until serving is over."},
     {"attach", (PyCFunction)(void (*)(void))engine_attach, METH_VARARGS | METH_KEYWORDS,
      "attach(app, loop, task_type, eager, state, on_websocket, on_drained, on_drain=None)\n--\n\nBegin to "
      "serve an ASGI application; "

@@ -1,7 +1,8 @@
 /* What the files of the _engine module share: its state, the Engine object, the cache of strings, one WSGI
  * call.
  *
- * All of it runs with the GIL and, unless said otherwise, with the engine token.
+ * All of it runs with the GIL. The engine token is taken for what touches the engine's tables only, and never
+ * held while anything of Python's runs that could give the GIL up (engine.h, T and G).
  */
 #ifndef FC_PY_GATEWAY_H
 #define FC_PY_GATEWAY_H
@@ -206,6 +207,13 @@ typedef struct PyEngine {
     FcTrust *trust;
     FcMonitor *monitor;
     FcHandover *handover;
+    /* WSGI; see py_serve.c. All G. */
+    FcCrew crew;
+    FcServer *servers;                     /* one for each thread there may be */
+    unsigned out;                          /* threads in calls that others have taken the loop over from */
+    PyObject *context;                     /* what each request's own is a copy of */
+    PyObject *get_interval, *set_interval; /* sys.getswitchinterval, sys.setswitchinterval */
+    PyObject *interval;                    /* the application's own, while ours is in force; else NULL */
     int channel;
     FcStrings strings;
     PyObject *app, *on_error;
@@ -242,12 +250,53 @@ typedef struct PyEngine {
 
 extern PyType_Spec fc_engine_spec;
 
+#define FC_THREADS_MOST 1024
+
 /* Read the options that make an engine, and those that its object keeps (py_options.c). False with an
  * exception. */
 bool fc_options_config(PyObject *options, FcConfig *config);
 bool fc_options_read(PyEngine *engine, PyObject *options);
 
-/* Serve until the drain is complete (py_serve.c). */
+/* -- serving threads (py_serve.c)
+ * ---------------------------------------------------------------------------------------------------------
+ */
+
+/* Take the token, with the GIL, which is given up for a moment if the monitor has it. From here to fc_leave()
+ * nothing may run that could give the GIL up: no allocation of Python's, no release of a reference. */
+static inline void
+fc_enter(PyEngine *engine)
+{
+    void fc_wait_for_token(PyEngine * engine);
+
+    if (!fc_token_take(&engine->engine.token, FC_TOKEN_SERVER))
+        fc_wait_for_token(engine);
+}
+
+static inline void
+fc_leave(PyEngine *engine)
+{
+    fc_token_release(&engine->engine.token);
+}
+
+/* A call of the application begins, or is over; by a thread that leads. */
+static inline void
+fc_call_begins(PyEngine *engine)
+{
+    fc_store(&engine->engine.line->calls, fc_load(&engine->engine.line->calls) + 1);
+}
+
+/* The thread comes out of its call with a connection: take the token, and the loop if that is ours or its
+ * leader is in a call. True: we lead, and hold the token. False: another thread leads, it holds nothing...
+ * and we hold the token. */
+bool fc_come_back(PyEngine *engine, FcServer *me);
+/* After fc_come_back() that was false: give the token up, and wake the leader if it has to know. */
+void fc_bow_out(PyEngine *engine);
+
+int fc_serve_prepare(PyEngine *engine);
+void fc_serve_clear(PyEngine *engine);
+PyObject *fc_serve_begin(PyObject *engine, PyObject *app);
+PyObject *fc_serve(PyObject *engine, PyObject *ignored);
+PyObject *fc_serve_attend(PyObject *engine, PyObject *ignored);
 PyObject *fc_serve_wsgi(PyObject *engine, PyObject *app);
 
 /* Report the exception that is set (and clear it): calls on_error(where: str, exception). */
@@ -307,6 +356,7 @@ typedef struct FcAnswer {
     bool has_date, has_server;
     bool accounted, broken, warned;
     bool fresh;     /* the clock was read for this send */
+    uint64_t now;   /* ... and said this */
     int64_t length; /* Content-Length given or computed; -1: none */
     uint64_t body_sent;
 } FcAnswer;
@@ -355,7 +405,7 @@ struct FcWrite;
 typedef struct FcCall {
     PyObject_HEAD vectorcallfunc vectorcall;
     FcAnswer answer;
-    PyObject *iterable, *iterator, *context, *input;
+    PyObject *iterable, *iterator, *context, *input, *environ;
     struct FcWrite *write; /* owned: what start_response returns */
 } FcCall;
 
@@ -371,7 +421,8 @@ void fc_call_done(FcCall *call);
 /* py_response.c: start_response(status, headers). -1 with an exception. */
 int fc_call_start(FcCall *call, PyObject *status, PyObject *headers);
 
-/* py_wsgi.c: one request through the application. */
-void fc_wsgi_serve_one(PyEngine *engine, FcConn *conn);
+/* py_wsgi.c: one request through the application, by a thread that leads. True: it still does, and holds the
+ * token. */
+bool fc_wsgi_serve_one(PyEngine *engine, FcServer *me, FcConn *conn);
 
 #endif

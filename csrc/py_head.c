@@ -163,6 +163,7 @@ fc_answer_begin(FcAnswer *answer, PyEngine *engine, FcConn *conn)
         answer->fresh = false;
     answer->length = -1;
     answer->body_sent = 0;
+    answer->now = 0;
 }
 
 bool
@@ -262,7 +263,7 @@ fc_head_finish(FcAnswer *answer, int64_t body_len)
     const FcRequest *request = fc_conn_request(conn);
     size_t server_len = strlen(engine->engine.config.server), date_len;
 
-    engine->engine.now = fc_now();
+    answer->now = fc_now();
     answer->fresh = true;
     if (!fc_head_reserve(answer, 256 + server_len + engine->extra_len))
         return false;
@@ -294,7 +295,7 @@ fc_head_finish(FcAnswer *answer, int64_t body_len)
         ADD(answer, "\r\n");
     }
     if (engine->engine.config.date && !answer->has_date) {
-        const char *date = fc_engine_date(&engine->engine, &date_len);
+        const char *date = fc_engine_date(&engine->engine, answer->now, &date_len);
 
         add(answer, date, date_len);
     }

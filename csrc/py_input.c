@@ -63,10 +63,11 @@ body_of(FcInput *input)
     }
     if (input->conn->body.kind == FC_BODY_PENDING) {
         FcEngine *engine = &input->engine->engine;
+        uint64_t received = 0;
 
-        Py_BEGIN_ALLOW_THREADS error = fc_conn_fetch_body(engine, input->conn);
-        Py_END_ALLOW_THREADS if (error != FC_HTTP_OK)
-        {
+        Py_BEGIN_ALLOW_THREADS error = fc_conn_fetch_body(engine, input->conn, &received);
+        Py_END_ALLOW_THREADS fc_add(&engine->line->bytes_in, received);
+        if (error != FC_HTTP_OK) {
             input->closed = true;
             PyErr_Format(error == FC_HTTP_TIMEOUT     ? PyExc_TimeoutError
                          : error == FC_HTTP_CUT_SHORT ? PyExc_ConnectionResetError

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "py_gateway.h"
+#include "watch.h"
 
 /* Options come as one dict so that the engine and the option table share their names. Each getter removes
  * nothing and raises KeyError-free defaults: a missing key keeps the value it was given. */
@@ -67,6 +68,7 @@ fc_options_config(PyObject *options, FcConfig *config)
         .keep_alive = 75 * 1000000000ull,
         .write_timeout = 60 * 1000000000ull,
         .body_min_rate = 240,
+        .look = FC_WATCH_NS,
     };
     if (!small_option(options, "limit_request_line", 1 << 20, &config->limits.request_line) ||
         !small_option(options, "limit_field", 1 << 20, &config->limits.field) ||
@@ -79,6 +81,7 @@ fc_options_config(PyObject *options, FcConfig *config)
         !number_option(options, "body_min_rate", 1, &config->body_min_rate) ||
         !number_option(options, "keep_alive", second, &config->keep_alive) ||
         !number_option(options, "write_timeout", second, &config->write_timeout) ||
+        !number_option(options, "look", second, &config->look) ||
         !small_option(options, "keep_alive_requests", UINT32_MAX, &config->keep_alive_requests) ||
         !small_option(options, "slot", UINT32_MAX, &config->slot) ||
         !small_option(options, "generation", UINT32_MAX, &config->generation) ||
@@ -222,6 +225,27 @@ read_inbox(PyEngine *self, PyObject *options)
     return true;
 }
 
+/* "threads": how many may serve. */
+static bool
+read_threads(PyEngine *self, PyObject *options)
+{
+    uint32_t threads = 1;
+    int error;
+
+    if (!small_option(options, "threads", FC_THREADS_MOST, &threads))
+        return false;
+    if (threads == 0 || self->engine.config.nested)
+        threads = 1;
+    self->servers = PyMem_Calloc(threads, sizeof *self->servers);
+    if (self->servers == NULL)
+        return PyErr_NoMemory() != NULL;
+    error = fc_crew_init(&self->crew, threads);
+    if (error == 0)
+        return true;
+    errno = -error;
+    return PyErr_SetFromErrno(PyExc_OSError) != NULL;
+}
+
 bool
 fc_options_read(PyEngine *self, PyObject *options)
 {
@@ -229,5 +253,5 @@ fc_options_read(PyEngine *self, PyObject *options)
 
     self->engine.config.date = date == NULL || PyObject_IsTrue(date);
     return read_root_path(self, options) && read_extra(self, options) && read_trust(self, options) &&
-           read_access_log(self, options) && read_inbox(self, options);
+           read_access_log(self, options) && read_inbox(self, options) && read_threads(self, options);
 }

@@ -1,8 +1,9 @@
 /* One request through a WSGI application (PEP 3333). See py_gateway.h.
  *
- * The engine token is given up for as long as the application runs: in the call itself, in each step of its
- * iterable and in close(). An answer whose client does not keep up is parked between two chunks and other
- * requests are served meanwhile; a file is parked until the kernel has taken it all.
+ * From the moment a connection is given out until it is given back the thread holds the GIL only: the token
+ * is for the engine's tables. An answer whose client does not keep up is parked between two chunks and other
+ * requests are served meanwhile, after which any thread may go on with it; a file is parked until the kernel
+ * has taken it all.
  */
 #include <string.h>
 
@@ -13,20 +14,6 @@ typedef enum Progress {
     PARKED, /* waits for room */
     CUT,    /* the answer cannot be completed */
 } Progress;
-
-static void
-leave_engine(PyEngine *self)
-{
-    fc_engine_release(&self->engine);
-}
-
-/* With one thread the token is always free here. */
-static void
-enter_engine(PyEngine *self)
-{
-    while (!fc_engine_try_take(&self->engine))
-        ;
-}
 
 /* An exception of the application is set: report it, and answer if that is still possible. */
 static Progress
@@ -80,17 +67,13 @@ send_sequence(FcCall *call, PyObject *sequence, Progress *progress)
 static Progress
 pump(FcCall *call)
 {
-    PyEngine *self = call->answer.engine;
-
     for (;;) {
         PyObject *item;
         bool sent = true;
 
         if (call->answer.no_body && call->answer.head_done)
             break;
-        leave_engine(self);
         item = PyIter_Next(call->iterator);
-        enter_engine(self);
         if (item == NULL)
             break;
         if (!PyBytes_Check(item)) {
@@ -166,67 +149,110 @@ respond(FcCall *call, PyObject *result /* stolen */)
     return pump(call);
 }
 
-/* close() of the iterable, always called (PEP 3333), the client gone or not. */
-static void
-close_iterable(FcCall *call)
+static bool
+has_close(const FcCall *call)
 {
-    PyEngine *self = call->answer.engine;
-    PyObject *iterable = call->iterable, *method, *result;
+    const PyObject *iterable = call->iterable;
 
-    if (iterable == NULL || PyList_CheckExact(iterable) || PyTuple_CheckExact(iterable))
-        return;
-    leave_engine(self);
-    method = PyObject_GetAttr(iterable, self->module->close);
-    if (method == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
-        PyErr_Clear();
-    } else {
-        result = method != NULL ? PyObject_CallNoArgs(method) : NULL;
-        if (result == NULL)
-            fc_report(self, "in close() of the application's answer", "", 0, "", 0);
-        Py_XDECREF(result);
-        Py_XDECREF(method);
-    }
-    enter_engine(self);
+    return iterable != NULL && !PyList_CheckExact(iterable) && !PyTuple_CheckExact(iterable);
 }
 
-/* The answer is over. The context is entered. */
+/* close() of the iterable, always called (PEP 3333), the client gone or not. */
 static void
-finish(PyEngine *self, FcCall *call, Progress progress)
+close_iterable(PyEngine *self, FcCall *call)
 {
-    FcConn *conn = call->answer.conn;
+    PyObject *method = PyObject_GetAttr(call->iterable, self->module->close), *result;
 
-    if (call->input != NULL)
-        fc_input_close(call->input);
-    if (progress == DONE) {
-        fc_conn_checkin(&self->engine, conn);
-    } else {
-        fc_answer_account(&call->answer, true);
-        fc_conn_abort(&self->engine, conn);
+    if (method == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        PyErr_Clear();
+        return;
     }
-    call->answer.conn = NULL;
-    fc_release_spent(self);
-    close_iterable(call);
+    result = method != NULL ? PyObject_CallNoArgs(method) : NULL;
+    if (result == NULL)
+        fc_report(self, "in close() of the application's answer", "", 0, "", 0);
+    Py_XDECREF(result);
+    Py_XDECREF(method);
+}
+
+/* Give a connection back: whole, or cut. As fc_wsgi_serve_one. */
+static bool
+give_back(PyEngine *self, FcServer *me, FcConn *conn, bool whole, uint64_t now)
+{
+    FcEngine *engine = &self->engine;
+    bool leads = fc_come_back(self, me);
+
+    if (now > engine->now)
+        engine->now = now;
+    if (whole)
+        fc_conn_checkin(engine, conn);
+    else
+        fc_conn_abort(engine, conn);
+    if (!leads)
+        fc_bow_out(self);
+    return leads;
+}
+
+/* What is left when the answer is out: the context is left, the call is forgotten. */
+static void
+forget(PyEngine *self, FcCall *call)
+{
     if (call->context != NULL)
         PyContext_Exit(call->context);
-    fc_store(&self->engine.line->in_flight, fc_load(&self->engine.line->in_flight) - 1);
+    fc_add(&self->engine.line->in_flight, (uint64_t)-1);
     fc_call_done(call);
 }
 
-/* Go on with, or put away, an answer that has made progress. */
-static void
-conclude(PyEngine *self, FcCall *call, Progress progress)
+/* The answer is over. A connection is given back before close(), which may take its time; and after the rest,
+ * which does not, so that the token is taken once. As fc_wsgi_serve_one. */
+static bool
+finish(PyEngine *self, FcServer *me, FcCall *call, bool whole)
 {
-    if (progress != PARKED) {
-        finish(self, call, progress);
-        return;
+    FcConn *conn = call->answer.conn;
+    uint64_t now;
+    bool leads;
+
+    if (call->input != NULL)
+        fc_input_close(call->input);
+    if (!whole)
+        fc_answer_account(&call->answer, true);
+    now = call->answer.now;
+    call->answer.conn = NULL;
+    if (!has_close(call)) {
+        forget(self, call);
+        return give_back(self, me, conn, whole, now);
     }
-    call->answer.conn->gateway = call;
-    fc_conn_park(&self->engine, call->answer.conn);
-    PyContext_Exit(call->context);
+    leads = give_back(self, me, conn, whole, now);
+    if (leads) {
+        fc_call_begins(self);
+        fc_leave(self);
+    }
+    close_iterable(self, call);
+    forget(self, call);
+    return fc_come_back(self, me) || (fc_bow_out(self), false);
 }
 
-static void
-resume(PyEngine *self, FcConn *conn)
+/* Go on with, or put away, an answer that has made progress. */
+static bool
+conclude(PyEngine *self, FcServer *me, FcCall *call, Progress progress)
+{
+    FcConn *conn = call->answer.conn;
+    bool leads;
+
+    if (progress != PARKED)
+        return finish(self, me, call, progress == DONE);
+    conn->gateway = call;
+    PyContext_Exit(call->context);
+    leads = fc_come_back(self, me);
+    if (call->answer.now > self->engine.now)
+        self->engine.now = call->answer.now;
+    fc_conn_park(&self->engine, conn); /* from here on it may be another thread's */
+    if (!leads)
+        fc_bow_out(self);
+    return leads;
+}
+
+static bool
+resume(PyEngine *self, FcServer *me, FcConn *conn)
 {
     FcCall *call = conn->gateway;
     Progress progress = CUT;
@@ -235,41 +261,53 @@ resume(PyEngine *self, FcConn *conn)
     PyContext_Enter(call->context);
     if (conn->why == FC_WHY_ROOM)
         progress = call->iterator != NULL ? pump(call) : DONE; /* without an iterator: a file, sent by now */
-    conclude(self, call, progress);
+    return conclude(self, me, call, progress);
 }
 
-void
-fc_wsgi_serve_one(PyEngine *self, FcConn *conn)
+/* A call for the request, in a context of its own, with its environ. NULL, and no exception: that failed. */
+static FcCall *
+prepare(PyEngine *self, FcConn *conn)
 {
-    FcLine *line = self->engine.line;
-    FcCall *call = NULL;
-    PyObject *environ = NULL, *result = NULL;
+    FcCall *call = fc_call_new(self, conn);
+    bool entered = call != NULL && (call->context = PyContext_Copy(self->context)) != NULL &&
+                   PyContext_Enter(call->context) == 0;
 
-    if (conn->why != FC_WHY_REQUEST) {
-        resume(self, conn);
-        return;
-    }
-    call = fc_call_new(self, conn);
-    if (call == NULL || (call->context = PyContext_CopyCurrent()) == NULL ||
-        PyContext_Enter(call->context) < 0 || (environ = fc_environ_new(self, conn, &call->input)) == NULL) {
-        fc_report(self, "preparing a request", "", 0, "", 0);
-        if (call != NULL && call->context != NULL && environ == NULL)
-            PyContext_Exit(call->context);
-        if (call != NULL)
-            fc_call_done(call);
-        fc_conn_refuse(&self->engine, conn, 503);
-        return;
-    }
-    fc_add(&line->in_flight, 1);
-    fc_add(&line->calls, 1);
-    leave_engine(self);
-    {
-        PyObject *args[3] = {NULL, environ, (PyObject *)call};
+    if (entered && (call->environ = fc_environ_new(self, conn, &call->input)) != NULL)
+        return call;
+    fc_report(self, "preparing a request", "", 0, "", 0);
+    if (entered)
+        PyContext_Exit(call->context);
+    if (call != NULL)
+        fc_call_done(call);
+    return NULL;
+}
 
-        result = PyObject_Vectorcall(self->app, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
-    }
-    enter_engine(self);
-    fc_add(&line->calls, 1);
-    conclude(self, call, respond(call, result));
-    Py_DECREF(environ);
+static bool
+refuse(PyEngine *self, FcServer *me, FcConn *conn)
+{
+    bool leads = fc_come_back(self, me);
+
+    fc_conn_refuse(&self->engine, conn, 503);
+    if (!leads)
+        fc_bow_out(self);
+    return leads;
+}
+
+bool
+fc_wsgi_serve_one(PyEngine *self, FcServer *me, FcConn *conn)
+{
+    PyObject *args[3] = {NULL, NULL, NULL}, *result;
+    FcCall *call;
+
+    fc_call_begins(self);
+    if (conn->why != FC_WHY_REQUEST)
+        return resume(self, me, conn);
+    call = prepare(self, conn);
+    if (call == NULL)
+        return refuse(self, me, conn);
+    fc_add(&self->engine.line->in_flight, 1);
+    args[1] = call->environ;
+    args[2] = (PyObject *)call;
+    result = PyObject_Vectorcall(self->app, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    return conclude(self, me, call, respond(call, result));
 }

@@ -55,10 +55,11 @@ enum { FC_BUCKETS = 82 };
     X(in_flight)      /* requests in the application */                                                      \
     X(open)           /* connections */                                                                      \
     X(idle)           /* connections with no request running, first recv was EAGAIN */                       \
-    X(threads_out)    /* serving threads inside the application */                                           \
+    X(threads_out)    /* serving threads in calls from which others have taken the loop over */              \
     X(loop_lag_ns)    /* ASGI: latest delay of a scheduled callback */                                       \
     X(loop_turned_ns) /* ASGI: CLOCK_MONOTONIC when the loop was last seen to turn; 0: nothing to do */      \
-    X(calls)          /* number of the application call in progress or the last one; odd while inside */     \
+    X(blocked_at_ns)  /* CLOCK_MONOTONIC: when a long call was last met; 0: never; by the monitor */         \
+    X(calls)          /* number of the loop's call of the application; odd while it is in it */              \
     X(stale)          /* the inbox is not read: set by the master, cleared by the owner when it reads again */
 
 #define FC_COUNTER_LIST(X)                                                                                   \

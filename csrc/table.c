@@ -51,7 +51,8 @@ fc_conn_adopt(FcEngine *engine, int fd)
     conn->hops = 0;
     conn->registered = conn->wants_room = conn->queued = conn->readable = conn->hung_up = false;
     conn->wants = 0;
-    conn->keep_alive = conn->head_sent = conn->counted_idle = conn->probe = conn->unparsed = false;
+    conn->cut_short = conn->keep_alive = conn->head_sent = conn->counted_idle = conn->probe = conn->unparsed =
+        false;
     conn->looks = 0;
     conn->served = 0;
     conn->accepted_ns = engine->now;

@@ -31,7 +31,22 @@ class Engine:
         multiprocess: bool = False,
     ) -> None: ...
     def serve_wsgi(self, app: Callable[..., object], /) -> None:
-        """Serve a WSGI application on this thread until the drain is complete."""
+        """Serve a WSGI application on this thread alone until the drain is complete."""
+
+    def begin(self, app: Callable[..., object], /) -> None:
+        """Begin to serve a WSGI application by as many threads as the option ``threads`` allows.
+
+        Raises ``OSError``, and ``RuntimeError`` when it serves already.
+        """
+
+    def attend(self) -> bool:
+        """Wait until another thread is wanted, whose target is ``serve``; False: serving is over.
+
+        Runs the handlers of signals. Raises what they raise.
+        """
+
+    def serve(self) -> None:
+        """Be one of the serving threads until serving is over."""
 
     def attach(
         self,

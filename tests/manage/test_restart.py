@@ -42,6 +42,17 @@ def test_reload_of_an_app_that_does_not_run_starts_it(shell):
     assert {"app": "ready"} == shell.states()
 
 
+def test_reload_of_what_runs_lets_stopped_apps_be(shell):
+    """What a service manager's reload does."""
+    shell.start("app:application", "--control", "off")
+    assert "has no control socket" in shell.run("reload", "all", code=EXIT_FAILURE).err
+    (pid,) = shell.masters().values()
+    os.kill(pid, signal.SIGTERM)
+    until(lambda: shell.states() == {"app": "stopped"}, "its end")
+    assert "nothing to reload" in shell.run("reload", "all", "--running").out
+    assert {"app": "stopped"} == shell.states()
+
+
 def test_reload_that_takes_longer_than_its_timeout_goes_on(shell):
     """Exit code 75, and the new code all the same."""
     shell.start()

@@ -87,6 +87,7 @@ def test_a_master_that_does_not_answer_is_silent_and_not_waited_for_for_ever(she
         assert {"app": "silent"} == shell.states()
         done = shell.run("stop", "app", "--timeout", "0.3", code=None)
         assert (EXIT_LATE, True) == (done.code, "has not ended yet" in done.err)
+        assert f"its master does not answer; it is waited for (kill -9 {pid} ends it)" in done.err
     finally:
         os.kill(pid, signal.SIGCONT)
     until(lambda: not alive(pid), "the end it was asked for")

@@ -6,6 +6,8 @@
 
 #include "placement.h"
 
+#define NOW 10000000000ull
+
 static FcLoad
 peer(uint32_t seat, uint64_t in_flight, uint64_t idle, uint64_t queued)
 {
@@ -28,7 +30,7 @@ static void
 a_connection_stays_without_a_peer(void)
 {
     assert(fc_place_new(NULL, 0, 1000) == -1);
-    assert(fc_place_idle(NULL, 0, 1000) == -1);
+    assert(fc_place_idle(NULL, 0, 1000, NOW) == -1);
     assert(fc_place_leaving(NULL, 0, 1) == -1);
 }
 
@@ -38,7 +40,7 @@ a_difference_of_one_moves_nothing(void)
     FcLoad peers[] = {peer(1, 0, 0, 0), peer(2, 1, 1, 0)};
 
     assert(fc_place_new(peers, 2, 1) == -1);
-    assert(fc_place_idle(peers, 2, 1) == -1);
+    assert(fc_place_idle(peers, 2, 1, NOW) == -1);
 }
 
 static void
@@ -47,7 +49,7 @@ a_difference_of_two_moves_to_the_one_with_least(void)
     FcLoad peers[] = {peer(1, 3, 3, 0), peer(2, 1, 1, 0), peer(3, 2, 2, 0)};
 
     assert(fc_place_new(peers, 3, 3) == 1);
-    assert(fc_place_idle(peers, 3, 3) == 1);
+    assert(fc_place_idle(peers, 3, 3, NOW) == 1);
 }
 
 static void
@@ -64,7 +66,7 @@ what_is_under_way_counts(void)
 {
     FcLoad peers[] = {peer(1, 0, 0, 9), peer(2, 0, 8, 0)};
 
-    assert(fc_place_idle(peers, 2, 10) == 1);
+    assert(fc_place_idle(peers, 2, 10, NOW) == 1);
     assert(fc_place_new(peers, 1, 10) == -1);
 }
 
@@ -75,7 +77,7 @@ who_does_not_serve_yet_is_for_leavers_only(void)
 
     peers[0].ready = false;
     assert(fc_place_new(peers, 1, 100) == -1);
-    assert(fc_place_idle(peers, 1, 100) == -1);
+    assert(fc_place_idle(peers, 1, 100, NOW) == -1);
     assert(fc_place_leaving(peers, 1, 1) == 0);
     assert(fc_place_leaving(peers, 2, 1) == 1);
 }
@@ -88,6 +90,42 @@ leavers_go_to_a_newer_generation_first(void)
     peers[1].generation = peers[2].generation = 2;
     assert(fc_place_leaving(peers, 3, 1) == 2);
     assert(fc_place_leaving(peers, 3, 2) == 0);
+}
+
+static void
+who_met_a_long_call_is_offered_no_idle_connections(void)
+{
+    FcLoad peers[] = {peer(1, 0, 0, 0), peer(2, 0, 5, 0)};
+
+    peers[0].blocked_ns = NOW - 999999999;
+    assert(fc_place_idle(peers, 2, 10, NOW) == 1);
+    assert(fc_place_new(peers, 1, 10) == 0);
+    peers[0].blocked_ns = NOW - 1000000000;
+    assert(fc_place_idle(peers, 2, 10, NOW) == 0);
+}
+
+static void
+a_blocked_worker_gives_to_free_peers_only(void)
+{
+    FcLoad peers[] = {peer(1, 1, 0, 0), peer(2, 3, 9, 0), peer(3, 0, 0, 1), peer(4, 0, 9, 0),
+                      peer(5, 0, 0, 0)};
+
+    peers[1].out = 3; /* its three calls are in the hands of threads: its loop is free */
+    peers[4].ready = false;
+    assert(fc_place_free(peers, 5, false) == 2);
+    assert(peers[0].seat == 2 && peers[1].seat == 4);
+    peers[0].queued = 16;
+    assert(fc_place_blocked(peers, 2) == 1);
+    assert(fc_place_free(peers, 1, false) == 0);
+}
+
+static void
+a_loop_with_requests_is_free_while_it_does_not_say_otherwise(void)
+{
+    FcLoad peers[] = {peer(1, 100, 0, 0), peer(2, 0, 0, 3)};
+
+    assert(fc_place_free(peers, 2, true) == 1);
+    assert(peers[0].seat == 1);
 }
 
 static void
@@ -147,7 +185,7 @@ any_order_of_arrival_ends_even(void)
             for (uint32_t seat = 0; seat < 4; seat++)
                 if (seat != me)
                     peers[n++] = peer(seat, 0, held[seat], 0);
-            at = fc_place_idle(peers, n, held[me] + 1);
+            at = fc_place_idle(peers, n, held[me] + 1, NOW);
             held[at >= 0 ? peers[at].seat : me]++;
         }
         for (unsigned i = 0; i < 4; i++)
@@ -171,6 +209,9 @@ main(int argc, char **argv)
         CASE(what_is_under_way_counts),
         CASE(who_does_not_serve_yet_is_for_leavers_only),
         CASE(leavers_go_to_a_newer_generation_first),
+        CASE(who_met_a_long_call_is_offered_no_idle_connections),
+        CASE(a_blocked_worker_gives_to_free_peers_only),
+        CASE(a_loop_with_requests_is_free_while_it_does_not_say_otherwise),
         CASE(every_state_has_its_answer),
         CASE(who_does_not_read_its_inbox_is_no_candidate),
         CASE(more_taken_than_sent_counts_as_nothing),

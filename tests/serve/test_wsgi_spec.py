@@ -741,12 +741,12 @@ def test_content_type_and_length_have_no_prefix(client: Client) -> None:
 
 
 def test_the_process_model_is_told_as_it_is(server: Server, client: Client) -> None:
-    """environ: multithread false for one serving thread, multiprocess true, run_once false; main thread."""
+    """environ: multithread and multiprocess true, run_once false; the main thread waits for signals."""
     environ = seen(client, "/")
-    assert (False, True, False) == tuple(
+    assert (True, True, False) == tuple(
         environ[f"wsgi.{name}"] for name in ("multithread", "multiprocess", "run_once")
     )
-    assert b"main" == client.get("/thread").body
+    assert b"other" == client.get("/thread").body
 
 
 def test_each_environ_is_its_own(client: Client) -> None:

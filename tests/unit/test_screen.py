@@ -14,6 +14,7 @@ FACTS = Facts(
     urls=("http://127.0.0.1:8000", "unix:/run/shop.sock"),
     workers=4,
     workers_words="4 of 64 CPUs, cgroup quota",
+    threads=8,
     preload="loaded once, workers forked from it",
     python="3.13.0",
     pid=77,
@@ -26,7 +27,7 @@ PLAIN = """\
   listening http://127.0.0.1:8000
             unix:/run/shop.sock
   serving   shop.wsgi:application (WSGI, a function of (environ, start_response))
-  workers   4 (4 of 64 CPUs, cgroup quota)
+  workers   4 (4 of 64 CPUs, cgroup quota), 8 threads each
   preload   loaded once, workers forked from it
   python    3.13.0
   pid       77

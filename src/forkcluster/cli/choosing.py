@@ -7,6 +7,7 @@ import click
 
 from forkcluster.cli.serve import working_directory
 from forkcluster.manager.register import App, Register
+from forkcluster.manager.status import look
 from forkcluster.manager.targets import GRAMMAR, only, resolve
 
 
@@ -63,6 +64,15 @@ def command(
     takes = any(each.name == "targets" for each in flat)
     text = f"{help}\n\nTARGET: {GRAMMAR}." if takes else help
     return click.Command(name, params=flat, callback=callback, help=text)
+
+
+def tell_silent(apps: Sequence[App]) -> None:
+    """Say which masters do not answer, before they are waited for."""
+    for view in look(apps, figures=False):
+        if view.state == "silent":
+            pid = view.app.pid
+            text = f"{view.app.name}: its master does not answer; it is waited for (kill -9 {pid} ends it)"
+            click.echo(text, err=True)
 
 
 def chosen(words: Sequence[str], names: Sequence[str] = ()) -> tuple[Register, list[App]]:

@@ -23,6 +23,7 @@ def build() -> click.Command:
 def _delete(targets: Sequence[str], only: Sequence[str], timeout: float | None, as_json: bool) -> int:
     register, apps = choosing.chosen(targets, only)
     results = Results(as_json=as_json)
+    choosing.tell_silent([app for app in apps if app.running])
     managed = [app for app in apps if not app.foreground]
     ending.want_stopped(register, managed)
 

@@ -7,7 +7,7 @@ import click
 from forkcluster.cli import choosing
 from forkcluster.cli.results import Results
 from forkcluster.cli.start import deferred_interrupt, wait_for
-from forkcluster.errors import ForkclusterError, LateError
+from forkcluster.errors import ForkclusterError, LateError, StateError
 from forkcluster.manager import starting
 from forkcluster.manager.control import Answer, NoAnswerError, ask_all
 from forkcluster.manager.register import App, Register
@@ -22,22 +22,32 @@ not run is started."""
 
 def build() -> click.Command:
     """Make the command."""
+    running = click.Option(["--running"], is_flag=True, help="Pass over apps that do not run.")
     return choosing.command(
         "reload",
         _reload,
         HELP,
         choosing.targets(),
-        [choosing.parallel()],
+        [running, choosing.parallel()],
         choosing.waiting("for the outcome")[1:],
         [choosing.as_json()],
     )
 
 
 def _reload(
-    targets: Sequence[str], only: Sequence[str], parallel: int, timeout: float | None, as_json: bool
+    targets: Sequence[str],
+    only: Sequence[str],
+    *,
+    running: bool,
+    parallel: int,
+    timeout: float | None,
+    as_json: bool,
 ) -> int:
     register, apps = choosing.chosen(targets, only)
+    apps = [app for app in apps if app.running or not running]
     results = Results(as_json=as_json)
+    for app in [app for app in apps if app.running and not app.control]:
+        results.bad(app.name, StateError("has no control socket", f"kill -HUP {app.pid} reloads it"))
     for batch in choosing.batches(apps, parallel):
         paths = {app.name: app.control for app in batch if app.running and app.control}
         ask_all(paths, "reload", timeout=timeout, done=lambda name, answer: _tell(results, name, answer))
@@ -45,7 +55,7 @@ def _reload(
             pending = _start(register, [app for app in batch if not app.running], results)
         if not wait_for(pending, results, heard, timeout=timeout):
             break
-    return results.finish("no app is registered: nothing to reload")
+    return results.finish("there is nothing to reload")
 
 
 def _tell(results: Results, name: str, answer: Answer) -> None:

@@ -44,6 +44,7 @@ def _stop(
 ) -> int:
     register, apps = choosing.chosen(targets, only)
     results = Results(as_json=as_json)
+    choosing.tell_silent([app for app in apps if app.running])
     if not for_now:
         ending.want_stopped(register, apps)
 

@@ -22,7 +22,6 @@ FOREIGN: Final = {
     "--error-logfile": "--log-file FILE",
     "--app-dir": "--chdir PATH, or --pythonpath PATH",
     "--preload-app": "--preload always; auto, the default, judges by itself",
-    "--threads": "not in this release yet",
     "--ssl-keyfile": "TLS is not in this release yet: put a proxy in front",
     "--certfile": "TLS is not in this release yet: put a proxy in front",
 }

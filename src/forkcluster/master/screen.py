@@ -23,6 +23,7 @@ class Facts:
     urls: tuple[str, ...]
     workers: int
     workers_words: str  # "2 of 2 CPUs", or ""
+    threads: int  # of each worker that may be in the application at once; 0: it is none of that kind
     preload: str  # "loaded once, workers forked from it", or why not
     python: str  # "3.13.0"
     pid: int
@@ -55,7 +56,7 @@ def _rows(facts: Facts) -> list[tuple[str, list[str]]]:
     rows = [
         ("listening", list(facts.urls)),
         (what, [_with(facts.target, facts.interface, facts.interface_reason)]),
-        (whose, [_with(str(facts.workers), facts.workers_words)]),
+        (whose, [_with(str(facts.workers), facts.workers_words) + _threads(facts.threads)]),
         ("preload", [facts.preload]),
         ("python", [facts.python]),
         ("pid", [str(facts.pid)]),
@@ -64,6 +65,10 @@ def _rows(facts: Facts) -> list[tuple[str, list[str]]]:
         ("stop", [f"Ctrl-C, or kill {facts.pid}"]),
     ]
     return [(label, texts) for label, texts in rows if any(texts)]
+
+
+def _threads(threads: int) -> str:
+    return f", {threads} thread{'s' * (threads > 1)} each" if threads else ""
 
 
 def _with(text: str, *rest: str) -> str:

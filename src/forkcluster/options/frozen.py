@@ -37,6 +37,7 @@ class Options:
     venv: str | None  # absolute, unresolved
     # workers
     instances: str
+    threads: int
     min_uptime: float
     boot_timeout: float
     drain_timeout: float

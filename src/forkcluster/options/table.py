@@ -171,6 +171,10 @@ def _workers() -> list[Option]:
             help="How many workers; 0 or max: one for each CPU this process may use; -1: one fewer.",
         ),
         Option(
+            name="threads", kind=Count(low=1, high=1024), group=group, default="8",
+            help="WSGI: how many calls of the application a worker runs at once. 1: on its main thread.",
+        ),
+        Option(
             name="min_uptime", kind=DURATION, group=group, default="1", unit="s",
             help="A worker ready for so long is replaced at once when it dies; an earlier death waits.",
         ),

@@ -30,21 +30,28 @@ PLAIN = (
     "date_header",
     "access_log_format",
     "health_path",
+    "threads",
 )
+
+# In sqlite3's ProgrammingError when a connection meets another thread than the one that made it.
+BOUND = "can only be used in that same thread"
 
 # Signals that mold and worker do not obey, but the application's own processes do.
 QUIET = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
 
 
-def make_engine(spec: WorkerSpec, *, nested: bool = False) -> Engine:
+def make_engine(spec: WorkerSpec, *, nested: bool = False, look: float | None = None) -> Engine:
     """Make the engine and start its monitor, which from now on is the only reader of the channel.
 
-    `nested`: it will be watched by an event loop, for ASGI.
+    `nested`: it will be watched by an event loop, for ASGI. `look`: how often, in seconds, the monitor looks
+    for long calls, if not as usual: where something slows everything down.
 
     Raises OSError (no descriptors, access log not writable) and ValueError.
     """
     options: dict[str, object] = {name: getattr(spec.options, name) for name in PLAIN}
     options["nested"] = int(nested)
+    if look is not None:
+        options["look"] = look
     options["slot"] = spec.slot
     options["generation"] = spec.generation
     options["hold"] = int(spec.hold)
@@ -100,9 +107,11 @@ def _describe(descriptor: int, asgi: bool) -> tuple[int, str, str, str]:
 
 
 def report_fault(where: str, error: BaseException, method: str, target: str) -> None:
-    """Log a fault of the application: its traceback, and the request."""
+    """Log a fault of the application: its traceback, and the request; and a remedy where we know one."""
     if isinstance(error, RuntimeWarning) and error.__traceback__ is None:
         log.warning(str(error), method=method, target=target)
         return
+    if BOUND in str(error):
+        log.warning(f"{error}: objects bound to one thread need --threads 1", method=method, target=target)
     text = "".join(traceback.format_exception(error)).rstrip()
     log.error(f"error {where}\n{text}", method=method, target=target)

@@ -18,6 +18,7 @@ from forkcluster.worker.engine import make_engine
 from forkcluster.worker.inherit import guard_forks
 from forkcluster.worker.line import Line
 from forkcluster.worker.spec import Application, WorkerSpec
+from forkcluster.worker.threads import serve_wsgi
 from forkcluster.worker.vigil import end_with_master
 
 __all__ = ["WorkerSpec", "work"]  # the door by which the mold becomes a worker
@@ -68,7 +69,7 @@ def _serve(spec: WorkerSpec, line: Line, stacks: int) -> int:
         gc.freeze()
     stop_here("worker-before-ready", spec.slot, spec.epoch, spec.generation)
     line.ready()
-    engine.serve_wsgi(application)
+    serve_wsgi(engine, application, spec.options.threads)
     return 0
 
 
