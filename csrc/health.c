@@ -24,7 +24,7 @@ fc_health_answer(FcEngine *engine, FcConn *conn)
     const FcWord *word = engine->config.ready;
     bool ready = word == NULL || fc_load(word) != 0;
     size_t date_len = 0;
-    const char *date = engine->config.date ? fc_engine_date(engine, &date_len) : "";
+    const char *date = engine->config.date ? fc_engine_date(engine, engine->now, &date_len) : "";
     const char *body = ready ? "ok\n" : "not ready\n";
     char answer[256];
     bool kept;
