@@ -177,7 +177,12 @@ class Master(ABC):
     # -- for the mode ----------------------------------------------------------------------------------------
 
     def _read_configuration(self, generation: int) -> None:
-        self._reader.start(generation, lambda result: self._configured(generation, result))
+        def done(result: Release | str) -> None:
+            if isinstance(result, Release) and result.options.exec_mode != self._launch.options.exec_mode:
+                result = f"exec_mode has become {result.options.exec_mode}: only a restart brings that about"
+            self._configured(generation, result)
+
+        self._reader.start(generation, done)
 
     def _say(self, level: str, text: str, fields: dict[str, log.Field]) -> None:
         """Log it; with the field `event`, its kind, it is remembered under that, else as a note."""
