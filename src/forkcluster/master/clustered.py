@@ -86,9 +86,11 @@ class ClusterMaster(Master):
 
     def _settle(self) -> None:
         while self._events:
-            for action in self._cluster.step(self._events.popleft(), self._loop.now()):
+            actions = self._cluster.step(self._events.popleft(), self._loop.now())
+            # Before anybody is told of it: who hears that the app is up may ask at once.
+            self._crew.publish(ready=not unready(self._cluster, self._launch.options.min_ready))
+            for action in actions:
                 self._perform(action)
-        self._crew.publish(ready=not unready(self._cluster, self._launch.options.min_ready))
 
     def _policy_deadline(self, now: float) -> float | None:
         return self._cluster.deadline(now)
