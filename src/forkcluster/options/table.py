@@ -566,6 +566,6 @@ NEED_RESTART: Final = (
     "name", "backlog", "socket_mode", "socket_owner", "pid", "log_file", "log_format", "log_level",
     "capture_output", "out_file", "error_file", "merge_logs", "log_type", "log_date_format", "time",
     "disable_logs", "log_rotate_size", "log_rotate_keep", "log_compress",
-    "admin", "min_ready",
+    "admin", "min_ready", "exec_mode",
 )  # fmt: skip
 """What a master reads once: a reload cannot change it."""
