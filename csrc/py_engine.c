@@ -133,6 +133,7 @@ engine_init(PyObject *object, PyObject *args, PyObject *kwargs)
         return -1;
     }
     self->live = true;
+    self->engine.config.ready = &self->board.header->ready;
     self->on_error = Py_NewRef(on_error);
     fc_store(&self->engine.line->pid, (uint64_t)getpid());
     if (fc_scope_constants(self) < 0 || fc_serve_prepare(self) < 0 || !fc_options_read(self, options) ||
