@@ -2,7 +2,6 @@
 
 import re
 import signal
-import time
 
 import pytest
 from fork_harness import WORKER, alive, environment
@@ -122,14 +121,3 @@ def test_a_wrong_cron_expression_is_refused(fork):
     each = fork("worker.py", "--cron-restart", "99 * * * *", script=WORKER).start()
     assert 78 == each.wait()
     assert "Bad minute" in each.output
-
-
-def test_crash_to_restart_takes_no_second(fork):
-    """A coarse bound; the figure is measured elsewhere."""
-    each = fork(script=WORKER).boot()
-    (pid,) = each.until_ready(1)
-    mark = len(each.output)
-    began = time.monotonic()
-    each.send(signal.SIGKILL, pid)
-    each.wait_for(r"started 0 \d+", since=mark)
-    assert time.monotonic() - began < 5

@@ -106,9 +106,11 @@ class Rounds:
         }
         if finding.expired:
             text = f"{finding.request} without an answer for {finding.age:.1f} s"
+            fields["event"] = "hang"
             self._crew.ask_stacks(who, lambda stacks: self._say("error", f"{text}\n{stacks}", fields))
             self._emit(on.WorkerHung(who, text))
         else:
+            fields["event"] = "slow"
             self._crew.ask_stacks(
                 who, lambda stacks: self._say("warning", f"a request takes long\n{stacks}", fields)
             )

@@ -18,11 +18,15 @@ from forkcluster.options import cron, discover, envfile, file, logconfig, mode, 
 from forkcluster.options.entry import Described, Layer
 from forkcluster.options.formats.document import shown
 from forkcluster.options.frozen import Launch, Options, Pairs, Request
-from forkcluster.options.kinds import PairList, Value
+from forkcluster.options.kinds import PairList, Secret, Value
 from forkcluster.options.table import BY_NAME, TABLE, Option
 
 LONG_DRAIN = 600.0  # seconds
 OWN_FILES = ("log_file", "log_config", "access_log", "pid", "control", "out_file", "error_file")
+OF_FORK_MODE = (
+    "interpreter_args", "wait_ready", "kill_signal", "treekill", "increment_var", "restart", "autorestart",
+    "stop_exit_codes",
+)  # fmt: skip
 RESERVED = frozenset(
     (
         "FORKCLUSTER_HOME",
@@ -150,7 +154,7 @@ def _from_file(config: Described, option: Option) -> Setting | None:
 
 def _told(option: Option, value: object) -> str:
     """A wrong value, for an error; of what may hold secrets its type only."""
-    return f"a {type(value).__name__}" if isinstance(option.kind, PairList) else shown(value)
+    return f"a {type(value).__name__}" if isinstance(option.kind, PairList | Secret) else shown(value)
 
 
 def _environment(
@@ -300,6 +304,10 @@ def _notes(environment: Mapping[str, str], options: Options, config: Described) 
             )
         elif config.alone and name in frozen:
             notes.append(f"the environment variable {name} is ignored: {config.path} has several apps")
+    if options.exec_mode == "cluster":
+        defaults = {o.name: o.default_value() for o in TABLE if o.name in OF_FORK_MODE}
+        idle = [name for name in OF_FORK_MODE if getattr(options, name) != defaults[name]]
+        notes += [f"{name} has no effect in cluster mode" for name in idle]
     if options.drain_timeout >= LONG_DRAIN:
         notes.append(
             f"drain_timeout is {options.drain_timeout:g} seconds; "

@@ -27,6 +27,7 @@ __all__ = ["WorkerSpec", "work"]  # the door by which the mold becomes a worker
 def work(spec: WorkerSpec) -> int:
     """Be the worker; give the exit code."""
     set_title(title_of("worker", spec.options.name, spec.slot, f"g{spec.generation}"))
+    os.environ[spec.options.instance_var] = str(spec.slot)
     for number, stream in enumerate(spec.streams or (), 1):
         os.dup2(stream, number)
         os.close(stream)
@@ -44,9 +45,9 @@ def work(spec: WorkerSpec) -> int:
         run(spec.options, _occasion("worker_exit", spec))
         return code
     except BaseException as error:  # the boundary of the app's import: SystemExit and KeyboardInterrupt too
+        line.failed(spec.describe_failure(error))
         if line.booted:
             raise
-        line.failed(spec.describe_failure(error))
         return 1
 
 
