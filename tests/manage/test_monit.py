@@ -11,6 +11,20 @@ pytest.importorskip("textual", reason="textual is an extra")
 from forkcluster.cli.monit.screen import Monit
 from forkcluster.manager.register import Register
 
+PRINTS = """
+print("loaded", flush=True)
+
+def application(environ, start_response):
+    print(environ["PATH_INFO"], flush=True)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"one"]
+"""
+
+
+def output(screen):
+    """What stands in the output pane."""
+    return "\n".join(line.text for line in screen.query_one("#output-lines").lines)
+
 
 def on_screen(shell, play, size=(160, 45)):
     """Play with monit on a screen of that size, as the person of the shell."""
@@ -72,6 +86,21 @@ def test_keys_act_on_the_chosen_app_after_a_yes(shell):
 
     on_screen(shell, play)
     assert {"app": "stopped"} == shell.states()
+
+
+def test_what_the_app_has_printed_is_there_at_once_and_goes_on(shell):
+    """The output pane has the last lines from the first moment; a line that comes is added."""
+    shell.write("app.py", PRINTS)
+    shell.start()
+    shell.get()
+
+    async def play(screen, pilot):
+        await pilot.press("o")
+        await until(pilot, lambda: "loaded" in output(screen), "the last lines")
+        shell.get(path="/later")
+        await until(pilot, lambda: "/later" in output(screen), "a new line")
+
+    on_screen(shell, play)
 
 
 def test_a_failed_reload_is_told_with_its_traceback(shell):

@@ -23,8 +23,15 @@ def text(name):
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory):
-    server = Server(tmp_path_factory.mktemp("app"), workers=2, arguments=("--admin", "127.0.0.1:0"))
-    yield server.write_app("one").boot()
+    server = Server(
+        tmp_path_factory.mktemp("app"),
+        workers=2,
+        arguments=("--admin", "127.0.0.1:0", "--out-file", "out.log"),
+    )
+    server.write_app("one")
+    with (server.directory / "app.py").open("a") as file:
+        file.write("print('<b>loaded</b>')\n")
+    yield server.boot()
     server.clean_up()
     print(server.output)
 

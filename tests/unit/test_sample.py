@@ -55,6 +55,12 @@ def test_a_message_is_one_event_whatever_its_text():
     assert b'event: line\ndata: {"text": "a\\nb"}\n\n' == message("line", {"text": "a\nb"})
 
 
+def following(path):
+    output = Output()
+    output.follow({"out": str(path), "error": "-", "apart": False})
+    return output
+
+
 def texts(lines):
     return [line["text"] for line in lines]
 
@@ -63,7 +69,8 @@ def test_lines_are_read_back_once_with_their_time_and_worker(tmp_path):
     """What was there before is the latest; what comes later is new; a partial line waits for its end."""
     path = tmp_path / "out.log"
     path.write_text("2026-11-28T03:05:06.500Z 1 | hello\n2026-11-28T03:05:07.000Z mold | par")
-    output = Output({"out": str(path)})
+    output = following(path)
+    output.read()
     assert ["1 hello"] == texts(output.latest())
     assert 1795835106.5 == output.latest()[0]["time"]
     with path.open("a") as file:
@@ -75,7 +82,8 @@ def test_lines_are_read_back_once_with_their_time_and_worker(tmp_path):
 def test_a_rotated_file_is_followed_and_a_flood_shows_its_end(tmp_path):
     """The new file is read from its beginning; of more than is read at once, the newest whole lines show."""
     path = tmp_path / "out.log"
-    output = Output({"out": str(path)})
+    output = following(path)
+    output.read()
     path.write_text("one\n")
     assert ["one"] == texts(output.read())
     path.rename(tmp_path / "out.log.1")

@@ -73,6 +73,7 @@ class Live:
         if self._task is None or self._task.done():
             self._last = None
             self._samples.clear()  # a gap would be drawn as one long second
+            await self._look()
             self._left = time.monotonic()
             self._task = asyncio.create_task(self._go_on())
         headers = {"X-Accel-Buffering": "no"}  # a proxy in front shall not collect what is to be seen now
@@ -102,8 +103,8 @@ class Live:
     async def _go_on(self) -> None:
         """Look once a period, while somebody listens or has just listened."""
         while self._listeners or time.monotonic() - self._left < LINGER:
-            await self._look()
             await asyncio.sleep(PERIOD)
+            await self._look()
 
     async def _look(self) -> None:
         """Look at everything; tell the listeners what is new."""
@@ -122,6 +123,7 @@ class Live:
             for event in newer(self._events, events):
                 self._tell("event", event)
             self._events = events
+        self._output.follow(status.get("output"))
         for line in self._output.read():
             self._tell("line", line)
 

@@ -12,26 +12,38 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
+from forkcluster.wire.capture import ERROR, OUT
 from forkcluster.wire.control import Body
 
 CHUNK: Final = 64 * 1024
 KEPT: Final = 200  # lines
 LONGEST: Final = 2000  # characters of a line that are shown
+NOT_CAPTURED: Final = "goes to where the app was started, unless --capture-output"
+APART: Final = "is in a file for each worker (merge_logs is off)"
 STAMPED: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3})Z (\S+) [|:+] ?(.*)")
 
 
 class Output:
-    """The files by stream (out, error); none: the output goes to where the app was started."""
+    """The files by stream (out, error), as the master says; none: the output goes to where the app was
+    started.
+    """
 
-    def __init__(self, paths: Mapping[str, str]) -> None:
-        self._tails = [Tail(stream, path) for stream, path in paths.items()]
+    def __init__(self) -> None:
+        self._order: object = None
+        self._tails: list[Tail] = []
         self._lines: deque[Body] = deque(maxlen=KEPT)
-        self.read()
+        self.note = NOT_CAPTURED
 
-    @property
-    def note(self) -> str:
-        """What is to be known about where lines come from."""
-        return "" if self._tails else "goes to where the app was started, unless --capture-output"
+    def follow(self, order: object) -> None:
+        """Take the files from what the master's status says of the output."""
+        if order == self._order:
+            return
+        self._order = order
+        told: Mapping[str, object] = order if isinstance(order, dict) else {}
+        paths = {stream: str(told.get(stream, "")) for stream in (OUT, ERROR)}
+        apart = told.get("apart") is True
+        self._tails = [] if apart else [Tail(s, path) for s, path in paths.items() if path not in ("", "-")]
+        self.note = APART if apart else "" if self._tails else NOT_CAPTURED
 
     def latest(self) -> list[Body]:
         """Give the lines that were read last."""

@@ -66,11 +66,10 @@ def build(order: AdminOrder, board: _scoreboard.Scoreboard, master: MasterLine) 
     """Make the site: each part adds its own paths."""
     present = Present(master)
     processes = Processes()
-    output = Output({name: path for name, path in (("out", order.out), ("error", order.error)) if path})
     site = Site()
     Health(board, present).add_to(site)
     Metrics(order.app, board, present, processes).add_to(site)
-    Live(About(order.app, actions=bool(order.token)), board, present, processes, output).add_to(site)
+    Live(About(order.app, actions=bool(order.token)), board, present, processes, Output()).add_to(site)
     Dashboard().add_to(site)
     return site
 

@@ -92,7 +92,7 @@ class AdminOrder:
     """What the admin process is for. `listener`, `board` (read-only) and `control` are descriptors it has.
 
     `token`: what allows actions; empty: nothing does. `app_metrics`: the directory of the application's own
-    metrics; empty: none. `out`, `error`: the files of its captured output; empty: it is not captured.
+    metrics; empty: none.
     """
 
     app: str
@@ -106,8 +106,6 @@ class AdminOrder:
     log_format: str = "text"
     token: str = ""
     app_metrics: str = ""
-    out: str = ""
-    error: str = ""
 
     def to_file(self) -> int:
         """Write the order into a memfd; the caller owns it."""

@@ -4,6 +4,7 @@ Looks once a second in a thread, so that a master that does not answer never fre
 made before anything is drawn.
 """
 
+import threading
 from collections.abc import Callable
 from typing import ClassVar, Final
 
@@ -18,13 +19,17 @@ from textual.screen import ModalScreen
 from textual.widgets import DataTable, Footer, Label, RichLog, Sparkline, Static, TabbedContent, TabPane
 
 from forkcluster.cli.list import COLOURS, COLUMNS
+from forkcluster.cli.logs import printable
 from forkcluster.cli.monit import words
 from forkcluster.cli.monit.doing import act
+from forkcluster.cli.monit.reading import Reading
 from forkcluster.cli.monit.trail import KINDS, Trails
 from forkcluster.cli.table import fitting
 from forkcluster.errors import ForkclusterError
+from forkcluster.manager.output import Record
 from forkcluster.manager.register import App, Register
 from forkcluster.manager.status import View, look
+from forkcluster.wire.capture import ERROR
 
 PERIOD: Final = 1.0  # seconds
 EVENTS: Final = 100
@@ -101,6 +106,9 @@ class Monit(Screen[None]):
         self._views: list[View] = []
         self._chosen = ""
         self._told: object = None
+        self._reading: Reading | None = None
+        self._read_one_at_a_time = threading.Lock()
+        self._over = False
 
     def compose(self) -> ComposeResult:
         """Lay the panes out."""
@@ -120,9 +128,17 @@ class Monit(Screen[None]):
 
     def on_mount(self) -> None:
         """Take the first look, then one a period."""
-        self._take(self._look())
+        views = self._look()
+        self._take(views, [])
+        self._take(views, self._read(views))
         self.query_one("#apps").focus()
         self.set_interval(PERIOD, self._go_on)
+
+    def on_unmount(self) -> None:
+        """Close what is open; a look that is still under way opens nothing again."""
+        with self._read_one_at_a_time:
+            self._over = True
+            self._stop_reading()
 
     def on_resize(self, _event: Resize) -> None:
         """Another width has room for other columns."""
@@ -132,7 +148,9 @@ class Monit(Screen[None]):
         """Another app is chosen."""
         if event.data_table.id == "apps" and event.row_key.value and event.row_key.value != self._chosen:
             self._chosen = event.row_key.value
+            self.query_one("#output-lines", RichLog).clear()
             self._draw_chosen()
+            self._go_on()
 
     def action_show_pane(self, pane: str) -> None:
         """Bring a pane to the front."""
@@ -162,7 +180,7 @@ class Monit(Screen[None]):
     @work(thread=True, exclusive=True, group="looking")
     def _go_on(self) -> None:
         views = self._look()
-        self.call_from_thread(self._take, views)
+        self.call_from_thread(self._take, views, self._read(views))
 
     def _look(self) -> list[View]:
         try:
@@ -170,13 +188,41 @@ class Monit(Screen[None]):
         except ForkclusterError:  # the apps that were asked for are gone
             return []
 
-    def _take(self, views: list[View]) -> None:
+    def _read(self, views: list[View]) -> list[Record]:
+        """Give what the chosen app has printed since the last look."""
+        app = next((view.app for view in views if view.app.name == self._chosen), None)
+        with self._read_one_at_a_time:
+            if app is None or self._over:
+                return []
+            if self._reading is None or self._reading.name != app.name:
+                self._stop_reading()
+                self._reading = Reading(app)
+            return self._reading.read()
+
+    def _stop_reading(self) -> None:
+        if self._reading is not None:
+            self._reading.close()
+            self._reading = None
+
+    def _take(self, views: list[View], output: list[Record]) -> None:
         self._views = views
         self._trails.add(views)
         names = [view.app.name for view in views]
         if self._chosen not in names:
             self._chosen = names[0] if names else ""
         self._draw()
+        for record in output:
+            self._put(record)
+
+    def _put(self, record: Record) -> None:
+        """Add one record of the chosen app to its output."""
+        if record.file.app != self._chosen:
+            return  # another was chosen meanwhile
+        log = self.query_one("#output-lines", RichLog)
+        head = f"{record.time[11:19]} {record.worker:>6} "
+        for line in record.text.split("\n"):
+            bar = ("| ", "red" if record.file.stream == ERROR else "green")
+            log.write(Text.assemble((head, "dim"), bar, Text.from_ansi(printable(line))))
 
     def _view(self) -> View | None:
         return next((view for view in self._views if view.app.name == self._chosen), None)
