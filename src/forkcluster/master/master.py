@@ -5,14 +5,15 @@ The modes (`clustered`, `forked`) bring the policy and perform its actions. Runs
 never forks.
 """
 
+import os
 import signal
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 from forkcluster import log
-from forkcluster.errors import ApplicationError
+from forkcluster.errors import ApplicationError, UsageError
 from forkcluster.master import events as on
 from forkcluster.master.children import Children
 from forkcluster.master.commands import Commands, Placed
@@ -80,6 +81,7 @@ class Master(ABC):
         self._output = Output(self._loop, self._children, launch.options, outside.home, self._say)
         if self._output.capture is not None:
             self._timed.append(Timed(self._output.capture.deadline, self._output.capture.expire))
+        self._asked_environment: dict[str, str] | None = None  # for the next reload
         self._exit_code: int | None = None
         self._interrupted = False
         control = outside.home.control
@@ -171,6 +173,9 @@ class Master(ABC):
     # -- for the mode ----------------------------------------------------------------------------------------
 
     def _read_configuration(self, generation: int) -> None:
+        if self._asked_environment is not None:
+            take_environment(self._asked_environment)
+            self._asked_environment = None
         self._reader.start(generation, lambda result: self._configured(generation, result))
 
     def _say(self, level: str, text: str, fields: dict[str, log.Field]) -> None:
@@ -185,6 +190,8 @@ class Master(ABC):
     def _conclude(self, outcome: Outcome) -> None:
         fields: dict[str, log.Field] = {"generation": outcome.generation, "seconds": outcome.seconds}
         self._say("info" if outcome.done else "error", outcome.text, fields)
+        if not outcome.done and outcome.serving in self._releases:
+            take_environment(self._releases[outcome.serving].environment)
         self._commands.concluded(outcome)
 
     # -- ours ------------------------------------------------------------------------------------------------
@@ -220,8 +227,10 @@ class Master(ABC):
         if request.get("command") == "options":
             # The oldest release that is kept is the one that counts until a reload is final.
             reply({"ok": True, "options": asdict(self._releases[min(self._releases)].options)})
-        else:
-            self._commands.handle(request, reply)
+            return
+        if "environment" in request:
+            self._asked_environment = environment_of(request.pop("environment"))
+        self._commands.handle(request, reply)
 
     def _make_watching(self, control: str) -> Watching:
         directory = self._releases[1].directory
@@ -259,3 +268,16 @@ def restart_notes(now: Options, wanted: Options) -> tuple[str, ...]:
     """Name the changed options that a reload cannot bring about."""
     changed = [name for name in NEED_RESTART if getattr(now, name) != getattr(wanted, name)]
     return (f"changed, but only a restart brings it about: {', '.join(changed)}",) if changed else ()
+
+
+def environment_of(value: object) -> dict[str, str]:
+    """Read the environment that a request brings. Raise UsageError."""
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise UsageError("environment: expected names and texts")
+    return value
+
+
+def take_environment(environment: Mapping[str, str]) -> None:
+    """Make this the environment that configurations are read in, and that new generations begin with."""
+    os.environ.clear()
+    os.environ.update(environment)
