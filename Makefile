@@ -9,6 +9,7 @@ BIND ?= 127.0.0.1:8000
 SECONDS ?= 30
 TESTS ?= tests
 LOAD ?= hello
+RELOADS ?= 1000
 ARGS ?=
 
 C_FILES := $(wildcard csrc/*.[ch])
@@ -28,7 +29,7 @@ LINKS = $(shell echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | \
 FUZZER = $(firstword $(foreach clang,$(CLANGS),$(call LINKS,$(clang))))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test stress check check-python check-c sanitize fuzz bench instructions docs options format clean
+.PHONY: help run test stress soak check check-python check-c sanitize fuzz bench instructions docs options format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -61,8 +62,11 @@ run: $(VENV)/.built  ## the example application on all CPUs (BIND=, ARGS=)
 test: $(VENV)/.built $(VENV)/.test  ## every test (TESTS=tests/unit, ARGS=-x)
 	$(BIN)/python -m pytest $(TESTS) $(ARGS)
 
-stress: $(VENV)/.built $(VENV)/.test  ## tests that a busy machine has made fail: a race is to be found
+stress: $(VENV)/.built $(VENV)/.test  ## the tests that `make test` leaves out: more of the same, and longer
 	$(BIN)/python -m pytest tests -m stress $(ARGS)
+
+soak: $(VENV)/.built $(VENV)/.test  ## a thousand reloads under load, of each interface (RELOADS=1000; an hour)
+	FORKCLUSTER_TEST_RELOADS=$(RELOADS) $(BIN)/python -m pytest tests/process/test_handover.py -k reloads_under_load $(ARGS)
 
 # -- checks
 

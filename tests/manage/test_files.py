@@ -19,6 +19,7 @@ FILE = """
 name = "web"
 target = "web:application"
 bind = "127.0.0.1:0"
+observe = 0
 instances = 1
 depends_on = ["api"]
 env = { A = "1", TOKEN = "hunter2" }
@@ -28,6 +29,19 @@ name = "api"
 target = "web:application"
 bind = "127.0.0.1:0"
 env_staging = { A = "staging" }
+"""
+
+WORKER = """
+[[apps]]
+name = "worker"
+script = "worker.sh"
+interpreter = "sh"
+args = ["x"]
+instances = 1
+min_uptime = 0
+observe = 0
+drain_timeout = 5
+env = { A = "1", B = "2" }
 """
 
 
@@ -104,6 +118,31 @@ def test_apply_brings_about_what_the_file_says_and_no_more(place):
     assert {"web": "ready"} == place.states()
 
 
+def test_a_program_is_kept_to_the_file_like_an_application(shell):
+    """Fork mode: scaled, reloaded with new variables and arguments, one that was removed is gone."""
+    shell.write("worker.sh", 'echo "$1 $A ${B-gone}" > "seen-$FORKCLUSTER_INSTANCE"; exec sleep 600\n')
+    shell.write("forkcluster.toml", WORKER)
+
+    def seen():
+        return sorted(path.read_text().strip() for path in shell.directory.glob("seen-*"))
+
+    shell.run("apply")
+    until(lambda: ["x 1 2"] == seen(), "the first process")
+    master = shell.masters()["worker"]
+    shell.write("forkcluster.toml", WORKER.replace("instances = 1", "instances = 2"))
+    assert {"worker": "scale"} == actions(shell)
+    shell.run("apply")
+    until(lambda: ["x 1 2", "x 1 2"] == seen(), "the second process")
+    changed = WORKER.replace('"x"', '"y"').replace('A = "1", B = "2"', 'A = "3"')
+    shell.write("forkcluster.toml", changed.replace("instances = 1", "instances = 2"))
+    assert {"worker": "reload"} == actions(shell)
+    shell.run("apply")
+    until(lambda: ["y 3 gone", "y 3 gone"] == seen(), "new variables")
+    assert master == shell.masters()["worker"]
+    shell.write("forkcluster.toml", "[[apps]]\nname = 'worker'\nscript = 'run.sh'\nexec_mode = 'cluster'\n")
+    assert 'set exec_mode to "fork"' in shell.run("apply", code=78).err
+
+
 def test_an_app_that_does_not_start_stops_those_that_depend_on_it(place):
     """The traceback and the exit code are the application's; another app is not concerned."""
     place.write("broken.py", "raise RuntimeError('no database')")
@@ -130,10 +169,20 @@ def test_start_takes_a_part_of_a_file_in_an_environment(place):
     master = place.masters()["api"]
     place.run("start-or-reload", "forkcluster.toml", "--only", "api", "--env", "staging")
     assert (master, 2) == (place.masters()["api"], place.list()["api"]["generation"])
+    place.run("reload", "forkcluster.toml")
+    assert (master, "staging") == (place.masters()["api"], answers(place, "api")[0])
     place.run("stop", "forkcluster.toml")
     assert {"api": "stopped"} == place.states()
     place.run("delete", "forkcluster.toml")
     assert {} == place.states()
+
+
+def test_apps_stop_after_those_that_depend_on_them(place):
+    """Whatever the order in which they are named."""
+    place.run("apply")
+    told = place.run("stop", "api", "web").out
+    assert told.index("web") < told.index("api")
+    assert {"web": "stopped", "api": "stopped"} == place.states()
 
 
 def test_a_file_may_come_through_standard_input(place):
@@ -191,6 +240,21 @@ def test_imports_become_files_that_are_served(place):
 
 
 def test_a_shell_is_told_how_to_complete(place):
-    """click's own words for each shell."""
+    """click's own words for each shell; commands, options and the names of apps are completed."""
     for shell in ("bash", "zsh", "fish"):
         assert "_FORKCLUSTER_COMPLETE" in place.run("completion", shell).out
+    place.write("forkcluster.toml", FILE + "autostart = false")
+    place.run("apply", "--only", "api")
+
+    def completed(line):
+        words = {
+            "COMP_WORDS": line,
+            "COMP_CWORD": str(line.count(" ")),
+            "_FORKCLUSTER_COMPLETE": "bash_complete",
+        }
+        place.environment = words
+        return place.run(code=None).out.split()
+
+    assert ["plain,plan"] == completed("forkcluster pla")
+    assert ["plain,--prune"] == completed("forkcluster apply --pr")
+    assert ["plain,api"] == completed("forkcluster stop a")

@@ -152,8 +152,9 @@ def test_interrupting_twice_ends_at_once(run, shell):
         here.end(signal.SIGINT)
 
 
-def test_lines_become_json_for_machines(run):
-    """forkcluster's own log is JSON, too, and each line names its app."""
+def test_lines_become_json_for_machines(run, shell):
+    """forkcluster's own log is JSON, too, and each line names its app, also of one that has an out_file."""
+    shell.write("forkcluster.toml", FILE + 'out_file = "out.log"\n')
     here = run("--json", "--only", "api")
     here.wait_for('"event": "ready"')
     assert 0 == here.end(signal.SIGTERM)

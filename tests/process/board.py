@@ -35,6 +35,11 @@ def state(pid):
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
+def resident(pid):
+    """Its resident set in bytes."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def stopped(each):
     """The pid of the one worker that has stopped itself."""
     return until(lambda: [p for p in each.worker_pids() if state(p) == STOPPED], "a worker to stop")[0]

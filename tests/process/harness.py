@@ -89,7 +89,7 @@ class Server:
     def start(self):
         """Start it, without waiting."""
         command = [*self.wrapper, sys.executable, "-m", "forkcluster", self.target]
-        command += ["-i", str(self.workers)] if self.workers else []
+        command += ["-i", str(self.workers)] if self.workers else []  # 0: as configured
         command += [*(word for address in self.bind for word in ("--bind", address)), *self.arguments]
         if self.descriptors_most:
             command = [sys.executable, "-c", LIMITED, str(self.descriptors_most), *command]

@@ -18,19 +18,24 @@ import threading
 import time
 
 APP = """
-import os
+import os, threading
 PRINTED = 0
+TURN = threading.Lock()
 
 def application(environ, start_response):
-    global PRINTED
-    first, PRINTED = PRINTED + 1, PRINTED + int(environ["QUERY_STRING"])
-    pid = os.getpid()
-    for at in range(first, PRINTED + 1, 150):  # less than PIPE_BUF: a kill does not tear a line
-        numbers = range(at, min(at + 150, PRINTED + 1))
-        os.write(1, "".join([f"line {pid} {number}\\n" for number in numbers]).encode())
-    body = f"[{pid}, {PRINTED}]".encode()
+    with TURN:
+        printed = print_lines(int(environ["QUERY_STRING"]))
+    body = f"[{os.getpid()}, {printed}]".encode()
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
+
+def print_lines(count):
+    global PRINTED
+    first, PRINTED = PRINTED + 1, PRINTED + count
+    for at in range(first, PRINTED + 1, 150):  # less than PIPE_BUF: a kill does not tear a line
+        numbers = range(at, min(at + 150, PRINTED + 1))
+        os.write(1, "".join([f"line {os.getpid()} {number}\\n" for number in numbers]).encode())
+    return PRINTED
 """
 LINE = re.compile(rb"\S+ \d+ [|+:] line (\d+) (\d+)")
 
@@ -84,8 +89,9 @@ def kill_until(done, each, pause, *roles):
         for role in roles:
             found = [process.pid for process in each.processes(role) if process.state != "Z"]
             if found:
-                os.kill(random.choice(found), signal.SIGKILL)
-                killed += 1
+                with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                    os.kill(random.choice(found), signal.SIGKILL)
+                    killed += 1
             time.sleep(random.uniform(0, 2 * pause))
     return killed
 

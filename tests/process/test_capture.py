@@ -304,6 +304,33 @@ def test_files_are_emptied_and_opened_anew_on_request(capturing, tmp_path):
     wait_for(tmp_path / "error.log", "logs reopened")
 
 
+FAULTY = """
+import os, sys
+if any("forkcluster.logger" in word for word in sys.orig_argv):
+    with open(os.environ["DEATHS"], "a+") as file:
+        file.write("x")
+        file.seek(0)
+        if len(file.read()) <= 5:
+            os._exit(1)
+"""
+
+
+def test_a_logger_that_fails_again_and_again_stops_nobody(server, tmp_path):
+    """After five faults in a row the next one drops, so that whoever prints does not wait for ever."""
+    (tmp_path / "faulty").mkdir()
+    (tmp_path / "faulty" / "sitecustomize.py").write_text(FAULTY)
+    environment = {"PYTHONPATH": str(tmp_path / "faulty"), "DEATHS": str(tmp_path / "deaths")}
+    files = ("--out-file", "out.log", "--log-file", "own.log")
+    each = server(arguments=files, environment=environment)
+    (each.directory / "app.py").write_text(APP_THAT_FAILS)
+    each.start()
+    found = wait_for(tmp_path / "own.log", r"listening=http://([\d.]+):(\d+)")
+    each.address = (found[1], int(found[2]))
+    assert 200 == each.get("/flood")[0]
+    wait_for(tmp_path / "own.log", "what is printed is dropped")
+    assert 0 == each.stop()
+
+
 def test_output_of_any_program_is_captured(server, tmp_path):
     """Fork mode: each process by its slot, its children too."""
     script = tmp_path / "chatter.sh"

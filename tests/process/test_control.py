@@ -39,7 +39,7 @@ def test_reload_waits_and_gives_the_outcome(server):
     until(lambda: json.loads(each.get()[1])["version"] == "two", "the old worker to end")
 
 
-def test_reload_that_fails_gives_the_traceback(server):
+def test_row_18_reload_that_fails_gives_the_traceback(server):
     """Row 18: whoever asked is told why."""
     each = server().boot()
     (each.directory / "app.py").write_text("raise RuntimeError('no database')\n")
@@ -158,7 +158,7 @@ def open_directory(home):
         (open_directory, "others may write there", EXIT_CONFIGURATION),
     ],
 )
-def test_place_that_is_not_safe_is_refused(server, spoil, words, code):
+def test_row_58_place_that_is_not_safe_is_refused(server, spoil, words, code):
     """Row 58: the start fails and says why."""
     each = server()
     home = each.directory / "home"
@@ -170,7 +170,7 @@ def test_place_that_is_not_safe_is_refused(server, spoil, words, code):
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a directory away")
-def test_directory_of_another_user_is_refused(server):
+def test_row_58_directory_of_another_user_is_refused(server):
     """Row 58: its owner could replace the socket."""
     each = server()
     (each.directory / "home").mkdir(mode=0o700)
@@ -229,7 +229,7 @@ def connect(path):
 @pytest.mark.parametrize(
     "data", [b"GET / HTTP/1.1\r\n\r\n", os.urandom(100), HEAD.pack(MAGIC, VERSION, 1 << 30) + b"x" * 1000]
 )
-def test_garbage_and_a_gigabyte_announced_are_cut_at_once(server, data):
+def test_row_59_garbage_and_a_gigabyte_announced_are_cut_at_once(server, data):
     """A readable refusal, then the end; nothing is kept for them."""
     each = server().boot()
     with connect(each.control) as line:
@@ -250,7 +250,7 @@ def test_client_that_leaves_while_a_reload_runs_does_no_harm(server):
     assert each.pid == ask(each.control, "status")["pid"]
 
 
-def test_a_thousand_silent_clients_neither_block_nor_grow_the_master(server):
+def test_row_59_a_thousand_silent_clients_neither_block_nor_grow_the_master(server):
     """The oldest silent one gives way; a command is answered at once, and descriptors stay bounded."""
     each = server().boot()
     before = each.descriptors()
@@ -269,7 +269,7 @@ def test_a_thousand_silent_clients_neither_block_nor_grow_the_master(server):
     until(lambda: each.descriptors() == before, f"{before} descriptors")
 
 
-def test_client_that_never_reads_is_cut_and_delays_nobody(server):
+def test_row_59_client_that_never_reads_is_cut_and_delays_nobody(server):
     """Many answers asked for and none taken: the next command is answered at once."""
     each = server().boot()
     lines = [connect(each.control) for _ in range(20)]
@@ -289,7 +289,7 @@ def test_silent_client_is_cut_after_five_seconds(server):
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root to become another user")
-def test_another_user_is_refused(server):
+def test_row_59_another_user_is_refused(server):
     """The peer's credentials are looked at, not only the file's mode."""
     each = server().boot()
     code = (

@@ -160,3 +160,16 @@ def test_watch_reloads_when_the_script_changes(fork):
     each.wait_for("files changed; reloading files=worker.py")
     each.wait_for("reload done")
     assert "written.py" not in each.output
+
+
+def test_another_mode_is_not_brought_by_a_reload(fork, tmp_path):
+    """It is refused by name; what runs goes on."""
+    config = tmp_path / "forkcluster.toml"
+    config.write_text('[app]\nexec_mode = "fork"\n')
+    each = fork(script=WORKER).boot()
+    before = each.until_ready(1)
+    config.write_text('[app]\nexec_mode = "cluster"\n')
+    with pytest.raises(ApplicationError, match="configuration cannot be used") as caught:
+        ask(each.control, "reload", timeout=20)
+    assert "exec_mode has become cluster" in caught.value.details
+    assert before == each.pids()

@@ -4,7 +4,18 @@ import os
 import signal
 
 import pytest
-from board import STOPPED, close_all, held_by, idle_connections, lines, state, stopped, total, wait_for_ready
+from board import (
+    STOPPED,
+    close_all,
+    held_by,
+    idle_connections,
+    lines,
+    resident,
+    state,
+    stopped,
+    total,
+    wait_for_ready,
+)
 from harness import until
 from strict import Connection, Fault, Load
 
@@ -17,12 +28,18 @@ RELOADS = int(os.environ.get("FORKCLUSTER_TEST_RELOADS", "30"))
 def test_reloads_under_load_lose_nothing(serve):
     """Keep-alive, connection per request, slow and idle clients see nothing of it."""
     each = serve(workers=2, arguments=("--observe", "0"))
+    each.reload()
+    until(lambda: len(each.processes()) == 4, "master, mold and two workers")
+    descriptors, memory = each.descriptors(), []
     with Load(each.address) as load:
         for _ in range(RELOADS):
             before = load.answers.total()
             each.reload()
             until(lambda b=before: load.answers.total() > b + 50, "answers between two reloads")
+            memory.append(resident(each.pid))
         handed_in = total(each, "handed_in")
+    until(lambda: each.descriptors() == descriptors and len(each.processes()) == 4, "rest")
+    assert memory[-1] < memory[RELOADS // 2] + 2_000_000, "the master grows"
     assert {} == dict(load.faults)
     assert {"keep", "new", "slow", "idle"} == set(load.answers)
     assert len(load.pids) > RELOADS
@@ -230,7 +247,7 @@ def ask_all(connections):
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_worker_stopped_in_a_handover_loses_nothing(serve, point):
+def test_row_15_worker_stopped_in_a_handover_loses_nothing(serve, point):
     """SIGSTOP at each step of a hand-over, then SIGCONT: every connection is answered, and again."""
     each, connections = stop_in_a_handover(serve, point)
     each.send(signal.SIGCONT, stopped(each))
@@ -239,7 +256,7 @@ def test_worker_stopped_in_a_handover_loses_nothing(serve, point):
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_worker_killed_in_a_handover_loses_what_it_held_and_nothing_that_was_under_way(serve, point):
+def test_row_04_worker_killed_in_a_handover_loses_what_it_held_and_nothing_that_was_under_way(serve, point):
     """kill -9 at each step: what was sent and not received lives on; what it alone had is gone."""
     each, connections = stop_in_a_handover(serve, point)
     victim = stopped(each)
@@ -256,7 +273,7 @@ def test_worker_killed_in_a_handover_loses_what_it_held_and_nothing_that_was_und
     close_all(connections)
 
 
-def test_inbox_of_a_stopped_worker_is_served_by_others(serve):
+def test_row_15_inbox_of_a_stopped_worker_is_served_by_others(serve):
     """SIGSTOP of a receiver: others answer all that it does not hold itself; it is sent no more."""
     each, connections = stop_in_a_handover(serve, "inbox-before-receive")
     victim = stopped(each)
@@ -273,7 +290,7 @@ def test_inbox_of_a_stopped_worker_is_served_by_others(serve):
     close_all(connections)
 
 
-def test_connection_whose_worker_was_stopped_when_it_was_woken_is_served_by_another(serve):
+def test_row_15_connection_whose_worker_was_stopped_when_it_was_woken_is_served_by_another(serve):
     """The kernel has woken one worker for it and tells no other until the next connection comes."""
     each = serve(workers=2, environment={"FORKCLUSTER_STOP_AT": "accept-before@0.1"})
     wait_for_ready(each, 2)
@@ -304,7 +321,7 @@ def application(environ, start_response):
 """
 
 
-def test_worker_short_of_descriptors_is_sent_nothing(server):
+def test_row_32_worker_short_of_descriptors_is_sent_nothing(server):
     """Its state says full, nothing is truncated, and it takes again when there is room."""
     each = server(workers=2, descriptors_most=256)
     (each.directory / "app.py").write_text(EATING_APP)

@@ -50,7 +50,7 @@ def boot(server, source, *arguments, workers=1):
 
 
 @pytest.mark.parametrize(("source", "where"), [(SLOW, "in stuck_here"), (STUCK_IN_C, "in application")])
-def test_request_over_the_soft_limit_is_logged_with_all_stacks_once(server, source, where):
+def test_row_30_request_over_the_soft_limit_is_logged_with_all_stacks_once(server, source, where):
     """Row 30: also when C code holds the GIL."""
     each = boot(server, source, "--request-warn", "0.3")
     client = request(each, "/stuck?x=1")
@@ -67,7 +67,7 @@ def test_request_over_the_soft_limit_is_logged_with_all_stacks_once(server, sour
 
 
 @pytest.mark.parametrize("source", [SLOW, STUCK_IN_C])
-def test_worker_over_the_hard_limit_is_killed_and_replaced(server, source):
+def test_row_30_worker_over_the_hard_limit_is_killed_and_replaced(server, source):
     """Row 30: told to drain, then killed; another serves meanwhile, the log names the request."""
     each = boot(server, source, "--request-timeout", "0.5", "--drain-timeout", "0.5")
     (old,) = each.worker_pids()
@@ -89,7 +89,7 @@ def test_answer_that_has_begun_is_no_hang(server):
     assert "takes long" not in each.output
 
 
-def test_master_that_was_stopped_blames_nobody(server):
+def test_row_51_master_that_was_stopped_blames_nobody(server):
     """Row 17: after CONT no mass kill."""
     each = boot(server, SLOW, "--request-timeout", "1", workers=1)
     (worker,) = each.worker_pids()

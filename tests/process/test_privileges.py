@@ -63,7 +63,7 @@ def nobody(server, tmp_path):
 
 
 @needs_root
-def test_molds_and_workers_are_nobody_before_the_app_is_imported(nobody):
+def test_row_60_molds_and_workers_are_nobody_before_the_app_is_imported(nobody):
     """Row 60: groups first, and no way back."""
     each = nobody("--umask", "027").boot()
     facts = json.loads(each.get()[1])
@@ -116,7 +116,7 @@ def test_access_log_of_nobody_is_reopened_as_nobody(nobody):
 
 
 @needs_root
-def test_directory_that_nobody_may_not_enter_fails_the_boot(nobody, tmp_path):
+def test_row_60_directory_that_nobody_may_not_enter_fails_the_boot(nobody, tmp_path):
     """Row 60: fatal before any code of the app."""
     (tmp_path / "closed").mkdir(mode=0o700)
     each = nobody("--chdir", "closed")
@@ -125,7 +125,7 @@ def test_directory_that_nobody_may_not_enter_fails_the_boot(nobody, tmp_path):
 
 
 @pytest.mark.parametrize("option", ["--user", "--group"])
-def test_unknown_user_or_group_is_fatal_at_once(server, option):
+def test_row_60_unknown_user_or_group_is_fatal_at_once(server, option):
     """Row 60: named, before anything is started."""
     each = server(arguments=(option, "no-such-one"))
     assert EXIT_CONFIGURATION == each.start().wait()
@@ -139,7 +139,7 @@ def unshare_works():
 
 
 @pytest.mark.skipif(not unshare_works(), reason="new PID namespaces are not permitted here")
-def test_pid_one_reaps_strays_and_stops_gracefully(server):
+def test_row_73_pid_one_reaps_strays_and_stops_gracefully(server):
     """In a container the master is PID 1: orphans are its own, and TERM must not be ignored."""
     each = server(arguments=("--pid", "run.pid"))
     (each.directory / "app.py").write_text(

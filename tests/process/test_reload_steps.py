@@ -59,7 +59,7 @@ def test_probe_of_a_worker_that_hangs_rolls_back(server):
     assert 200 == each.get()[0]
 
 
-def test_release_whose_workers_die_on_the_first_request_is_rolled_back(server):
+def test_row_20_release_whose_workers_die_on_the_first_request_is_rolled_back(server):
     """Row 20: the import is fine, serving is not."""
     each = server(arguments=("--observe", "20"), workers=2).boot()
     (each.directory / "app.py").write_text(

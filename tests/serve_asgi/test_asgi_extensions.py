@@ -103,7 +103,7 @@ def test_big_files_take_turns(live, key):
 
     Clause: ASGI extensions, "Path Send".
     """
-    size = 48 << 20
+    size = 6 << 20
     with (live.directory / "sparse.bin").open("wb") as file:
         file.truncate(size)
     with live.wire() as one, live.wire() as other:

@@ -13,7 +13,9 @@ NAMED = set(re.findall(r"`([a-zA-Z0-9_]+)`", PAGE))
 
 
 @pytest.mark.parametrize(
-    "keys", [entry.MANAGER_KEYS, pm2.NODE_ONLY, pm2.MILLISECONDS, pm2.CONVERSIONS, pm2.ROOTS], ids=len
+    "keys",
+    [entry.MANAGER_KEYS, pm2.NODE_ONLY, pm2.MILLISECONDS, pm2.CONVERSIONS, pm2.ROOTS, pm2.UNSUPPORTED],
+    ids=len,
 )
 def test_every_key_stands_on_the_page(keys):
     """A key that is taken, converted or ignored is told of."""

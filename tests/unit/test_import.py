@@ -88,9 +88,7 @@ def test_what_an_import_leaves_out_is_told():
 def test_an_imported_file_means_what_the_old_one_meant():
     """Both are read to the same options."""
     old = ecosystem.understand(
-        Document(
-            "eco.json", "json", {"apps": [{**PM2["apps"][0], "max_memory_restrat": None, "exec_mode": None}]}
-        )
+        Document("eco.json", "json", {"apps": [{**PM2["apps"][0], "max_memory_restrat": None}]})
     )
     data, lines = toml.parse(from_pm2.carry(old).toml())
     new = ecosystem.understand(Document("eco.toml", "toml", data, lines))

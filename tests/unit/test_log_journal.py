@@ -7,11 +7,12 @@ import pytest
 
 from forkcluster.logger.journal import SLOT, Batch, Journal, regions
 from forkcluster.logger.records import PLAIN, Form
-from forkcluster.logger.rotation import compress, prune, rotate, rotated, tidy, uncompressed
+from forkcluster.logger.rotation import compress, prune, rotate, tidy, uncompressed
 from forkcluster.logger.source import DEAD, MOST_HELD, Source
 from forkcluster.logger.target import Target
 from forkcluster.logger.writer import Writer
 from forkcluster.wire.capture import Label
+from forkcluster.wire.rotated import rotated
 
 LINES = b"one\ntwo\nthree\n"
 LABEL = Label(1, "0", 1, "out")

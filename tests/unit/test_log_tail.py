@@ -6,7 +6,8 @@ import random
 import pytest
 
 from forkcluster.logger.rotation import compress, rotate
-from forkcluster.manager.tail import BLOCK, Follower, last_lines, rotated
+from forkcluster.manager.tail import BLOCK, Follower, last_lines
+from forkcluster.wire.rotated import rotated
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def known(**changes):
     ("wanted", "registered", "verb", "why"),
     [
         (WANTED, None, Verb.START, "is not there yet"),
-        (replace(WANTED, autostart=False), None, Verb.KEEP, "autostart"),
+        (replace(WANTED, autostart=False), None, Verb.ADD, "autostart"),
         (WANTED, Known("a", False, state="errored"), Verb.START, "is errored"),
         (WANTED, Known("a", False), Verb.START, "is stopped"),
         (replace(WANTED, autostart=False), Known("a", False), Verb.KEEP, "autostart"),
@@ -45,6 +45,8 @@ def known(**changes):
         (WANTED, known(instances="max"), Verb.KEEP, ""),  # written differently, the same number
         (WANTED, replace(RUNNING, workers=5), Verb.SCALE, "scaled by hand"),
         (WANTED, replace(RUNNING, options=None), Verb.RESTART, "another release"),
+        (WANTED, replace(RUNNING, options=None, state="silent"), Verb.RESTART, "does not answer"),
+        (WANTED, replace(RUNNING, options=None, state="starting"), Verb.KEEP, "is starting just now"),
         (WANTED, replace(RUNNING, differs="was started in another way"), Verb.RESTART, "in another way"),
         (WANTED, replace(RUNNING, ours=False, owner="x.toml"), Verb.REFUSE, "belongs to x.toml"),
     ],

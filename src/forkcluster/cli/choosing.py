@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 import click
 
 from forkcluster.cli.serve import working_directory
+from forkcluster.errors import ForkclusterError
 from forkcluster.manager.register import App, Register
 from forkcluster.manager.status import look
 from forkcluster.manager.targets import GRAMMAR, only, resolve
@@ -14,11 +15,19 @@ from forkcluster.manager.targets import GRAMMAR, only, resolve
 def targets(*, required: bool = True) -> list[click.Parameter]:
     """The apps a command is for, and --only."""
     return [
-        click.Argument(["targets"], nargs=-1, required=required, metavar="TARGET..."),
+        click.Argument(["targets"], nargs=-1, required=required, metavar="TARGET...", shell_complete=_names),
         click.Option(
             ["--only"], multiple=True, metavar="NAMES", help="Of these take only the apps named here."
         ),
     ]
+
+
+def _names(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Give the names of apps that a shell may put here."""
+    try:
+        return [app.name for app in Register.find(os.environ).apps() if app.name.startswith(incomplete)]
+    except ForkclusterError:
+        return []
 
 
 def waiting(what: str) -> list[click.Parameter]:

@@ -28,6 +28,8 @@ class Commands(click.Group):
         if args[:1] == ["help"]:
             args = [*args[1:2], "--help"]
         asked = args[0] if args else ""
+        if ctx.resilient_parsing and not args:  # a shell asks what may stand here
+            return super().parse_args(ctx, args)
         if asked not in BY_WORD and asked not in ("--help", "-h", "--version"):
             args = [DEFAULT, *args]
         return super().parse_args(ctx, args)

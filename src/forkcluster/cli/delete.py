@@ -1,5 +1,6 @@
 """`forkcluster delete`: the app ends and is forgotten."""
 
+import os
 from collections.abc import Sequence
 
 import click
@@ -7,7 +8,7 @@ import click
 from forkcluster.cli import choosing
 from forkcluster.cli.results import Results
 from forkcluster.errors import ForkclusterError, StateError
-from forkcluster.manager import ending
+from forkcluster.manager import ending, order
 from forkcluster.manager.register import App
 
 HELP = """Stop apps and forget them: their records are removed, their logs stay."""
@@ -42,5 +43,5 @@ def _delete(targets: Sequence[str], only: Sequence[str], timeout: float | None, 
             results.bad(app.name, error)
     for app in [app for app in managed if not app.running]:
         done(app, None)
-    ending.stop([app for app in managed if app.running], timeout, done)
+    order.stop([app for app in managed if app.running], os.environ, timeout, done)
     return results.finish("no app is registered: nothing to delete")

@@ -25,12 +25,12 @@ from forkcluster.options.formats.read import is_configuration
 from forkcluster.wire.outcome import End, Outcome
 
 MARKS = {
-    Verb.START: ("+", "green"), Verb.SCALE: ("~", "yellow"), Verb.RELOAD: ("~", "yellow"),
-    Verb.RESTART: ("!", "red"), Verb.REMOVE: ("-", "red"), Verb.KEEP: ("=", "bright_black"),
-    Verb.REFUSE: ("?", "red"),
+    Verb.START: ("+", "green"), Verb.ADD: ("+", "green"), Verb.SCALE: ("~", "yellow"),
+    Verb.RELOAD: ("~", "yellow"), Verb.RESTART: ("!", "red"), Verb.REMOVE: ("-", "red"),
+    Verb.KEEP: ("=", "bright_black"), Verb.REFUSE: ("?", "red"),
 }  # fmt: skip
 DONE = {
-    Verb.SCALE: "is scaled", Verb.RELOAD: "is reloaded", Verb.RESTART: "is restarted",
+    Verb.ADD: "is registered, and not started", Verb.SCALE: "is scaled", Verb.RELOAD: "is reloaded",
     Verb.REMOVE: "is deleted",
 }  # fmt: skip
 

@@ -12,7 +12,7 @@ from forkcluster.errors import ConfigurationError, ForkclusterError
 from forkcluster.manager.control import ask
 from forkcluster.manager.output import files
 from forkcluster.manager.register import App, Register
-from forkcluster.manager.tail import rotated
+from forkcluster.wire.rotated import rotated
 
 HELP = """Remove what apps have printed from their files, rotated ones too. Without TARGET: of all apps."""
 
@@ -49,7 +49,7 @@ def empty(app: App) -> None:
         try:
             with contextlib.suppress(FileNotFoundError):
                 os.truncate(file.path, 0)
-            for _, path in rotated(file.path):
-                os.unlink(path)
+                for _, path in rotated(file.path):
+                    os.unlink(path)
         except OSError as error:
             raise ConfigurationError(f"emptying {error.filename}: {error.strerror}") from error

@@ -7,7 +7,7 @@ import click
 from forkcluster.cli import choosing
 from forkcluster.cli.results import Results
 from forkcluster.errors import ForkclusterError
-from forkcluster.manager import ending
+from forkcluster.manager import ending, order
 from forkcluster.manager.register import App, Register
 
 PATIENCE = 10.0
@@ -45,5 +45,5 @@ def _kill(timeout: float, as_json: bool) -> int:
     apps = [app for app in register.apps() if not app.foreground]
     for app in [app for app in apps if not app.running]:
         done(app, None)
-    ending.stop([app for app in apps if app.running], timeout, done)
+    order.stop([app for app in apps if app.running], os.environ, timeout, done)
     return results.finish("no app is registered: nothing to kill")

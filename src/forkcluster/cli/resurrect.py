@@ -8,7 +8,7 @@ from forkcluster.cli import choosing
 from forkcluster.cli.results import Results
 from forkcluster.cli.start import deferred_interrupt, wait_for
 from forkcluster.errors import ForkclusterError
-from forkcluster.manager import saved, starting
+from forkcluster.manager import order, saved, starting
 from forkcluster.manager.register import App, Register
 
 HELP = """Start every app that should run and does not: after a reboot, after its master was killed. Apps that
@@ -32,7 +32,10 @@ def _resurrect(parallel: int, wait: bool, timeout: float | None, as_json: bool) 
     results = Results(as_json=as_json)
     _bring_back(register, results)
     apps = [app for app in register.apps() if app.wanted and not app.running]
-    for batch in choosing.batches(apps, parallel):
+    batches = [
+        batch for group in order.coming(apps, os.environ) for batch in choosing.batches(group, parallel)
+    ]
+    for batch in batches:
         with deferred_interrupt() as heard:
             pending = [each for app in batch for each in _begin(register, app, results)]
         if not wait_for(pending, results, heard, wait=wait, timeout=timeout):

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 import click
 
@@ -13,6 +14,7 @@ from forkcluster.manager.child import Program
 from forkcluster.manager.foreground import Foreground, Formats
 from forkcluster.manager.interpreter import interpreter_of, prove
 from forkcluster.manager.starting import base_environment
+from forkcluster.options.frozen import Launch
 
 HELP = """Run all apps of a configuration file in the foreground: for containers, where this may be process 1.
 
@@ -43,12 +45,14 @@ def _run(file: str | None, only: Sequence[str], env_name: str | None, as_json: b
     flags = {"log_format": ("json",)} if as_json else {}
     source = ecosystem.from_file(path, os.environ)
     found = ecosystem.load(source, os.environ, env_name=env_name, only=only, flags=flags).started()
+    if not found.apps:
+        raise UsageError(f"no app of {path} is started by itself", "--only NAME takes one all the same")
     environment = base_environment(os.environ)
     programs = []
     for app in found.apps:
         python = interpreter_of(app.reading.options)
         prove(python)
-        programs.append(Program(app.name, app.reading.launch(app.request), python, environment))
+        programs.append(Program(app.name, _printing(app.reading.launch(app.request)), python, environment))
     names = [program.name for program in programs]
     formats: Formats | None
     if as_json:
@@ -57,3 +61,9 @@ def _run(file: str | None, only: Sequence[str], env_name: str | None, as_json: b
         colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         formats = None if raw else lambda name, _: relay.prefixed(names, name, colour=colour)
     return Foreground(programs, found.depends, formats, os.environ).run()
+
+
+def _printing(launch: Launch) -> Launch:
+    """The same, its output not kept in files: it comes out here."""
+    options = replace(launch.options, capture_output=False, out_file=None, error_file=None)
+    return replace(launch, options=options)

@@ -1,5 +1,6 @@
 """`forkcluster stop`: the app ends and stays registered."""
 
+import os
 from collections.abc import Sequence
 
 import click
@@ -7,7 +8,7 @@ import click
 from forkcluster.cli import choosing
 from forkcluster.cli.results import Results
 from forkcluster.errors import ForkclusterError
-from forkcluster.manager import ending
+from forkcluster.manager import ending, order
 from forkcluster.manager.register import App
 
 HELP = """Stop apps, and wait until all their processes have ended. They stay registered: start NAME starts
@@ -57,5 +58,5 @@ def _stop(
     for app in apps:
         if not app.running:
             results.good(app.name, "is stopped already", state="stopped")
-    ending.stop([app for app in apps if app.running], timeout, done, at_once=now)
+    order.stop([app for app in apps if app.running], os.environ, timeout, done, at_once=now)
     return results.finish("no app is registered: nothing to stop")

@@ -6,23 +6,13 @@ renamed twice, so a kill between any two steps leaves names that mean what they 
 
 import contextlib
 import os
-import re
 import signal
 
 from forkcluster import _process
+from forkcluster.wire.rotated import rotated
 
 STEP = 1 << 18
 PARTIAL = ".part"
-
-
-def rotated(path: str) -> list[tuple[int, str]]:
-    """Give the rotated files of a log with their numbers, the oldest first. Raises OSError."""
-    directory, name = os.path.split(path)
-    pattern = re.compile(re.escape(name) + r"\.([1-9][0-9]*)(\.gz)?")
-    found = [
-        (int(m[1]), os.path.join(directory, m[0])) for m in map(pattern.fullmatch, os.listdir(directory)) if m
-    ]
-    return sorted(found)
 
 
 def rotate(path: str, keep: int) -> None:

@@ -83,6 +83,12 @@ class Source:
         self.state = found.state
         self._searched = self.taken
 
+    def skip(self) -> bool:
+        """Take all that is there for nothing; True when there was something."""
+        held, self.taken, self.state = self.pending, self._size, 0
+        self._searched = self._size
+        return held > 0
+
     def wake_at(self) -> float | None:
         """Give the time (CLOCK_MONOTONIC) at which what is held may be cut off after all."""
         if not self.pending:

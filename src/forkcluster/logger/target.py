@@ -10,9 +10,10 @@ import stat
 import time
 
 from forkcluster.logger.journal import Batch, Journal
-from forkcluster.logger.rotation import rotate, rotated
+from forkcluster.logger.rotation import rotate
 from forkcluster.logger.source import Source
 from forkcluster.wire.capture import Label
+from forkcluster.wire.rotated import rotated
 
 RETRY = 0.5  # seconds until a file that could not be written is tried again
 FOREIGN = 1 << 20  # bytes of others among which our own are looked for after a kill
@@ -70,9 +71,6 @@ class Target:
 
         The places of the pipes must be those behind these lines.
         """
-        if self.path == "":
-            self.keep()
-            return
         self._journal.begin(self._batch(), lines, self._places())
         self._rest = lines
         self._push()

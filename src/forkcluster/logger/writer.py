@@ -19,6 +19,8 @@ class Writer:
 
     def write(self, target: Target, now: float, *, final: bool = False) -> bool:
         """Append one batch; True when there was something. `final`: also what has no end yet."""
+        if target.path == "":
+            return _discard(target)
         clock = time.time()
         lines = [self._note(target, clock)] if target.lost else []
         cuts = self._cuts(target, now, clock, final=final)
@@ -58,6 +60,15 @@ class Writer:
     def _note(self, target: Target, clock: float) -> bytes:
         text = f"{target.lost} lines dropped: {target.reason}\n".encode()
         return cut(text, PLAIN, Stamp(self._form, OURSELVES, clock)).text
+
+
+def _discard(target: Target) -> bool:
+    """Take everything, and look at none of it."""
+    found = [source.skip() for source in target.sources]
+    if any(found):
+        target.keep()
+        _compact(target)
+    return any(found)
 
 
 def _compact(target: Target) -> None:

@@ -14,11 +14,14 @@ from dataclasses import dataclass, replace
 from forkcluster.errors import ForkclusterError, InternalError, StateError
 from forkcluster.manager import ending, starting
 from forkcluster.manager.control import ask
-from forkcluster.manager.ecosystem import File
+from forkcluster.manager.ecosystem import File, FileApp
 from forkcluster.manager.plan import Step, Verb
+from forkcluster.manager.record import STOPPED, Record
 from forkcluster.manager.register import App, Register
 from forkcluster.manager.schedule import Depends, Schedule, among
+from forkcluster.manager.status import look
 from forkcluster.wire.control import Body
+from forkcluster.wire.home import make_place
 from forkcluster.wire.outcome import End, Outcome
 
 Result = Body | Outcome | ForkclusterError
@@ -92,9 +95,13 @@ class Applying:
         match step.verb:
             case Verb.START:
                 return (yield from self._start(step.name))
+            case Verb.ADD:
+                return self._add(step.name)
             case Verb.RESTART:
-                yield from self._stop(self._app(step.name))
-                return (yield from self._start(step.name, counted=True))
+                app = self._app(step.name)
+                restarts = look([app], figures=False)[0].restarts + 1
+                yield from self._stop(app)
+                return (yield from self._start(step.name, restarts))
             case Verb.RELOAD:
                 path = self._control(step.name)
                 return _body((yield lambda: ask(path, "reload", timeout=self.timeout)))
@@ -109,10 +116,24 @@ class Applying:
                 self.register.forget(app)
                 return {}
 
-    def _start(self, name: str, *, counted: bool = False) -> Generator[Waiting, object, Outcome]:
-        app = next(each for each in self.file.apps if each.name == name)
+    def _add(self, name: str) -> Body:
+        """Register an app that is not started: its name is known, and starts it."""
+        app = self._of_file(name)
+        place = self.register.place(name)
+        with self.register.changing():
+            if self.register.app(name) is None:
+                make_place(place)
+                environment = starting.base_environment(self.environment)
+                record = Record(self.register.free_id(), name, app.request, environment, wanted=STOPPED)
+                record.come_to(app.reading.options).save(place.record)
+        return {}
+
+    def _start(self, name: str, restarts: int | None = None) -> Generator[Waiting, object, Outcome]:
+        """Start an app; one that is known keeps the environment that it was first started in."""
+        known = self.register.app(name)
+        environment = known.record.environment if known and known.record else self.environment
         pending = starting.begin_new(
-            self.register, app.request, self.environment, claim=True, counted=counted
+            self.register, self._of_file(name).request, environment, claim=True, restarts=restarts
         )
         if not self.wait:
             pending.close()
@@ -138,6 +159,9 @@ class Applying:
             app = self._app(name)
             if app.record is not None and app.record.scaled != (0, 0):
                 replace(app.record, scaled=(0, 0)).save(app.place.record)
+
+    def _of_file(self, name: str) -> FileApp:
+        return next(each for each in self.file.apps if each.name == name)
 
     def _app(self, name: str) -> App:
         app = self.register.app(name)

@@ -128,6 +128,14 @@ def from_input(data: bytes, home: str, directory: str) -> Source:
     return Source(formats.parse(path, "json", data), directory, data)
 
 
+def depends_of(source: Source) -> Depends:
+    """Give who depends on whom in a file, by their own names. Raises ConfigurationError."""
+    found = ecosystem.understand(source.document)
+    depends = {each.name: entry.describe(found, each).depends_on for each in found.entries}
+    schedule.check(depends, source.document.path)
+    return depends
+
+
 def load(
     source: Source,
     environment: Mapping[str, str],

@@ -45,6 +45,8 @@ def _carried(key: str, value: object) -> Iterator[tuple[str, object]]:
         return
     if key in pm2.NODE_ONLY:
         raise ValueError("for Node, or PM2's own service")
+    if key in pm2.UNSUPPORTED or key == "log_file":
+        raise ValueError(pm2.UNSUPPORTED["log" if key == "log_file" else key])
     if key in MANAGER_KEYS:
         yield key, value
         return

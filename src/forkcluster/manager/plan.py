@@ -26,6 +26,7 @@ class Verb(str, Enum):
     """What is done to an app; the value is what a person reads."""
 
     START = "start"
+    ADD = "add"
     SCALE = "scale"
     RELOAD = "reload"
     RESTART = "restart"
@@ -112,7 +113,8 @@ def _step(app: Wanted, known: Known | None, mode: Mode) -> Step:
         return Step(Verb.REFUSE, app.name, f"the name belongs to {known.owner}")
     if known is None or not known.running:
         if not app.autostart:
-            return Step(Verb.KEEP, app.name, "is not started by itself (autostart = false)")
+            verb = Verb.ADD if known is None else Verb.KEEP
+            return Step(verb, app.name, "is not started by itself (autostart = false)")
         why = "is not there yet" if known is None else f"is {known.state or 'stopped'}"
         return Step(Verb.START, app.name, why, workers=app.workers)
     return _insist(mode, _least(app, known))
@@ -135,8 +137,12 @@ def _least(app: Wanted, known: Known) -> Step:
     """The least that makes an app that runs what the file says."""
     if known.differs:
         return Step(Verb.RESTART, app.name, known.differs)
+    if known.options is None and known.state == "starting":
+        return Step(Verb.KEEP, app.name, "is starting just now; plan again when it is up")
     if known.options is None:
-        return Step(Verb.RESTART, app.name, "another release of forkcluster runs it")
+        silent = "its master does not answer"
+        why = silent if known.state == "silent" else "another release of forkcluster runs it"
+        return Step(Verb.RESTART, app.name, why)
     return _compare(app, known, known.options)
 
 

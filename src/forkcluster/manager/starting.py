@@ -80,13 +80,13 @@ def begin_new(
     *,
     force: bool = False,
     claim: bool = False,
-    counted: bool = False,
+    restarts: int | None = None,
 ) -> Pending:
     """Start an app as asked for, registering it unless it is.
 
     An app of the same name must be stopped and have the same target and directory, unless its record is
-    `claim`ed; with `force` another one takes the next free name. `counted`: this is a restart. Raise
-    ForkclusterError when it cannot be started.
+    `claim`ed; with `force` another one takes the next free name. `restarts`: how many a list
+    shows from now on. Raise ForkclusterError when it cannot be started.
     """
     environment = base_environment(environment)
     reading = read(request, environment)
@@ -104,7 +104,8 @@ def begin_new(
         number = old.id if old else register.free_id()
         record = Record(number, name, request, environment).come_to(reading.options)
         if old:
-            record = replace(record, created=old.created, restarts=old.restarts + counted)
+            kept = old.restarts if restarts is None else restarts
+            record = replace(record, created=old.created, restarts=kept)
         return _begin(register, record, reading)
 
 

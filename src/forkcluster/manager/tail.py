@@ -3,23 +3,12 @@
 import contextlib
 import gzip
 import os
-import re
 from collections.abc import Iterator
 from typing import BinaryIO, Final, cast
 
+from forkcluster.wire.rotated import rotated
+
 BLOCK: Final = 64 * 1024
-
-
-def rotated(path: str) -> list[tuple[int, str]]:
-    """Give the rotated files of a log with their numbers, the oldest first; one that is there twice, once."""
-    directory, name = os.path.split(path)
-    pattern = re.compile(re.escape(name) + r"\.([1-9][0-9]*)(\.gz)?")
-    found: dict[int, str] = {}
-    with contextlib.suppress(FileNotFoundError):
-        for each in sorted(os.listdir(directory)):
-            if match := pattern.fullmatch(each):
-                found[int(match[1])] = os.path.join(directory, each)
-    return sorted(found.items())
 
 
 def last_lines(path: str, wanted: int) -> tuple[list[bytes], int]:
@@ -31,7 +20,7 @@ def last_lines(path: str, wanted: int) -> tuple[list[bytes], int]:
     end = 0
     with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
         lines, end = _last_of(file, wanted)
-    older = rotated(path)
+    older = _rotated(path)
     while len(lines) < wanted and older:
         with contextlib.suppress(FileNotFoundError), _open(older.pop()[1]) as file:
             found = (
@@ -41,6 +30,13 @@ def last_lines(path: str, wanted: int) -> tuple[list[bytes], int]:
             )
             lines = [*found[len(lines) - wanted :], *lines]
     return lines[-wanted:] if wanted else [], end
+
+
+def _rotated(path: str) -> list[tuple[int, str]]:
+    """Give the rotated files, each number once: the compressed one is whole when both are there."""
+    with contextlib.suppress(FileNotFoundError):
+        return sorted(dict(rotated(path)).items())
+    return []
 
 
 @contextlib.contextmanager
@@ -95,7 +91,7 @@ class Follower:
             self._file = None
 
     def _newest_number(self) -> int:
-        return max((number for number, _ in rotated(self._path)), default=0)
+        return max((number for number, _ in _rotated(self._path)), default=0)
 
     def _open(self, at: int = 0) -> None:
         self.close()
@@ -128,7 +124,7 @@ class Follower:
         """Read the files that were begun and rotated meanwhile, then begin with the present one."""
         behind = self._newest + (self._file is not None)  # the number that ours has got
         while True:
-            for number, path in rotated(self._path):
+            for number, path in _rotated(self._path):
                 if number > behind:
                     with contextlib.suppress(FileNotFoundError), _open(path) as file:
                         yield from file.read().split(b"\n")[:-1]

@@ -25,6 +25,7 @@ from forkcluster.wire.messages import Kind, Message, MessageError
 
 ROOM = 256 * 1024  # bytes that a pipe holds while nobody reads; a user may have 64 MiB of them
 STEADY = 5.0  # seconds; a logger that lived so long is replaced at once
+MOST_FAULTS = 5  # ends in a row by a fault of its own, after which a logger only drops
 LONGEST_WAIT = 1.0  # seconds without a logger: whoever prints much stands still meanwhile
 END_PATIENCE = 3.0  # seconds for a logger that was told to end
 END_STEP = 0.005  # seconds between looks whether it has
@@ -57,6 +58,7 @@ class Capture:
         self._started = 0.0
         self._start_at: float | None = None
         self._backoff = Backoff()
+        self._faults = 0
         self._flushing: list[Callable[[], None]] = []
         self.trouble: dict[str, str] = {}  # by path: why a file cannot be written
         self.dropped = 0  # lines, ever
@@ -126,7 +128,7 @@ class Capture:
         self._channel = ours
         self._children.adopt(self._pid, self._ended)
         self._loop.watch(ours.fileno(), lambda: self._hear(ours))
-        order = self.order.to_file()
+        order = self._present_order().to_file()
         ours.send(Message(Kind.LOAD), [order, self._journal])
         os.close(order)
         pipes = list(self._pipes.values())
@@ -134,6 +136,13 @@ class Capture:
             self._give(pipes[at : at + MOST_SOURCES])
         if self._flushing:
             ours.send(Message(Kind.FLUSH))
+
+    def _present_order(self) -> LogOrder:
+        """Give the order; one to drop everything when there is a line that no logger survives."""
+        if self._faults < MOST_FAULTS:
+            return self.order
+        self._say("error", "the logger fails again and again: what is printed is dropped", {})
+        return self.order._replace(out="", error="")
 
     def deadline(self) -> float | None:
         """Give the time at which `expire` must be called, None when a logger runs."""
@@ -231,7 +240,9 @@ class Capture:
             self._channel.close()
         self._channel, self._pid = None, 0
         self._counted.clear()
-        wait = min(self._backoff.after_death(self._loop.now() - self._started, STEADY), LONGEST_WAIT)
+        lived = self._loop.now() - self._started
+        self._faults = self._faults + how.startswith("exited") if lived < STEADY else 0
+        wait = min(self._backoff.after_death(lived, STEADY), LONGEST_WAIT)
         self._start_at = self._loop.now() + wait
         self._say(
             "error", "the logger ended; another one goes on where it stopped", {"how": how, "next_in": wait}

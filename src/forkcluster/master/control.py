@@ -47,6 +47,7 @@ class ControlServer:
         self._handle = handle
         self._clients: dict[int, Client] = {}
         self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._short = False  # of descriptors, which was told
         loop.watch(listener.fileno(), self._accept)
 
     def deadline(self) -> float | None:
@@ -74,6 +75,7 @@ class ControlServer:
                 if error.errno in (errno.EMFILE, errno.ENFILE):
                     self._refuse_one()
                 return
+            self._short = False
             line.setblocking(False)
             who = peer_uid(line)
             if who not in (os.geteuid(), 0):
@@ -91,7 +93,9 @@ class ControlServer:
         with contextlib.suppress(OSError):
             self._listener.accept()[0].close()
         self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        log.warning("a client of the control socket was sent away: no descriptor is free")
+        if not self._short:
+            self._short = True
+            log.warning("clients of the control socket are sent away: no descriptor is free")
 
     def _make_room(self) -> None:
         if len(self._clients) >= CLIENTS:

@@ -176,7 +176,13 @@ class Master(ABC):
         if self._asked_environment is not None:
             take_environment(self._asked_environment)
             self._asked_environment = None
-        self._reader.start(generation, lambda result: self._configured(generation, result))
+
+        def done(result: Release | str) -> None:
+            if isinstance(result, Release) and result.options.exec_mode != self._launch.options.exec_mode:
+                result = f"exec_mode has become {result.options.exec_mode}: only a restart brings that about"
+            self._configured(generation, result)
+
+        self._reader.start(generation, done)
 
     def _say(self, level: str, text: str, fields: dict[str, log.Field]) -> None:
         log.log.write(level, text, fields)

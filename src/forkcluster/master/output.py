@@ -30,6 +30,8 @@ class Output:
             self.capture = Capture(loop, children, order_of(options, home.place, managed=home.managed), say)
             self.stamped = options.log_type == "raw"
             self._capture_log(self.capture)
+            if home.managed:
+                self._leave_files()
 
     def streams(self, worker: str, generation: int) -> tuple[int, int] | None:
         """Give standard output and error for a new process, owned by the caller; None: it has ours.
@@ -94,6 +96,12 @@ class Output:
         self._ours = capture.stream("master", 0, ERROR)
         os.set_blocking(self._ours, False)
         log.log.fd, log.log.stamped = self._ours, self.stamped
+
+    def _leave_files(self) -> None:
+        """Have our standard streams lead to the logger, too: they would hold the first files for ever."""
+        if self._ours >= 0:
+            for number in (1, 2):
+                os.dup2(self._ours, number)
 
 
 def captured(options: Options, *, managed: bool) -> bool:

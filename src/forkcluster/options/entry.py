@@ -62,6 +62,7 @@ class _Describing:
         self._keys: dict[str, str] = {}  # option → the key that set it
         self._manager: dict[str, object] = {}
         self._ignored: list[str] = []
+        self._told: list[str] = []
 
     def done(self) -> Described:
         for key, value in self._entry.values.items():
@@ -93,6 +94,8 @@ class _Describing:
             return
         elif key in pm2.NODE_ONLY:
             self._ignored.append(key)
+        elif key in pm2.UNSUPPORTED:
+            self._told.append(f"{self._where(key)}: {key} is ignored: {pm2.UNSUPPORTED[key]}")
         else:
             self._option(key, value)
 
@@ -143,7 +146,7 @@ class _Describing:
         except ValueError as error:
             remedy = 'name it as module:attribute or file.py:attribute, or set exec_mode to "fork"'
             raise self._fault("exec_mode", f"exec_mode is {shown(asked)}: {error}", remedy) from None
-        if "exec_mode" in BY_KEY:
+        if key != "target":  # what a target is, the options say when they are read
             self._values.setdefault("exec_mode", found)
             self._keys.setdefault("exec_mode", key)
 
@@ -203,6 +206,9 @@ class _Describing:
 
     def _notes(self) -> Iterator[str]:
         yield from self._ecosystem.notes
+        yield from self._told
+        if self._document.of_pm2 and "log_file" in self._entry.values:
+            yield f"{self._where('log_file')}: log_file has forkcluster's own log, not all output as in PM2"
         if self._ignored:
             names = ", ".join(self._ignored)
             verb = "is" if len(self._ignored) == 1 else "are"

@@ -21,6 +21,12 @@ NODE_ONLY: Final = frozenset(
 )  # fmt: skip
 """Keys that are about Node, PM2's daemon or its paid service: ignored, and named in a notice."""
 
+UNSUPPORTED: Final[Mapping[str, str]] = {
+    "filter_env": "an app sees the environment it was started from",
+    "log": "there is no combined log: give out_file and error_file the same name",
+}
+"""Keys that mean something here, too, and that nothing obeys: ignored, and told with the reason."""
+
 MILLISECONDS: Final = frozenset(
     (
         "exp_backoff_restart_delay",
@@ -101,5 +107,6 @@ CONVERSIONS: Final[Mapping[str, Callable[[object], Values]]] = {
     "exec_mode": _exec_mode,
     "cron": _cron,
     "cron_restart": _cron,
+    "interpreterArgs": lambda value: {"interpreter_args": value},
     "shutdown_with_message": _shutdown_with_message,
 }

@@ -23,6 +23,10 @@ from forkcluster.options.table import BY_NAME, TABLE, Option
 
 LONG_DRAIN = 600.0  # seconds
 OWN_FILES = ("log_file", "log_config", "access_log", "pid", "control", "out_file", "error_file")
+OF_FORK_MODE = (
+    "interpreter_args", "wait_ready", "kill_signal", "treekill", "increment_var", "restart", "autorestart",
+    "stop_exit_codes",
+)  # fmt: skip
 RESERVED = frozenset(
     (
         "FORKCLUSTER_HOME",
@@ -300,6 +304,10 @@ def _notes(environment: Mapping[str, str], options: Options, config: Described) 
             )
         elif config.alone and name in frozen:
             notes.append(f"the environment variable {name} is ignored: {config.path} has several apps")
+    if options.exec_mode == "cluster":
+        defaults = {o.name: o.default_value() for o in TABLE if o.name in OF_FORK_MODE}
+        idle = [name for name in OF_FORK_MODE if getattr(options, name) != defaults[name]]
+        notes += [f"{name} has no effect in cluster mode" for name in idle]
     if options.drain_timeout >= LONG_DRAIN:
         notes.append(
             f"drain_timeout is {options.drain_timeout:g} seconds; "

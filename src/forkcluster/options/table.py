@@ -314,7 +314,7 @@ def _processes() -> list[Option]:
         Option(
             name="instance_var", kind=Kind("a variable's name", "NAME", checks.variable), group=group,
             default="FORKCLUSTER_INSTANCE",
-            help="The variable that tells a process its number, from 0.",
+            help="The variable that tells a process, or a worker, its number, from 0.",
         ),
         Option(
             name="increment_var", kind=Kind("a variable's name", "NAME", checks.variable), group=group,
@@ -566,6 +566,6 @@ NEED_RESTART: Final = (
     "name", "backlog", "socket_mode", "socket_owner", "pid", "log_file", "log_format", "log_level",
     "capture_output", "out_file", "error_file", "merge_logs", "log_type", "log_date_format", "time",
     "disable_logs", "log_rotate_size", "log_rotate_keep", "log_compress",
-    "admin", "min_ready",
+    "admin", "min_ready", "exec_mode",
 )  # fmt: skip
 """What a master reads once: a reload cannot change it."""

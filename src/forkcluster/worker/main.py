@@ -27,6 +27,7 @@ __all__ = ["WorkerSpec", "work"]  # the door by which the mold becomes a worker
 def work(spec: WorkerSpec) -> int:
     """Be the worker; give the exit code."""
     set_title(title_of("worker", spec.options.name, spec.slot, f"g{spec.generation}"))
+    os.environ[spec.options.instance_var] = str(spec.slot)
     for number, stream in enumerate(spec.streams or (), 1):
         os.dup2(stream, number)
         os.close(stream)

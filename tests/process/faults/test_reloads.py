@@ -37,7 +37,7 @@ BROKEN = {
     "import": ("raise RuntimeError('no database')", "RuntimeError: no database"),
     "exit": ("raise SystemExit(4)", "SystemExit: 4"),
     "segfault": ("import os; os.kill(os.getpid(), 11)", "the mold was killed by SIGSEGV"),
-    "hang": ("import threading; threading.Event().wait()", "not loaded within 0.6 s"),
+    "hang": ("import threading; threading.Event().wait()", "not loaded within 2 s"),
     "canary": (GOOD % "bad" + "def check(occasion):\n    os._exit(5)\n", "a new worker failed to boot"),
     "probe": (
         GOOD.replace("200 OK", "503 No") % "bad" + "def check(occasion):\n    pass\n",
@@ -53,7 +53,7 @@ BROKEN = {
         "a new worker died",
     ),
 }
-CONFIGURATION = "[app]\nprobe_path = '/'\nobserve = 0.6\nboot_timeout = 0.6\n"
+CONFIGURATION = "[app]\nprobe_path = '/'\nobserve = 0.6\n"
 
 
 def generations(each):
@@ -73,7 +73,12 @@ def test_rows_18_to_21_release_broken_at_any_step_changes_nothing(server, worker
     for step, (source, reason) in BROKEN.items():
         if step == "roll" and workers == 1:
             continue  # its only worker is the canary
-        config.write_text("[app]\nobserve = 'a while'\n" if step == "configuration" else CONFIGURATION)
+        config.write_text(
+            {
+                "configuration": "[app]\nobserve = 'a while'\n",
+                "hang": f"{CONFIGURATION}boot_timeout = 2\n",
+            }.get(step, CONFIGURATION)
+        )
         app.write_text(source)
         with pytest.raises(ApplicationError) as caught:
             ask(each.control, "reload", timeout=30)
@@ -91,7 +96,7 @@ def test_rows_18_to_21_release_broken_at_any_step_changes_nothing(server, worker
 
 def test_row_19_import_that_hangs_tells_where(server):
     """The stacks of the mold are in the outcome."""
-    each = server(arguments=("--boot-timeout", "0.6")).boot()
+    each = server(arguments=("--boot-timeout", "3")).boot()
     (each.directory / "app.py").write_text(HANGING)
     with pytest.raises(ApplicationError, match="could not be loaded") as caught:
         ask(each.control, "reload", timeout=30)
@@ -101,18 +106,19 @@ def test_row_19_import_that_hangs_tells_where(server):
 
 def test_row_19_worker_that_never_gets_ready_tells_where(server):
     """Also when it is not the mold that imports, at the first boot."""
-    each = server(arguments=("--boot-timeout", "0.6", "--preload", "never"))
+    each = server(arguments=("--boot-timeout", "3", "--preload", "never"))
     (each.directory / "app.py").write_text(HANGING)
     assert 0 != each.start().wait()
-    assert "the worker was not ready within 0.6 s" in each.output
+    assert "the worker was not ready within 3 s" in each.output
     assert "in wait_for_the_database" in each.output
 
 
+LONGER = pytest.mark.stress
 STAGES = [
-    "mold-before-hello@2",
+    pytest.param("mold-before-hello@2", marks=LONGER),
     "mold-before-loaded@2",
     "worker-before-hello@1.1.2",
-    "worker-before-ready@0.1.2",
+    pytest.param("worker-before-ready@0.1.2", marks=LONGER),
 ]
 
 

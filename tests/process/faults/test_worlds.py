@@ -1,0 +1,167 @@
+"""Kernels and containers that lack something, and floods from outside. Rows 68, 70, 71 and 73."""
+
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import threading
+
+import pytest
+from board import lines, total, wait_for_ready
+from harness import until
+from scene import CALLED, serve_source, whole
+from strict import Connection, Load
+
+from forkcluster.manager.control import ask
+
+# prctl(PR_SET_NO_NEW_PRIVS), then a filter: pidfd_open and memfd_create are ENOSYS, all else is allowed.
+SANDBOX = """
+import ctypes, os, platform, struct, sys
+calls = {"x86_64": (434, 319), "aarch64": (434, 279)}[platform.machine()]
+statements = [(0x20, 0, 0, 0)]
+for left, number in enumerate(calls):
+    statements.append((0x15, len(calls) - left, 0, number))
+statements += [(0x06, 0, 0, 0x7FFF0000), (0x06, 0, 0, 0x00050000 | 38)]
+code = b"".join(struct.pack("HBBI", *each) for each in statements)
+buffer = ctypes.create_string_buffer(code)
+program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(statements), ctypes.addressof(buffer)))
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, program, 0, 0):
+    sys.exit(f"no filter: {os.strerror(ctypes.get_errno())}")
+try:
+    os.pidfd_open(os.getpid())
+except OSError:
+    os.execv(sys.argv[1], sys.argv[1:])
+sys.exit("the filter does nothing")
+"""
+
+
+def runs(*command):
+    return (
+        shutil.which(command[0]) is not None and subprocess.run(command, capture_output=True).returncode == 0
+    )
+
+
+def sandbox_works():
+    return runs(shutil.which("python3") or "python3", "-c", SANDBOX, shutil.which("true") or "/bin/true")
+
+
+@pytest.mark.skipif(not sandbox_works(), reason="system call filters are not permitted here")
+def test_row_73_without_pidfd_and_memfd_everything_works(server):
+    """Told once; boot, death of a worker and the mold, reload, control and stop are as everywhere."""
+    python = shutil.which("python3") or "python3"
+    each = server(workers=2, arguments=("--observe", "0"), wrapper=(python, "-c", SANDBOX)).boot()
+    each.wait_for("no pidfd is to be had; children are waited for by SIGCHLD")
+    victim = min(each.worker_pids())
+    each.send(signal.SIGKILL, victim)
+    each.wait_for("worker died.*SIGKILL")
+    until(lambda: len(each.worker_pids() - {victim}) == 2, "a replacement")
+    (mold,) = [process.pid for process in each.processes("mold")]
+    each.send(signal.SIGKILL, mold)
+    each.wait_for("the mold ended")
+    whole(each, workers=2)
+    each.reload()
+    whole(each, workers=2)
+    assert 200 == each.get()[0]
+    assert 2 == ask(each.control, "status")["generation"]
+    assert 0 == each.stop()
+    assert 1 == each.output.count("no pidfd is to be had")
+
+
+NO_PROCFS = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh")
+
+
+@pytest.mark.skipif(not runs(*NO_PROCFS, "true"), reason="new mount namespaces are not permitted here")
+def test_row_73_without_procfs_everything_works(server):
+    """Nothing in /proc: boot, serve, replace, reload and stop all the same."""
+    each = server(workers=2, arguments=("--observe", "0", "--max-memory", "1G"), wrapper=NO_PROCFS).boot()
+    victim = min(each.worker_pids())
+    each.send(signal.SIGKILL, victim)
+    until(lambda: len(each.worker_pids() - {victim}) == 2, "a replacement")
+    each.reload()
+    whole(each, workers=2)
+    assert 200 == each.get()[0]
+    assert 0 == each.stop()
+    assert "Traceback" not in each.output
+
+
+def test_row_68_threads_and_databases_of_the_import_are_named(server):
+    """The mold is bare then, every worker has its own connection and thread, and both are told by name."""
+    each = server(workers=2)
+    sqlite3.connect(each.directory / "app.db").close()
+    (each.directory / "app.py").write_text(
+        "import sqlite3, threading\n"
+        "database = sqlite3.connect('app.db', check_same_thread=False)\n"
+        "database.execute('create table if not exists t (x)')\n"
+        "thread = threading.Thread(target=threading.Event().wait, name='sweeper', daemon=True)\n"
+        "thread.start()\n"
+        "def application(environ, start_response):\n"
+        "    database.execute('select count(*) from t').fetchone()\n"
+        "    start_response('200 OK', [])\n"
+        "    return [str(thread.is_alive()).encode()]\n"
+    )
+    each.boot()
+    each.wait_for("cannot be forked safely.*sweeper")
+    assert "app.db" in each.output
+    assert {(200, b"True")} == {each.get() for _ in range(5)}
+
+
+def test_row_70_a_hundred_status_requests_while_workers_die_are_answered_and_monotonic(server):
+    """No answer is torn, none goes back, and clients of the app see no more than the deaths."""
+    each = serve_source(server, CALLED, workers=2, arguments=("--min-uptime", "0"))
+    wait_for_ready(each, 2)
+    seen, faults = [], []
+
+    def poll():
+        last = 0
+        for _ in range(10):
+            status = ask(each.control, "status", timeout=20)
+            if status["generation"] < last:
+                faults.append(status)
+            last = status["generation"]
+            seen.append(len(status["workers"]))
+
+    threads = [threading.Thread(target=poll) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for _ in range(3):
+        before = total(each, "accepted")
+        each.get()
+        assert total(each, "accepted") >= before
+        victim = min(each.worker_pids())
+        each.send(signal.SIGKILL, victim)
+        until(lambda v=victim: len(each.worker_pids() - {v}) == 2, "a replacement")
+    for thread in threads:
+        thread.join(30)
+    assert (100, []) == (len(seen), faults)
+    whole(each, workers=2)
+
+
+def test_row_71_full_accept_queue_grows_no_process_and_empties_again(server):
+    """All workers stopped, more clients than the queue takes: afterwards those in it are answered."""
+    each = serve_source(server, CALLED, workers=2, arguments=("--backlog", "16"))
+    wait_for_ready(each, 2)
+    before = (each.descriptors(), len(each.processes()))
+    for pid in each.worker_pids():
+        each.send(signal.SIGSTOP, pid)
+    clients = []
+    for _ in range(64):
+        client = socket.socket()
+        client.setblocking(False)
+        client.connect_ex(each.address)
+        clients.append(client)
+    until(lambda: ask(each.control, "status")["listeners"][0]["queued"] > 0, "the queue to be seen")
+    assert before == (each.descriptors(), len(each.processes()))
+    for client in clients:
+        client.close()
+    for pid in each.worker_pids():
+        each.send(signal.SIGCONT, pid)
+    with Load(each.address, idle=0) as load:
+        until(lambda: load.answers.total() > 50, "answers")
+    assert {} == dict(load.faults)
+    until(lambda: total(each, "open") == 0, "no connections")
+    assert {"ready"} == {line["state"] for line in lines(each).values()}
+    connection = Connection(each.address)
+    connection.ask(body="posted")
+    connection.close()
