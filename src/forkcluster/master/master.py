@@ -8,12 +8,12 @@ never forks.
 import os
 import signal
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 from forkcluster import __version__, log
-from forkcluster.errors import ApplicationError
+from forkcluster.errors import ApplicationError, UsageError
 from forkcluster.master import events as on
 from forkcluster.master.children import Children
 from forkcluster.master.commands import Commands, Placed
@@ -83,6 +83,7 @@ class Master(ABC):
         self._output = Output(self._loop, self._children, launch.options, outside.home, self._say)
         if self._output.capture is not None:
             self._timed.append(Timed(self._output.capture.deadline, self._output.capture.expire))
+        self._asked_environment: dict[str, str] | None = None  # for the next reload
         self._exit_code: int | None = None
         self._interrupted = False
         control = outside.home.control
@@ -177,6 +178,10 @@ class Master(ABC):
     # -- for the mode ----------------------------------------------------------------------------------------
 
     def _read_configuration(self, generation: int) -> None:
+        if self._asked_environment is not None:
+            take_environment(self._asked_environment)
+            self._asked_environment = None
+
         def done(result: Release | str) -> None:
             if isinstance(result, Release) and result.options.exec_mode != self._launch.options.exec_mode:
                 result = f"exec_mode has become {result.options.exec_mode}: only a restart brings that about"
@@ -199,6 +204,8 @@ class Master(ABC):
         fields: dict[str, log.Field] = {"generation": outcome.generation, "seconds": outcome.seconds}
         fields["event"] = "reload-done" if outcome.done else "reload-failure"
         self._say("info" if outcome.done else "error", outcome.text, fields)
+        if not outcome.done and outcome.serving in self._releases:
+            take_environment(self._releases[outcome.serving].environment)
         self._commands.concluded(outcome)
 
     # -- ours ------------------------------------------------------------------------------------------------
@@ -237,8 +244,10 @@ class Master(ABC):
         if command == "options":
             # The oldest release that is kept is the one that counts until a reload is final.
             reply({"ok": True, "options": asdict(self._releases[min(self._releases)].options)})
-        else:
-            self._commands.handle(request, reply)
+            return
+        if "environment" in request:
+            self._asked_environment = environment_of(request.pop("environment"))
+        self._commands.handle(request, reply)
 
     def _asked(self, what: str, asker: str) -> None:
         self._say("info", what, {"event": "asked", **({"asked_by": asker} if asker else {})})
@@ -281,3 +290,16 @@ def restart_notes(now: Options, wanted: Options) -> tuple[str, ...]:
     """Name the changed options that a reload cannot bring about."""
     changed = [name for name in NEED_RESTART if getattr(now, name) != getattr(wanted, name)]
     return (f"changed, but only a restart brings it about: {', '.join(changed)}",) if changed else ()
+
+
+def environment_of(value: object) -> dict[str, str]:
+    """Read the environment that a request brings. Raise UsageError."""
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise UsageError("environment: expected names and texts")
+    return value
+
+
+def take_environment(environment: Mapping[str, str]) -> None:
+    """Make this the environment that configurations are read in, and that new generations begin with."""
+    os.environ.clear()
+    os.environ.update(environment)
