@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "handover.h"
+#include "health.h"
 
 #define CHUNK_ROOM 4096 /* least room behind the head for a chunked body in transit */
 
@@ -355,6 +356,10 @@ give_out(FcEngine *engine, FcConn *conn)
     conn->keep_alive = request->keep_alive && engine->config.keep_alive > 0 && fc_engine_keeps(engine) &&
                        (most == 0 || conn->served + 1 < most);
     fc_timer_clear(&conn->timer);
+    if (engine->config.health_len > 0 && fc_health_asked(engine, conn)) {
+        fc_health_answer(engine, conn);
+        return FC_LOOK_GONE;
+    }
     if (!conn->probe)
         conn->flight = fc_flight_begin(&engine->flights, engine->now,
                                        conn->buf->data + request->method_name.at, request->method_name.len,

@@ -183,11 +183,23 @@ fc_handover_consider(FcEngine *engine, FcConn *conn)
         handover->tick_at = engine->now + FC_SETTLED_NS;
 }
 
+static bool
+has_peer_held_up(FcEngine *engine)
+{
+    FcPeers *peers = &engine->handover->peers;
+    bool held_up;
+
+    pthread_mutex_lock(&peers->lock);
+    held_up = fc_place_held_up(peers->loads, fc_peers_look(peers, false), engine->now);
+    pthread_mutex_unlock(&peers->lock);
+    return held_up;
+}
+
 void
 fc_departure_settled(FcEngine *engine)
 {
     FcHandover *handover = engine->handover;
-    bool more = false;
+    bool more = false, held_up = has_peer_held_up(engine);
 
     for (uint32_t i = 0; i < engine->n_blocks * FC_CONNS_A_BLOCK; i++) {
         FcConn *conn = fc_conn_at(engine, i);
@@ -198,7 +210,7 @@ fc_departure_settled(FcEngine *engine)
             more = true;
             continue;
         }
-        conn->looks++;
+        conn->looks += !held_up; /* a peer that is not offered any now may be the right one in a moment */
         more = more || conn->looks < FC_LOOKS;
         if (engine->idle >= 2) /* else no difference would matter */
             add_mover(engine, conn);

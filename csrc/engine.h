@@ -172,10 +172,13 @@ typedef struct FcConfig {
     bool hold;        /* fc_engine_listen() does nothing before FC_COMMAND_LISTEN */
     int log_fd;       /* where this process's operating log goes, if to a file; else 0; borrowed */
     bool nested; /* the epoll set is watched by another loop: accept by a thread, deadlines by a timerfd */
-    char server[64];   /* value of the Server field; empty: none */
-    bool date;         /* send the Date field */
-    uint64_t look;     /* the monitor looks for long calls so often */
-    const char *extra; /* borrowed: field lines with their CRLFs for every answer; NULL: none */
+    char server[64];     /* value of the Server field; empty: none */
+    char health[128];    /* path that is answered by the engine itself (health.h) */
+    size_t health_len;   /* 0: none */
+    const FcWord *ready; /* borrowed: whether the app can be sent requests; NULL: it can */
+    bool date;           /* send the Date field */
+    uint64_t look;       /* the monitor looks for long calls so often */
+    const char *extra;   /* borrowed: field lines with their CRLFs for every answer; NULL: none */
     size_t extra_len;
 } FcConfig;
 

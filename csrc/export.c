@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include "batch.h"
 #include "connection.h"
@@ -97,10 +98,22 @@ sort(FcEngine *engine)
 /* -- where it goes
  * ------------------------------------------------------------------------------------------------ */
 
+/* Whether a request, or a part of one, is there. A new one that is silent stays: moving it would help nobody;
+ * nothing reports when it speaks, so it is asked at each look. */
 static bool
-may_go(const FcConn *conn)
+has_asked(FcConn *conn)
 {
-    return fc_batch_takes(conn) && conn->hops < FC_PASS_HOPS;
+    char byte;
+
+    if (!conn->readable && conn->buf == NULL && !conn->registered)
+        conn->readable = recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+    return conn->readable || conn->buf != NULL;
+}
+
+static bool
+may_go(FcConn *conn)
+{
+    return fc_batch_takes(conn) && conn->hops < FC_PASS_HOPS && has_asked(conn);
 }
 
 /* Take a batch from the queue; what cannot move stays in it, in order. */
@@ -127,11 +140,11 @@ collect(FcEngine *engine, FcBatch *batch, unsigned most)
 }
 
 static unsigned
-count_movable(const FcEngine *engine)
+count_movable(FcEngine *engine)
 {
     unsigned count = 0;
 
-    for (const FcConn *conn = engine->ready; conn != NULL; conn = conn->next)
+    for (FcConn *conn = engine->ready; conn != NULL; conn = conn->next)
         count += may_go(conn);
     return count;
 }

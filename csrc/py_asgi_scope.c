@@ -53,7 +53,7 @@ path_of(PyEngine *self, const char *raw, size_t len)
         }
         ascii = ascii && (unsigned char)out[n - 1] < 0x80;
     }
-    path = ascii ? fc_str(&self->strings, out, n) : PyUnicode_DecodeUTF8(out, (Py_ssize_t)n, "replace");
+    path = ascii ? fc_str(self->strings, out, n) : PyUnicode_DecodeUTF8(out, (Py_ssize_t)n, "replace");
     PyMem_Free(big);
     return path;
 }
@@ -75,7 +75,7 @@ headers_of(PyEngine *self, const FcConn *conn)
             value = data + request->authority.at;
             len = request->authority.len;
         }
-        pair = fc_pair(&self->strings, self->module->field_names[field->id], data + field->name_at,
+        pair = fc_pair(self->strings, self->module->field_names[field->id], data + field->name_at,
                        field->name_len, value, len);
         if (pair == NULL)
             Py_CLEAR(headers);
@@ -93,7 +93,7 @@ client_of(PyEngine *self, FcConn *conn, const FcForwarded *forwarded)
         return Py_BuildValue("(si)", forwarded->client, forwarded->client_port);
     if (conn->peer.len == 0)
         Py_RETURN_NONE;
-    return fc_client(&self->strings, &conn->peer);
+    return fc_client(self->strings, &conn->peer);
 }
 
 /* The names of a comma-separated list as str. */
@@ -142,7 +142,7 @@ replace_host(PyEngine *self, PyObject *headers, FcConn *conn)
 
         if (request->fields[i].id != FC_FIELD_HOST)
             continue;
-        pair = fc_pair(&self->strings, self->module->field_names[FC_FIELD_HOST], "host", 4, forwarded->host,
+        pair = fc_pair(self->strings, self->module->field_names[FC_FIELD_HOST], "host", 4, forwarded->host,
                        strlen(forwarded->host));
         if (pair == NULL || PyList_SetItem(headers, i, pair) < 0)
             return -1;
@@ -257,7 +257,7 @@ method_of(PyEngine *self, const FcConn *conn)
 
     if (request->method != FC_METHOD_OTHER)
         return Py_NewRef(self->module->methods[request->method]);
-    return fc_str(&self->strings, conn->buf->data + request->method_name.at, request->method_name.len);
+    return fc_str(self->strings, conn->buf->data + request->method_name.at, request->method_name.len);
 }
 
 /* Bring the listener's template to what this request says. */

@@ -1,5 +1,6 @@
 /* The Engine object of one worker: its making, its end and its methods. See py_gateway.h. */
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -116,6 +117,11 @@ engine_init(PyObject *object, PyObject *args, PyObject *kwargs)
     self->module = fc_module_of(Py_TYPE(object));
     if (self->module == NULL || !fc_options_config(options, &config))
         return -1;
+    self->strings = calloc(1, sizeof *self->strings);
+    if (self->strings == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
     error = fc_board_map(&self->board, board_fd, true);
     if (error == 0 && fc_board_line(&self->board, seat) == NULL)
         error = -ERANGE;
@@ -127,6 +133,7 @@ engine_init(PyObject *object, PyObject *args, PyObject *kwargs)
         return -1;
     }
     self->live = true;
+    self->engine.config.ready = &self->board.header->ready;
     self->on_error = Py_NewRef(on_error);
     fc_store(&self->engine.line->pid, (uint64_t)getpid());
     if (fc_scope_constants(self) < 0 || fc_serve_prepare(self) < 0 || !fc_options_read(self, options) ||
@@ -212,7 +219,10 @@ engine_clear(PyObject *object)
         Py_CLEAR(self->known_fields[i].name);
         Py_CLEAR(self->known_fields[i].value);
     }
-    fc_strings_clear(&self->strings);
+    if (self->strings != NULL)
+        fc_strings_clear(self->strings);
+    free(self->strings);
+    self->strings = NULL;
     return 0;
 }
 

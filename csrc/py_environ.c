@@ -124,7 +124,7 @@ put_path(PyEngine *engine, PyObject *environ, const char *raw, size_t len)
     }
     if (engine->root_path_len > 0) {
         if (put(environ, module->keys[FC_KEY_SCRIPT_NAME],
-                fc_str(&engine->strings, engine->root_path, engine->root_path_len)) < 0)
+                fc_str(engine->strings, engine->root_path, engine->root_path_len)) < 0)
             goto done;
         if (len >= engine->root_path_len && memcmp(path, engine->root_path, engine->root_path_len) == 0 &&
             (len == engine->root_path_len || path[engine->root_path_len] == '/')) {
@@ -132,7 +132,7 @@ put_path(PyEngine *engine, PyObject *environ, const char *raw, size_t len)
             len -= engine->root_path_len;
         }
     }
-    result = put(environ, module->keys[FC_KEY_PATH_INFO], fc_str(&engine->strings, path, len));
+    result = put(environ, module->keys[FC_KEY_PATH_INFO], fc_str(engine->strings, path, len));
 done:
     PyMem_Free(big);
     return result;
@@ -151,7 +151,7 @@ field_key(PyEngine *engine, const char *name, size_t len)
 
         key[5 + i] = c == '-' ? '_' : c >= 'a' && c <= 'z' ? (char)(c - 32) : c;
     }
-    return fc_str(&engine->strings, key, 5 + len);
+    return fc_str(engine->strings, key, 5 + len);
 }
 
 /* Set, or join to what is there (RFC 9110 section 5.3; cookies by RFC 6265 section 5.4). Steals value. */
@@ -182,10 +182,10 @@ put_field(PyEngine *engine, PyObject *environ, const FcRequest *request, const c
     switch (field->id) {
     case FC_FIELD_CONTENT_TYPE:
         return put(environ, module->keys[FC_KEY_CONTENT_TYPE],
-                   fc_str(&engine->strings, bytes, field->value_len));
+                   fc_str(engine->strings, bytes, field->value_len));
     case FC_FIELD_CONTENT_LENGTH:
         return put(environ, module->keys[FC_KEY_CONTENT_LENGTH],
-                   fc_str(&engine->strings, bytes, field->value_len));
+                   fc_str(engine->strings, bytes, field->value_len));
     case FC_FIELD_TRANSFER_ENCODING: /* of the connection: the body arrives decoded */
         return 0;
     case FC_FIELD_UNKNOWN:
@@ -194,13 +194,13 @@ put_field(PyEngine *engine, PyObject *environ, const FcRequest *request, const c
         key = field_key(engine, data + field->name_at, field->name_len);
         if (key == NULL)
             return PyErr_Occurred() ? -1 : 0;
-        value = fc_str(&engine->strings, bytes, field->value_len);
+        value = fc_str(engine->strings, bytes, field->value_len);
         result = request->repeated ? put_or_join(environ, key, value, false) : put(environ, key, value);
         Py_DECREF(key);
         return result;
     default:
         key = module->http_keys[field->id];
-        value = fc_str(&engine->strings, bytes, field->value_len);
+        value = fc_str(engine->strings, bytes, field->value_len);
         return request->repeated ? put_or_join(environ, key, value, field->id == FC_FIELD_COOKIE)
                                  : put(environ, key, value);
     }
@@ -247,29 +247,29 @@ fc_environ_new(PyEngine *engine, FcConn *conn, PyObject **input)
             0)
             goto fail;
     } else if (put(environ, module->keys[FC_KEY_REQUEST_METHOD],
-                   fc_str(&engine->strings, data + request->method_name.at, request->method_name.len)) < 0) {
+                   fc_str(engine->strings, data + request->method_name.at, request->method_name.len)) < 0) {
         goto fail;
     }
     if (put_path(engine, environ, data + request->path.at, request->path.len) < 0)
         goto fail;
     if (request->query.len > 0 &&
         put(environ, module->keys[FC_KEY_QUERY_STRING],
-            fc_str(&engine->strings, data + request->query.at, request->query.len)) < 0)
+            fc_str(engine->strings, data + request->query.at, request->query.len)) < 0)
         goto fail;
-    target = fc_str(&engine->strings, data + request->target.at, request->target.len);
+    target = fc_str(engine->strings, data + request->target.at, request->target.len);
     if (target == NULL || PyDict_SetItem(environ, module->keys[FC_KEY_RAW_URI], target) < 0 ||
         PyDict_SetItem(environ, module->keys[FC_KEY_REQUEST_URI], target) < 0 ||
         (request->minor == 0 &&
          PyDict_SetItem(environ, module->keys[FC_KEY_SERVER_PROTOCOL], module->http_1_0) < 0) ||
-        put(environ, module->keys[FC_KEY_REMOTE_ADDR], fc_str_address(&engine->strings, &conn->peer)) < 0 ||
-        put(environ, module->keys[FC_KEY_REMOTE_PORT], fc_str_port(&engine->strings, &conn->peer)) < 0)
+        put(environ, module->keys[FC_KEY_REMOTE_ADDR], fc_str_address(engine->strings, &conn->peer)) < 0 ||
+        put(environ, module->keys[FC_KEY_REMOTE_PORT], fc_str_port(engine->strings, &conn->peer)) < 0)
         goto fail;
     for (unsigned i = 0; i < request->n_fields; i++)
         if (put_field(engine, environ, request, data, &request->fields[i]) < 0)
             goto fail;
     if (request->authority.len > 0 &&
         put(environ, module->http_keys[FC_FIELD_HOST],
-            fc_str(&engine->strings, data + request->authority.at, request->authority.len)) < 0)
+            fc_str(engine->strings, data + request->authority.at, request->authority.len)) < 0)
         goto fail;
     if (request->chunked &&
         put(environ, module->keys[FC_KEY_CONTENT_LENGTH], PyUnicode_FromFormat("%llu", conn->body.size)) < 0)

@@ -215,7 +215,7 @@ typedef struct PyEngine {
     PyObject *get_interval, *set_interval; /* sys.getswitchinterval, sys.setswitchinterval */
     PyObject *interval;                    /* the application's own, while ours is in force; else NULL */
     int channel;
-    FcStrings strings;
+    FcStrings *strings; /* owned; of memory that is touched only where it is used */
     PyObject *app, *on_error;
     PyObject *templates[FC_LISTENERS]; /* environ of each listener, or the scope its next begins with */
     PyObject *schemes[FC_LISTENERS];   /* what a request that no proxy speaks for came by */

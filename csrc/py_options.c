@@ -56,7 +56,7 @@ fc_options_config(PyObject *options, FcConfig *config)
 {
     const double second = 1e9;
     uint32_t burst = 1, nested = 0, hold = 0, balance = 0, log_fd = 0;
-    const char *server;
+    const char *server, *health;
     Py_ssize_t len = 0;
 
     *config = (FcConfig){
@@ -97,6 +97,11 @@ fc_options_config(PyObject *options, FcConfig *config)
     server = text_option(options, "server", &len);
     if (server != NULL && (size_t)len < sizeof config->server)
         memcpy(config->server, server, (size_t)len + 1);
+    health = text_option(options, "health_path", &len);
+    if (health != NULL && (size_t)len <= sizeof config->health) {
+        memcpy(config->health, health, (size_t)len);
+        config->health_len = (size_t)len;
+    }
     return !PyErr_Occurred();
 }
 

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -240,6 +241,64 @@ fc_quiet_signals(PyObject *self, PyObject *numbers)
         if (number == -1 && PyErr_Occurred())
             break;
         if (fc_set_handler((int)number, fc_ignore_signal) < 0) {
+            PyErr_SetFromErrno(PyExc_OSError);
+            break;
+        }
+    }
+    Py_DECREF(iterator);
+    if (PyErr_Occurred())
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+/* Where record_signals() writes; -1: nowhere. */
+static _Atomic int fc_record_fd = -1;
+
+typedef struct FcSignalRecord {
+    int32_t number, pid; /* pid 0: not sent by a process, or by one outside our namespace */
+    uint32_t uid;
+} FcSignalRecord;
+
+static void
+fc_record_signal(int number, siginfo_t *info, void *context)
+{
+    bool sent = info->si_code == SI_USER || info->si_code == SI_QUEUE || info->si_code == SI_TKILL;
+    FcSignalRecord record = {
+        .number = number, .pid = sent ? info->si_pid : 0, .uid = sent ? info->si_uid : 0};
+    int saved = errno;
+
+    (void)context;
+    /* A full pipe holds hundreds of records that nobody has read: one more tells nothing new. */
+    (void)!write(atomic_load(&fc_record_fd), &record, sizeof record);
+    errno = saved;
+}
+
+PyDoc_STRVAR(fc_record_signals_doc,
+             "record_signals(numbers: Iterable[int], fd: int) -> None\n--\n\n"
+             "Have each of these signals only write a record (number, sender's pid or 0, its uid; 32 bits\n"
+             "each) to this descriptor, which must stay open and must not block.");
+
+static PyObject *
+fc_record_signals(PyObject *self, PyObject *arguments)
+{
+    (void)self;
+    struct sigaction action = {.sa_sigaction = fc_record_signal, .sa_flags = SA_SIGINFO | SA_RESTART};
+    PyObject *numbers = NULL, *iterator = NULL, *item = NULL;
+    int fd = -1;
+
+    if (!PyArg_ParseTuple(arguments, "Oi:record_signals", &numbers, &fd))
+        return NULL;
+    iterator = PyObject_GetIter(numbers);
+    if (iterator == NULL)
+        return NULL;
+    atomic_store(&fc_record_fd, fd);
+    sigfillset(&action.sa_mask);
+    while ((item = PyIter_Next(iterator)) != NULL) {
+        long number = PyLong_AsLong(item);
+        Py_DECREF(item);
+        if (number == -1 && PyErr_Occurred())
+            break;
+        if (sigaction((int)number, &action, NULL) < 0) {
             PyErr_SetFromErrno(PyExc_OSError);
             break;
         }
@@ -514,14 +573,28 @@ fc_wire_constants(PyObject *self, PyObject *unused)
     return result;
 }
 
+PyDoc_STRVAR(fc_trim_memory_doc, "trim_memory() -> None\n--\n\n"
+                                 "Give memory that was used once and is free now back to the system.");
+
+static PyObject *
+fc_trim_memory(PyObject *self, PyObject *ignored)
+{
+    (void)self;
+    (void)ignored;
+    malloc_trim(0);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef fc_process_methods[] = {
     {"double_fork", fc_double_fork, METH_VARARGS, fc_double_fork_doc},
     {"leave_fd", fc_leave_descriptor, METH_NOARGS, fc_leave_descriptor_doc},
     {"quiet_signals", fc_quiet_signals, METH_O, fc_quiet_signals_doc},
+    {"record_signals", fc_record_signals, METH_VARARGS, fc_record_signals_doc},
     {"set_child_subreaper", fc_set_child_subreaper, METH_NOARGS, fc_set_child_subreaper_doc},
     {"set_parent_death_signal", fc_set_parent_death_signal, METH_O, fc_set_parent_death_signal_doc},
     {"spawn", (PyCFunction)(void (*)(void))fc_spawn_program, METH_VARARGS | METH_KEYWORDS, fc_spawn_doc},
     {"refuse_handshakes", fc_refuse_handshakes, METH_O, fc_refuse_handshakes_doc},
+    {"trim_memory", fc_trim_memory, METH_NOARGS, fc_trim_memory_doc},
     {"wire_constants", fc_wire_constants, METH_NOARGS, fc_wire_constants_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -41,6 +41,12 @@ histogram_quantile(0.99, sum(rate(forkcluster_request_duration_seconds_bucket[5m
 forkcluster_requests_in_flight * on (seat) group_left (slot, pid) forkcluster_worker_info
 ```
 
+**Your own metrics.** An application that uses `prometheus_client` needs no set-up: its counters,
+histograms and gauges of all workers are merged into the same `/metrics`. It is the library's multi-process
+mode, with its rules: a gauge says how workers are merged (`multiprocess_mode`); exemplars and `Info` are left
+out, and so is a metric whose name begins with `forkcluster_`. The label `pid` of a gauge is the seat. An
+application that sets `PROMETHEUS_MULTIPROC_DIR` itself, and `--no-app-metrics`, leave all that to it.
+
 Dashboards and alert rules are in `examples/`; [the runbook](runbook.md) says what to do when one fires.
 """
 

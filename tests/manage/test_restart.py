@@ -127,3 +127,33 @@ def test_restart_takes_options_and_with_update_env_the_terminals_environment(she
     shell.run("restart", "app", "--update-env")
     environment = shell.list()["app"]["environment"]
     assert (2, "new", False) == (shell.list()["app"]["instances"], environment["MINE"], "GONE" in environment)
+
+
+ECHO = """
+import os
+MINE = os.environ.get("MINE", "-")
+
+def application(environ, start_response):
+    start_response("200 OK", [])
+    return [MINE.encode()]
+"""
+
+
+def test_reload_with_update_env_takes_the_terminals_environment(shell):
+    """For the new workers and for every later start; one that fails leaves the old environment."""
+    shell.write("app.py", ECHO)
+    shell.environment = {"MINE": "old"}
+    shell.start()
+    shell.environment = {"MINE": "new"}
+    shell.run("reload", "app")
+    assert ["old"] == shell.get()
+    shell.write("app.py", "raise RuntimeError('broken')\n")
+    shell.run("reload", "app", "--update-env", code=EXIT_APPLICATION)
+    shell.write("app.py", ECHO)
+    shell.run("reload", "app")
+    assert (["old"], "old") == (shell.get(), shell.list()["app"]["environment"]["MINE"])
+    shell.run("reload", "app", "--update-env")
+    assert (["new"], "new") == (shell.get(), shell.list()["app"]["environment"]["MINE"])
+    shell.environment = {}
+    shell.run("restart", "app")
+    assert ["new"] == shell.get()

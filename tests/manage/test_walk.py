@@ -6,7 +6,7 @@ from forkcluster.errors import EXIT_APPLICATION
 
 
 def test_a_new_users_first_hour(shell):
-    """init, edit, start, list, scale, break, reload, fix, reload, stop, delete, save, kill, resurrect."""
+    """init, edit, start, list, scale, break, reload, fix, reload, logs, stop, delete, kill, resurrect."""
     shell.run("init")
     sample = shell.directory / "forkcluster.toml"
     assert "[[apps]]" in sample.read_text()
@@ -25,6 +25,10 @@ def test_a_new_users_first_hour(shell):
     until(lambda: shell.get("shop")[0] == "two", "the new code")
     assert 3 == shell.list()["shop"]["ready"]
 
+    def in_the_log():
+        return "half an edit" in shell.run("logs", "shop", "--err", "--nostream").out
+
+    until(in_the_log, "the traceback in the log")
     shell.run("save")
     shell.run("stop", "all")
     assert {"shop": "stopped"} == shell.states()

@@ -1,4 +1,4 @@
-/* Cases for test_watch.py: when a worker is stuck. argv[1] names the case. */
+/* Cases for test_call_watch.py: when a worker is stuck. argv[1] names the case. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>

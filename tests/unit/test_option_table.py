@@ -14,6 +14,7 @@ from forkcluster.options.table import BY_KEY, GROUPS, TABLE
 FROZEN = [option for option in TABLE if option.frozen]
 TYPES = {
     kinds.Kind: str,
+    kinds.Secret: str,
     kinds.Choice: str,
     kinds.Word: str,
     kinds.Switch: bool,

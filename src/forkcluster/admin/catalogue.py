@@ -126,6 +126,8 @@ MASTER_UP: Final = Metric("master_up", "gauge",
                           "1 when the master answered; without it, what only it knows is missing.")
 PROCESS_MEMORY: Final = Metric("process_resident_memory_bytes", "gauge",
                                "Resident memory of the processes that do not serve.", ("process",))
+APP_METRICS_FAILURES: Final = Metric("app_metrics_failures", "counter",
+                                     "Scrapes that could not read the application's own metrics.")
 BUILD: Final = Metric("build", "info", "What is running.", ("app", "version", "python_version"))
 
 CATALOGUE: Final[tuple[Metric, ...]] = (
@@ -133,6 +135,7 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
     *(each.metric for each in (*LINE_COUNTERS, *LINE_GAUGES)),
     CPU, RESIDENT, PROPORTIONAL, SHARED, MEMORY_AGE, WORKER_INFO, WORKER_STARTED,
     WORKERS, WANTED, STARTS, EXITS, RESTARTS, GENERATION, RELOADS, RELOAD_SECONDS, RELOADING, LAST_RELOAD_OK,
-    LAST_RELOAD_AT, READY, STARTED, QUEUED, QUEUE_LIMIT, OVERFLOWS, DROPS, MASTER_UP, PROCESS_MEMORY, BUILD,
+    LAST_RELOAD_AT, READY, STARTED, QUEUED, QUEUE_LIMIT, OVERFLOWS, DROPS, MASTER_UP, PROCESS_MEMORY,
+    APP_METRICS_FAILURES, BUILD,
 )
 # fmt: on

@@ -187,7 +187,7 @@ def _told(status: Status) -> Iterator[Metric]:
 def _host() -> Iterator[Metric]:
     """The kernel's counts for the network namespace (proc_pid_net(5), TcpExt of netstat)."""
     try:
-        with open("/proc/net/netstat", encoding="ascii") as file:
+        with open("/proc/net/netstat", encoding="utf-8") as file:
             rows = [line.split() for line in file if line.startswith("TcpExt:")]
     except OSError:
         return

@@ -30,14 +30,14 @@ def main(argv: list[str]) -> int:
         os.set_inheritable(descriptor, False)
     set_title(argv[2])
     log.configure("admin", order.log_level, order.log_format)
+    for name in FOREIGN:
+        os.environ.pop(name, None)
+    from forkcluster.admin.serve import serve  # before the rights to read it may be given up
+
     identity = resolve(order.user, order.group)
     if identity is not None:
         become(identity)
         _process.set_parent_death_signal(signal.SIGKILL)  # a change of user has cleared it
     with contextlib.suppress(OSError):
         os.nice(NICENESS)
-    for name in FOREIGN:
-        os.environ.pop(name, None)
-    from forkcluster.admin.serve import serve
-
     return serve(order)

@@ -1,7 +1,5 @@
 """/metrics: one exposition, in the format that the scraper prefers."""
 
-from collections.abc import Iterator
-
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector as Source
@@ -9,7 +7,9 @@ from prometheus_client.registry import CollectorRegistry
 
 from forkcluster import log
 from forkcluster._scoreboard import Scoreboard
-from forkcluster.admin.collector import Collector, Status
+from forkcluster.admin.app_metrics import AppMetrics
+from forkcluster.admin.catalogue import APP_METRICS_FAILURES
+from forkcluster.admin.collector import Collector, Status, single
 from forkcluster.admin.line import Present
 from forkcluster.admin.processes import Processes
 from forkcluster.admin.site import Request, Response, Site
@@ -19,9 +19,12 @@ from forkcluster.errors import ForkclusterError
 class Metrics:
     """Answers scrapes. What only the master knows is left out when it does not answer."""
 
-    def __init__(self, app: str, board: Scoreboard, present: Present, processes: Processes) -> None:
+    def __init__(
+        self, app: str, board: Scoreboard, present: Present, processes: Processes, theirs: AppMetrics
+    ) -> None:
         self._present = present
         self._collector = Collector(app, board, processes)
+        self._app_metrics = theirs
 
     def add_to(self, site: Site) -> None:
         """Have its path answered."""
@@ -35,7 +38,9 @@ class Metrics:
             log.warning("metrics without what the master knows", error=str(error))
             status = None
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(Once(self._collector.collect(status)))
+        theirs = self._app_metrics.collect()
+        ours = [*self._collector.collect(status), single(APP_METRICS_FAILURES, self._app_metrics.failures)]
+        registry.register(Once([*ours, *theirs]))
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(registry), type=content_type)
 
@@ -43,13 +48,13 @@ class Metrics:
 class Once(Source):
     """Families that are there already, for a registry that is asked once."""
 
-    def __init__(self, families: Iterator[Metric]) -> None:
+    def __init__(self, families: list[Metric]) -> None:
         self._families = families
 
     def describe(self) -> list[Metric]:
         """Say nothing beforehand."""
         return []
 
-    def collect(self) -> Iterator[Metric]:
+    def collect(self) -> list[Metric]:
         """Give them."""
         return self._families

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from forkcluster import log
-from forkcluster.errors import ForkclusterError
+from forkcluster.errors import ForkclusterError, UsageError
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -93,7 +93,8 @@ class Site:
         try:
             return await handler(request)
         except ForkclusterError as error:
-            return Response.of({"ok": False, "error": error.to_json()}, 502)
+            status = 400 if isinstance(error, UsageError) else 502
+            return Response.of({"ok": False, "error": error.to_json()}, status)
         except Exception as error:
             text = "".join(traceback.format_exception(error)).rstrip()
             log.error(f"the admin's handler failed\n{text}", path=request.path)

@@ -60,6 +60,13 @@ def parallel(default: int = 2) -> click.Parameter:
     )
 
 
+def update_env() -> click.Parameter:
+    """--update-env."""
+    return click.Option(
+        ["-a", "--update-env"], is_flag=True, help="Take the environment of this terminal from now on."
+    )
+
+
 def batches(apps: Sequence[App], size: int) -> Iterator[Sequence[App]]:
     """Give the apps, `size` at a time."""
     for start in range(0, len(apps), size):

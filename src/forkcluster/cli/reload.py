@@ -1,5 +1,6 @@
 """`forkcluster reload`: new code and configuration, worker by worker, or no change at all."""
 
+import os
 from collections.abc import Sequence
 
 import click
@@ -22,13 +23,17 @@ not run is started."""
 
 def build() -> click.Command:
     """Make the command."""
-    running = click.Option(["--running"], is_flag=True, help="Pass over apps that do not run.")
+    options = [
+        click.Option(["--running"], is_flag=True, help="Pass over apps that do not run."),
+        choosing.update_env(),
+        choosing.parallel(),
+    ]
     return choosing.command(
         "reload",
         _reload,
         HELP,
         choosing.targets(),
-        [running, choosing.parallel()],
+        options,
         choosing.waiting("for the outcome")[1:],
         [choosing.as_json()],
     )
@@ -39,6 +44,7 @@ def _reload(
     only: Sequence[str],
     *,
     running: bool,
+    update_env: bool,
     parallel: int,
     timeout: float | None,
     as_json: bool,
@@ -48,11 +54,23 @@ def _reload(
     results = Results(as_json=as_json)
     for app in [app for app in apps if app.running and not app.control]:
         results.bad(app.name, StateError("has no control socket", f"kill -HUP {app.pid} reloads it"))
+    environment = starting.base_environment(os.environ) if update_env else None
     for batch in choosing.batches(apps, parallel):
         paths = {app.name: app.control for app in batch if app.running and app.control}
-        ask_all(paths, "reload", timeout=timeout, done=lambda name, answer: _tell(results, name, answer))
+        asked = {"environment": environment} if environment is not None else {}
+        answers = ask_all(
+            paths,
+            "reload",
+            timeout=timeout,
+            done=lambda name, answer: _tell(results, name, answer),
+            **asked,
+        )
+        if environment is not None:
+            starting.keep_environment(
+                register, environment, [n for n, a in answers.items() if isinstance(a, dict)]
+            )
         with deferred_interrupt() as heard:
-            pending = _start(register, [app for app in batch if not app.running], results)
+            pending = _start(register, [app for app in batch if not app.running], results, environment)
         if not wait_for(pending, results, heard, timeout=timeout):
             break
     return results.finish("there is nothing to reload")
@@ -74,11 +92,13 @@ def _tell(results: Results, name: str, answer: Answer) -> None:
     results.good(name, text, **{key: value for key, value in answer.items() if key != "ok"})
 
 
-def _start(register: Register, apps: Sequence[App], results: Results) -> list[Pending]:
+def _start(
+    register: Register, apps: Sequence[App], results: Results, environment: starting.Env | None
+) -> list[Pending]:
     pending: list[Pending] = []
     for app in apps:
         try:
-            pending.append(starting.begin_again(register, starting.renewed(app)))
+            pending.append(starting.begin_again(register, starting.renewed(app, environment=environment)))
         except ForkclusterError as error:
             results.bad(app.name, error)
     return pending

@@ -1,7 +1,7 @@
 """--check-config and --print-config: what holds, and where it comes from. Pure: a reading in, text out."""
 
 from forkcluster.options.formats import write
-from forkcluster.options.kinds import Count, Size, Value
+from forkcluster.options.kinds import Count, Secret, Size, Value
 from forkcluster.options.read import Reading, Setting
 from forkcluster.options.table import GROUPS
 
@@ -28,7 +28,7 @@ def settings(reading: Reading) -> str:
 
 def _line(setting: Setting) -> str:
     option, value = setting.option, setting.value
-    if value is None or value == () or option.name == "env":
+    if value is None or value == () or option.name == "env" or isinstance(option.kind, Secret):
         return f"# {option.name}: {option.show(value)}{_origin(setting)}"
     return f"{option.name} = {_toml(_written(setting))}  # {setting.origin}"
 

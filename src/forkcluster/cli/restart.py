@@ -24,13 +24,10 @@ started with, and stay. TARGET: {GRAMMAR}."""
 
 def build() -> click.Command:
     """Make the command."""
-    update = click.Option(
-        ["-a", "--update-env"], is_flag=True, help="Take the environment of this terminal from now on."
-    )
     parameters = [
         *choosing.targets(),
         *table_options(),
-        update,
+        choosing.update_env(),
         choosing.parallel(),
         *choosing.waiting("until the app is ready"),
         choosing.as_json(),

@@ -130,6 +130,15 @@ def renewed(app: App, flags: Flags = MappingProxyType({}), environment: Env | No
     return record.come_to(reading.options), reading
 
 
+def keep_environment(register: Register, environment: Env, names: Sequence[str]) -> None:
+    """Write down that these apps have this base environment from now on. Raise ForkclusterError."""
+    with register.changing():
+        for name in names:
+            app = register.app(name)
+            if app is not None and app.record is not None:
+                replace(app.record, environment=environment).save(app.place.record)
+
+
 def begin_again(register: Register, renewal: Renewed, restarts: int | None = None) -> Pending:
     """Start a registered app with what `renewed` gave; `restarts`: how many a list shows from now on."""
     record, reading = renewal

@@ -8,6 +8,7 @@ import os
 import socket
 
 from forkcluster import log
+from forkcluster.errors import ConfigurationError
 from forkcluster.master.backoff import Backoff
 from forkcluster.master.bind import BindSpec
 from forkcluster.master.children import Children
@@ -21,6 +22,7 @@ from forkcluster.options.frozen import Options
 from forkcluster.wire.orders import AdminOrder
 
 BACKLOG = 128
+LEAST_TOKEN = 8
 STEADY = 5.0  # seconds; a process that lived so long is started again at once
 
 
@@ -35,6 +37,7 @@ class Admin:
         listener: Listener,
         board: int,
         options: Options,
+        app_metrics: str,
         handle: Handle,
     ) -> None:
         self.url = listener.url
@@ -43,6 +46,8 @@ class Admin:
         self._listener = listener
         self._board = reopen_read_only(board)
         self._options = options
+        self._app_metrics = app_metrics
+        self._token = read_token(options.admin_actions)
         self._handle = handle
         self._line: KeptLine | None = None
         self._pid = 0
@@ -101,6 +106,8 @@ class Admin:
             group=options.group,
             log_level=options.log_level,
             log_format=options.log_format,
+            app_metrics=self._app_metrics,
+            token=self._token,
         )
 
     def _cut(self) -> None:
@@ -128,6 +135,24 @@ def open_admin(wanted: str | None, default: str, directory: str) -> Listener | N
     if wanted is None:
         return open_one(Unix(default), BindSpec("/", backlog=BACKLOG, socket_mode=0o600))
     return open_one(parse(wanted), BindSpec(directory, backlog=BACKLOG, option="--admin"))
+
+
+def read_token(text: str | None) -> str:
+    """Give the token of --admin-actions: the text itself, or the first line of the file it names.
+
+    Empty: no actions. Raise ConfigurationError.
+    """
+    if text is None or not text.startswith(("/", "./")):
+        return text or ""
+    try:
+        with open(text, encoding="utf-8") as file:
+            token = file.readline(1024).strip()
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"reading the token of --admin-actions from {text}: {error}") from error
+    if len(token) < LEAST_TOKEN:
+        text = f"the token in {text} has fewer than {LEAST_TOKEN} characters"
+        raise ConfigurationError(text, "openssl rand -hex 24 makes a good one")
+    return token
 
 
 def reopen_read_only(board: int) -> int:

@@ -15,6 +15,8 @@ from forkcluster import log
 from forkcluster.master.loop import Loop
 from forkcluster.wire.kernel import pidfd_of
 
+TICK = os.sysconf("SC_CLK_TCK")
+
 
 class End(str):
     """How a process ended, in words; `code` is its exit status, or minus the signal that killed it."""
@@ -24,6 +26,7 @@ class End(str):
 
 
 Ended = Callable[[End], None]
+Spent = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class Child:
     pid: int
     pidfd: int
     ended: Ended
+    spent: Spent | None
 
 
 class Children:
@@ -43,12 +47,14 @@ class Children:
         self._known: dict[int, Child] = {}
         self._blind = False  # some child has no pidfd, which was told
 
-    def adopt(self, pid: int, ended: Ended, pidfd: int | None = None) -> None:
+    def adopt(self, pid: int, ended: Ended, pidfd: int | None = None, spent: Spent | None = None) -> None:
         """Wait for a child; call `ended` with words about its end once it is reaped. Steals `pidfd`.
+
+        Before that `spent` is called with the CPU time that it used, in nanoseconds.
 
         A child of ours keeps its pid until we reap it, so opening the pidfd here cannot meet another process.
         """
-        child = Child(pid, pidfd_of(pid) if pidfd is None else pidfd, ended)
+        child = Child(pid, pidfd_of(pid) if pidfd is None else pidfd, ended, spent)
         self._known[pid] = child
         if child.pidfd >= 0:
             self._loop.watch(child.pidfd, lambda: self._reap(child))
@@ -103,6 +109,9 @@ class Children:
                 os.waitid(os.P_PID, dead.si_pid, os.WEXITED | os.WNOHANG)
 
     def _reap(self, child: Child) -> None:
+        flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        if child.spent is not None and os.waitid(os.P_PID, child.pid, flags) is not None:
+            child.spent(cpu_time(child.pid))  # only a zombie's figure is final
         result = os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG)
         if result is None:
             return
@@ -113,6 +122,16 @@ class Children:
         end = End(describe_end(result.si_code, result.si_status))
         end.code = result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
         child.ended(end)
+
+
+def cpu_time(pid: int) -> int:
+    """Give the CPU time of a process that is not reaped yet, in ns; 0 without /proc (proc_pid_stat(5))."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) * 1_000_000_000 // TICK
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def describe_end(code: int, status: int) -> str:

@@ -103,7 +103,9 @@ class Cluster(Transaction):
                 self._worker_hung(who, text, now)
             case on.WorkerLost(who):
                 self._worker_lost(who, now)
-            case on.WorkerEnded(who, how, oom):
+            case on.WorkerEnded(who, how, oom, text):
+                if who in self.workers:
+                    self.workers[who].failure = self.workers[who].failure or text
                 self._worker_ended(who, how, now, oom=oom)
             case on.ReloadAsked():
                 self._reload_asked(now)
@@ -134,6 +136,7 @@ class Cluster(Transaction):
             self._say(
                 "warning",
                 "the loaded application cannot be forked safely; every worker imports it by itself",
+                event="unforkable",
                 generation=mold.generation,
                 found=reasons,
             )
@@ -160,7 +163,7 @@ class Cluster(Transaction):
         else:
             generation.start_at = now + generation.backoff.after_death(uptime, self.limits.min_uptime)
             text = "the mold ended; workers go on, a new one is started"
-            self._say("error", text, generation=mold.generation, how=mold.failure or how)
+            self._say("error", text, event="mold-end", generation=mold.generation, how=mold.failure or how)
 
     def _worker_born(self, who: Ref, pid: int) -> None:
         worker = self.workers.get(who)
@@ -190,13 +193,14 @@ class Cluster(Transaction):
             self._canary_ready(worker, now)
             return
         self._booted = True
-        self._say("info", "worker ready", **names(worker))
+        self._say("info", "worker ready", event="ready", **names(worker))
 
     def _worker_leaves(self, event: on.WorkerLeaves, now: float) -> None:
         worker = self.workers.get(event.who)
         if worker is None or worker.ending or worker.leaving:
             return
-        self._say("info", "worker asks to be retired", reason=event.reason, **names(worker))
+        text = "worker asks to be retired"
+        self._say("info", text, event="recycle", reason=event.reason, **names(worker))
         worker.leaving = True
         worker.why = "recycle" if event.limit else "asked"
         if worker.booting:
@@ -206,7 +210,7 @@ class Cluster(Transaction):
         worker = self.workers.get(who)
         if worker is None or worker.ending:
             return
-        self._say("error", "worker hangs; it is replaced", request=text, **names(worker))
+        self._say("error", "worker hangs; it is replaced", event="hang", request=text, **names(worker))
         worker.why = "hang"
         self._retire(worker, now)
         worker.deadline = now + min(HUNG_TIMEOUT, self.limits.drain_timeout)
@@ -225,28 +229,30 @@ class Cluster(Transaction):
         self._count_end(worker, how, oom=oom)
         if worker.ending:
             level = "warning" if worker.killed else "info"
-            self._say(level, "worker ended", how=how, **names(worker))
+            self._say(level, "worker ended", event="end", why=worker.why or "stop", how=how, **names(worker))
             return
         died_ready = worker.ready_at is not None
         said = "worker died" if died_ready else "worker failed to boot"
+        event = "crash" if died_ready else "boot-failure"
         reason = worker.failure or f"the worker {how}"
         if self._stopping:
             return
         if not self._booted:
             self._give_up(reason)
         elif self.roll and worker.generation == self.roll.generation:
-            self._say("error", said, how=how, **names(worker))
+            self._say("error", said, event=event, how=how, **names(worker))
             what = "a new worker died" if died_ready else "a new worker failed to boot"
             self._roll_back(what, reason, now)
         elif worker.leaving or worker.generation != self.current:
-            self._say("warning", "worker ended before it was retired", how=how, **names(worker))
+            text = "worker ended before it was retired"
+            self._say("warning", text, event=event, how=how, **names(worker))
         else:
             uptime = None if worker.ready_at is None else now - worker.ready_at
             slot = self.slots.setdefault(worker.slot, Slot())
             verdict, wait = slot.tries.judge(uptime, self.limits.rules)
             slot.start_at = now + wait
             text = f"{said}\n{worker.failure}" if worker.failure else said
-            self._say("error", text, how=how, next_in=round(wait, 3), **names(worker))
+            self._say("error", text, event=event, how=how, next_in=round(wait, 3), **names(worker))
             if verdict is Verdict.ERRORED:
                 self._fail(f"workers of slot {worker.slot} died early {slot.tries.early} times in a row", now)
 
@@ -262,7 +268,7 @@ class Cluster(Transaction):
         if wanted != asked:
             self._say("warning", "cannot scale", workers=asked, most=self.most_workers, least=1)
         if wanted != self.target:
-            self._say("info", "scaled", before=self.target, workers=wanted)
+            self._say("info", "scaled", event="scale", before=self.target, workers=wanted)
         self.target = wanted
 
     def _renew(self, now: float) -> None:
@@ -276,7 +282,8 @@ class Cluster(Transaction):
 
     def _stop(self, now: float, at_once: bool) -> None:
         if not self._stopping:
-            self._say("info", "stopping at once" if at_once else "stopping", workers=len(self.workers))
+            text = "stopping at once" if at_once else "stopping"
+            self._say("info", text, event="stop", workers=len(self.workers))
         self._stopping = True
         if self.roll is not None:
             self._roll_back("the app is being stopped", "", now)
@@ -291,7 +298,7 @@ class Cluster(Transaction):
 
     def _give_up(self, reason: str) -> None:
         """End the first boot: nothing was ever ready."""
-        self._say("error", f"the application could not be started\n{reason}")
+        self._say("error", f"the application could not be started\n{reason}", event="boot-failure")
         self._exit_code = EXIT_APPLICATION
         self.failure = reason
         self._stopping = True

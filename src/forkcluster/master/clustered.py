@@ -4,11 +4,12 @@ import os
 from collections import deque
 from functools import partial
 
-from forkcluster import _scoreboard, log
+from forkcluster import _process, _scoreboard, log
 from forkcluster.errors import ForkclusterError
 from forkcluster.master import actions as do
 from forkcluster.master import events as on
 from forkcluster.master.admin import Admin, open_admin
+from forkcluster.master.app_metrics import AppMetrics, make_directory
 from forkcluster.master.bind import BindSpec
 from forkcluster.master.cluster import Cluster
 from forkcluster.master.cluster_commands import ClusterCommands
@@ -45,6 +46,7 @@ class ClusterMaster(Master):
         self._probe: Probe | None = None
         self._cluster = Cluster(count_workers(options), limits_of(options))
         board = _scoreboard.create(options.name)
+        self._app_metrics = self._make_app_metrics(outside.home)
         self._crew = Crew(
             self._loop,
             self._children,
@@ -52,6 +54,7 @@ class ClusterMaster(Master):
             board=board,
             cluster=self._cluster,
             listeners=sockets.all_descriptors,
+            app_metrics=self._app_metrics,
             output=self._output,
         )
         self._admin = self._make_admin(outside.home, board)
@@ -83,9 +86,11 @@ class ClusterMaster(Master):
 
     def _settle(self) -> None:
         while self._events:
-            for action in self._cluster.step(self._events.popleft(), self._loop.now()):
+            actions = self._cluster.step(self._events.popleft(), self._loop.now())
+            # Before anybody is told of it: who hears that the app is up may ask at once.
+            self._crew.publish(ready=not unready(self._cluster, self._launch.options.min_ready))
+            for action in actions:
                 self._perform(action)
-        self._crew.publish(ready=not unready(self._cluster, self._launch.options.min_ready))
 
     def _policy_deadline(self, now: float) -> float | None:
         return self._cluster.deadline(now)
@@ -102,7 +107,16 @@ class ClusterMaster(Master):
     def _close(self) -> None:
         if self._admin is not None:
             self._admin.close()
+        if self._app_metrics is not None:
+            self._app_metrics.close()
         self._crew.close()
+
+    def _make_app_metrics(self, home: Home) -> AppMetrics | None:
+        options = self._launch.options
+        if not options.app_metrics or options.admin == "off":
+            return None
+        identity = resolve(options.user, options.group)
+        return make_directory(options.name, home.place.directory, identity)
 
     def _make_admin(self, home: Home, board: int) -> Admin | None:
         options = self._launch.options
@@ -115,6 +129,7 @@ class ClusterMaster(Master):
             listener=listener,
             board=board,
             options=options,
+            app_metrics=self._app_metrics.path if self._app_metrics else "",
             handle=self._handle,
         )
 
@@ -234,7 +249,8 @@ class ClusterMaster(Master):
         urls = tuple(listener.url for listener in self._sockets.of(self._cluster.current))
         workers = len(self._cluster.ready())
         report = self._crew.reports.get(self._cluster.current) or LoadReport()
-        log.info("ready", app=options.name, listening=" ".join(urls), workers=workers, pid=os.getpid())
+        fields: dict[str, log.Field] = {"app": options.name, "listening": " ".join(urls)}
+        self._say("info", "ready", {**fields, "workers": workers, "pid": os.getpid(), "event": "up"})
         seconds = self._loop.now() - self._started
         if not self._launch.managed:
             admin = self._admin.url if self._admin else None
@@ -244,6 +260,7 @@ class ClusterMaster(Master):
             self._watching.start()
         if options.when_ready:
             self._crew.run_hook(self._cluster.current, "when_ready")
+        _process.trim_memory()  # of the boot
 
 
 def open_sockets(launch: Launch) -> Sockets:

@@ -182,6 +182,7 @@ class Commands:
             "generation": policy.current,
             "reloading": policy.roll.phase.value if policy.roll else None,
             "wanted": policy.target,
+            "events_dropped": self._history.dropped,
         }
 
     def _reload(self, _request: Body, reply: Reply) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from forkcluster import log
 from forkcluster.errors import ForkclusterError, PeerError
+from forkcluster.master.asker import describe
 from forkcluster.master.loop import Loop
 from forkcluster.wire.control import MOST_REQUEST, Body, Decoder, encode
 
@@ -33,6 +34,7 @@ class Client:
 
     line: socket.socket
     deadline: float | None
+    asker: str = ""  # who it is
     decoder: Decoder = field(default_factory=lambda: Decoder(MOST_REQUEST))
     asked: bool = False
     unsent: bytes = b""
@@ -77,13 +79,13 @@ class ControlServer:
                 return
             self._short = False
             line.setblocking(False)
-            who = peer_uid(line)
-            if who not in (os.geteuid(), 0):
-                log.warning("a stranger was refused at the control socket", uid=who)
+            pid, uid = peer(line)
+            if uid not in (os.geteuid(), 0):
+                log.warning("a stranger was refused at the control socket", uid=uid)
                 line.close()
                 continue
             self._make_room()
-            client = Client(line, self._loop.now() + REQUEST_TIME)
+            client = Client(line, self._loop.now() + REQUEST_TIME, describe(pid, uid))
             self._clients[line.fileno()] = client
             self._loop.watch(line.fileno(), lambda client=client: self._hear(client))  # type: ignore[misc]
 
@@ -123,6 +125,7 @@ class ControlServer:
             self._serve(client, request)
 
     def _serve(self, client: Client, request: Body) -> None:
+        request["asked_by"] = client.asker
         try:
             self._handle(request, lambda body: self._answer(client, body))
         except ForkclusterError as error:
@@ -158,7 +161,8 @@ class ControlServer:
         client.line.close()
 
 
-def peer_uid(line: socket.socket) -> int:
-    """Give the user on the other end of a unix socket, as it was when it connected (unix(7), SO_PEERCRED)."""
+def peer(line: socket.socket) -> tuple[int, int]:
+    """Give pid and user of who connected to a unix socket, as it was then (unix(7), SO_PEERCRED)."""
     size = struct.calcsize("3i")
-    return int(struct.unpack("3i", line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))[1])
+    pid, uid, _ = struct.unpack("3i", line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    return pid, uid

@@ -6,13 +6,14 @@ import errno
 import os
 import signal
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from forkcluster import _scoreboard, log
 from forkcluster.errors import InternalError
 from forkcluster.master import actions as do
 from forkcluster.master import events as on
+from forkcluster.master.app_metrics import AppMetrics
 from forkcluster.master.children import Children
 from forkcluster.master.cluster import Cluster
 from forkcluster.master.inboxes import Inboxes, Listeners
@@ -23,7 +24,7 @@ from forkcluster.master.rates import Rates
 from forkcluster.master.release import Release
 from forkcluster.master.seats import Ref
 from forkcluster.master.spawn import spawn_mold
-from forkcluster.master.stacks import Stacks
+from forkcluster.master.stacks import Stacks, read_rest
 from forkcluster.master.tally import SlotTally
 from forkcluster.wire.channel import Channel, Sent, channel_pair, close_all
 from forkcluster.wire.messages import LOG_OPERATING, Kind, Message, MessageError
@@ -70,6 +71,7 @@ class Crew:
         board: int,
         cluster: Cluster,
         listeners: Listeners,
+        app_metrics: AppMetrics | None,
         output: Output,
     ) -> None:
         self._loop = loop
@@ -77,6 +79,7 @@ class Crew:
         self._children = children
         self._emit = emit
         self._cluster = cluster
+        self._app_metrics = app_metrics
         self._board_fd = board
         self._board = _scoreboard.Scoreboard(board, writable=True)
         self.rates = Rates(self._board.totals, _scoreboard.bucket_bounds())
@@ -109,13 +112,14 @@ class Crew:
             hook = "on_reload" if self._hooked else "on_starting"
             self._hooked = release.generation
         order = LoadOrder(
-            release.generation,
-            release.directory,
-            bare,
-            release.options,
-            release.access_log,
-            known,
-            hook,
+            generation=release.generation,
+            directory=release.directory,
+            bare=bare,
+            options=replace(release.options, admin_actions=None),  # no token where the application runs
+            access_log=release.access_log,
+            interface=known,
+            hook=hook,
+            app_metrics=self._app_metrics.path if self._app_metrics else "",
             captured=self._output.capture is not None,
             stamped=self._output.stamped,
         )
@@ -406,7 +410,8 @@ class Crew:
             close_all([] if pidfd is None else [pidfd])
             return
         hand.pid = pid
-        self._children.adopt(pid, lambda how: self._worker_ended(who, how), pidfd)
+        spent = partial(self._board.add_cpu, who.seat)
+        self._children.adopt(pid, lambda how: self._worker_ended(who, how), pidfd, spent)
         if hand.doomed:
             self._children.kill(pid)
         self._emit(on.WorkerBorn(who, pid))
@@ -418,9 +423,18 @@ class Crew:
         oom = killed and self._oom.risen()
         if oom:
             how += ", for want of memory (the cgroup's oom_kill has risen)"
+        last_words = self._last_words(who) if how.startswith("was killed") else ""
         self._drop(who)
+        if self._app_metrics is not None:
+            self._app_metrics.forget(who.seat)
         self.tell_all(Kind.NUDGE)
-        self._emit(on.WorkerEnded(who, how, oom))
+        self._emit(on.WorkerEnded(who, how, oom, last_words))
+
+    def _last_words(self, who: Ref) -> str:
+        """Give the stacks that a worker wrote when it was killed by its own fault (faulthandler)."""
+        stacks = self._workers[who].stacks
+        self.stacks.finish(who)
+        return read_rest(stacks) if stacks >= 0 else ""
 
     def _drop(self, who: Ref) -> None:
         hand = self._workers.pop(who, None)

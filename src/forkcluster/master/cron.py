@@ -5,9 +5,10 @@
 
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from typing import TYPE_CHECKING
 
-from forkcluster.options.cron import times
+if TYPE_CHECKING:
+    from datetime import datetime
 
 LONGEST_SLEEP = 60.0  # seconds: a wall clock that is set is noticed by then
 LATE = 60.0  # seconds: a time missed by more (the machine slept) is passed over
@@ -27,7 +28,11 @@ class Cron:
 
     def configure(self, expression: str | None, now: float) -> None:
         """Take on an expression; `now` is CLOCK_MONOTONIC seconds. Raise ConfigurationError."""
-        self._times = None if expression is None else times(expression, self._wall())
+        self._times = None
+        if expression is not None:
+            from forkcluster.options.cron import times
+
+            self._times = times(expression, self._wall())
         self._advance(now)
 
     def deadline(self) -> float | None:

@@ -109,11 +109,14 @@ class WorkerLost:
 
 @dataclass(frozen=True, slots=True)
 class WorkerEnded:
-    """The worker's process has ended and was reaped; `oom`: the kernel killed it for want of memory."""
+    """The worker's process has ended and was reaped; `oom`: the kernel killed it for want of memory;
+    `text`: its last stacks, if its own fault killed it.
+    """
 
     who: Ref
     how: str
     oom: bool = False
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,6 @@ default the next is tried, at last a new temporary directory.
 
 import contextlib
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -26,7 +24,7 @@ class Home:
     """One app's place, its lock and its control socket (None: --control off).
 
     `private`: the home is a temporary directory made for this app alone. `managed`: the app has a record, and
-    its place outlives it.
+    its place outlives it; else only its history does, and not that of a `second` app of a name.
     """
 
     place: AppPlace
@@ -34,6 +32,7 @@ class Home:
     control: Listener | None = None
     private: bool = False
     managed: bool = False
+    second: bool = False
 
     def close(self) -> None:
         """Close the socket and remove what only a running app needs. Idempotent.
@@ -45,11 +44,16 @@ class Home:
         if self.managed:
             return
         if self.lock.descriptor >= 0 and self.lock.in_place():
+            gone = [self.place.lock, *(self.place.history if self.second else ())]
+            for path in gone:
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
             with contextlib.suppress(OSError):
-                os.unlink(self.place.lock)
                 os.rmdir(self.place.directory)
         self.lock.close()
         if self.private:
+            import shutil
+
             shutil.rmtree(self.place.home, ignore_errors=True)
 
 
@@ -74,6 +78,8 @@ def open_home(control: str | None, app: str, environment: Mapping[str, str]) -> 
             if environment.get("FORKCLUSTER_HOME"):
                 raise
             refused.append(str(error))
+    import tempfile  # rarely needed, and not small
+
     base = tempfile.mkdtemp(prefix=f"forkcluster-{os.getpid()}-")
     home = _equip(_take(base, app), control)
     home.private = True
@@ -92,7 +98,7 @@ def _take(base: str, app: str) -> Home:
     if number > 1:
         text = "another app of this name is registered; choose a name with --name"
         log.warning(text, app=app, registered_as=place.name)
-    return Home(place, lock)
+    return Home(place, lock, second=number > 1)
 
 
 def _lock(place: AppPlace) -> Lock | None:

@@ -53,6 +53,7 @@ class KeptLine:
 
     def _serve(self, request: Body) -> None:
         number = request.pop("id", None)
+        request.setdefault("asked_by", "the admin process")
         self._waiting += 1
         try:
             if self._waiting > MOST_WAITING:

@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from forkcluster import _process, log
 from forkcluster.errors import EXIT_INTERNAL, ConfigurationError, ForkclusterError, InternalError
 from forkcluster.master.clustered import ClusterMaster, open_sockets
-from forkcluster.master.forked import ForkMaster
 from forkcluster.master.home import adopt_home, open_home
 from forkcluster.master.master import Outside
 from forkcluster.master.notify import Notifier
@@ -102,5 +101,7 @@ def _serve(launch: Launch, report: Report) -> int:
         stack.callback(home.close)
         outside = Outside(signals, home, notifier, report)
         if options.exec_mode == "fork":
+            from forkcluster.master.forked import ForkMaster  # its modules are for this mode only
+
             return ForkMaster(launch, outside, sockets).run()
         return ClusterMaster(launch, outside, sockets).run()

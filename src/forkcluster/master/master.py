@@ -5,14 +5,15 @@ The modes (`clustered`, `forked`) bring the policy and perform its actions. Runs
 never forks.
 """
 
+import os
 import signal
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
-from forkcluster import log
-from forkcluster.errors import ApplicationError
+from forkcluster import __version__, log
+from forkcluster.errors import ApplicationError, UsageError
 from forkcluster.master import events as on
 from forkcluster.master.children import Children
 from forkcluster.master.commands import Commands, Placed
@@ -32,6 +33,8 @@ from forkcluster.master.watching import Watching
 from forkcluster.options.frozen import Launch, Options
 from forkcluster.options.table import NEED_RESTART
 from forkcluster.wire.control import Body
+
+QUESTIONS = ("status", "stacks", "options")  # commands that change nothing
 
 
 class Timed(NamedTuple):
@@ -67,7 +70,7 @@ class Master(ABC):
         self._notifier = outside.notifier
         self._report = outside.report
         self._placed = Placed(outside.home.place.name, launch.options.namespace, outside.home.managed)
-        self._history = History()
+        self._history = History(outside.home.place.events)
         self._releases = {1: pin(1, launch.request, launch.options)}
         self._reader = Reader(self._children, launch.request)
         self._cron = Cron(self._scheduled)
@@ -80,6 +83,7 @@ class Master(ABC):
         self._output = Output(self._loop, self._children, launch.options, outside.home, self._say)
         if self._output.capture is not None:
             self._timed.append(Timed(self._output.capture.deadline, self._output.capture.expire))
+        self._asked_environment: dict[str, str] | None = None  # for the next reload
         self._exit_code: int | None = None
         self._interrupted = False
         control = outside.home.control
@@ -99,6 +103,7 @@ class Master(ABC):
         self._commands.add("flush", self._output.flush)
         self._commands.add("reopen", self._reopen)
         self._output.start()
+        self._say("info", "starting", {"event": "start", "pid": os.getpid(), "version": __version__})
         self._begin()
         self._take_scale()
         while self._exit_code is None:
@@ -118,6 +123,8 @@ class Master(ABC):
         if self._control is not None:
             self._control.close()
         self._close()
+        self._say("info", "stopped", {"event": "stopped", "exit_code": self._exit_code})
+        self._history.close()
         self._output.close()
         self._loop.close()
         return self._exit_code
@@ -171,6 +178,10 @@ class Master(ABC):
     # -- for the mode ----------------------------------------------------------------------------------------
 
     def _read_configuration(self, generation: int) -> None:
+        if self._asked_environment is not None:
+            take_environment(self._asked_environment)
+            self._asked_environment = None
+
         def done(result: Release | str) -> None:
             if isinstance(result, Release) and result.options.exec_mode != self._launch.options.exec_mode:
                 result = f"exec_mode has become {result.options.exec_mode}: only a restart brings that about"
@@ -179,9 +190,11 @@ class Master(ABC):
         self._reader.start(generation, done)
 
     def _say(self, level: str, text: str, fields: dict[str, log.Field]) -> None:
+        """Log it; with the field `event`, its kind, it is remembered under that, else as a note."""
+        kind = str(fields.pop("event", "note"))
         log.log.write(level, text, fields)
         if level != "debug":
-            self._history.add(level, text, fields)
+            self._history.add(kind, level, text, fields)
 
     def _committed(self, options: Options) -> None:
         """Take on what the mode does not know of, from the generation that counts now."""
@@ -189,7 +202,10 @@ class Master(ABC):
 
     def _conclude(self, outcome: Outcome) -> None:
         fields: dict[str, log.Field] = {"generation": outcome.generation, "seconds": outcome.seconds}
+        fields["event"] = "reload-done" if outcome.done else "reload-failure"
         self._say("info" if outcome.done else "error", outcome.text, fields)
+        if not outcome.done and outcome.serving in self._releases:
+            take_environment(self._releases[outcome.serving].environment)
         self._commands.concluded(outcome)
 
     # -- ours ------------------------------------------------------------------------------------------------
@@ -222,11 +238,19 @@ class Master(ABC):
             self._report.ended(code)
 
     def _handle(self, request: Body, reply: Reply) -> None:
-        if request.get("command") == "options":
+        command = request.get("command")
+        if command not in QUESTIONS:
+            self._asked(f"{command} asked for", str(request.get("asked_by", "")))
+        if command == "options":
             # The oldest release that is kept is the one that counts until a reload is final.
             reply({"ok": True, "options": asdict(self._releases[min(self._releases)].options)})
-        else:
-            self._commands.handle(request, reply)
+            return
+        if "environment" in request:
+            self._asked_environment = environment_of(request.pop("environment"))
+        self._commands.handle(request, reply)
+
+    def _asked(self, what: str, asker: str) -> None:
+        self._say("info", what, {"event": "asked", **({"asked_by": asker} if asker else {})})
 
     def _make_watching(self, control: str) -> Watching:
         directory = self._releases[1].directory
@@ -241,7 +265,9 @@ class Master(ABC):
             each.expire(now)
 
     def _hear_signals(self) -> None:
-        for number in self._signals.read():
+        for number, asker in self._signals.read():
+            if number != signal.SIGCHLD:
+                self._asked(f"{number.name} came", asker)
             match number:
                 case signal.SIGTERM:
                     self._take(on.StopAsked())
@@ -264,3 +290,16 @@ def restart_notes(now: Options, wanted: Options) -> tuple[str, ...]:
     """Name the changed options that a reload cannot bring about."""
     changed = [name for name in NEED_RESTART if getattr(now, name) != getattr(wanted, name)]
     return (f"changed, but only a restart brings it about: {', '.join(changed)}",) if changed else ()
+
+
+def environment_of(value: object) -> dict[str, str]:
+    """Read the environment that a request brings. Raise UsageError."""
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise UsageError("environment: expected names and texts")
+    return value
+
+
+def take_environment(environment: Mapping[str, str]) -> None:
+    """Make this the environment that configurations are read in, and that new generations begin with."""
+    os.environ.clear()
+    os.environ.update(environment)

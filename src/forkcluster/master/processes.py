@@ -170,7 +170,7 @@ class Processes:
                 lambda pid: trees.within(pid, hand.main, hand.token),
                 partial(self._hear, hand),
             )
-        base = {name: text for name, text in os.environ.items() if name not in NOT_INHERITED}
+        base = {name: text for name, text in release.environment.items() if name not in NOT_INHERITED}
         base |= _home_of(identity) | dict(options.env)
         program = compose(options, release.directory, base, release.python)
         environment = environment_of(base, program, hand, release, [name for _, name in sockets])

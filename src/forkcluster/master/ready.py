@@ -2,7 +2,7 @@
 prints it."""
 
 import os
-import platform
+import sys
 
 from forkcluster import __version__
 from forkcluster.master.screen import Facts, render, render_json
@@ -34,7 +34,7 @@ def screen(
         workers_words=cpus.workers(options.instances, cpus.observe()).words,
         threads=options.threads if report.interface == "wsgi" else 0,
         preload=_preload(options.preload, report),
-        python=platform.python_version(),
+        python=sys.version.split()[0],
         pid=os.getpid(),
         seconds=seconds,
         pid_file=options.pid,

@@ -8,7 +8,8 @@ the old.
 
 import os
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from forkcluster.options.discover import venv_python
 from forkcluster.options.frozen import Options, Request
@@ -16,8 +17,8 @@ from forkcluster.options.frozen import Options, Request
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """One generation's interpreter (absolute, its directory resolved), working directory, options and the
-    absolute path of its access log ("-": standard output).
+    """One generation's interpreter (absolute, its directory resolved), working directory, options, the
+    absolute path of its access log ("-": standard output), and the environment its programs begin with.
     """
 
     generation: int
@@ -25,6 +26,7 @@ class Release:
     directory: str
     options: Options
     access_log: str | None = None
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
 
 def pin(generation: int, request: Request, options: Options) -> Release:

@@ -5,7 +5,6 @@ When the master itself was late (stopped, or starved), what it sees is not held 
 """
 
 import os
-import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -47,7 +46,7 @@ class Rounds:
         quota = Quota(
             options.max_requests, options.max_requests_jitter, options.max_memory, options.max_lifetime
         )
-        self._recycling = Recycling(quota, lambda most: random.randint(0, most))  # noqa: S311  no secret
+        self._recycling = Recycling(quota, lambda most: int.from_bytes(os.urandom(4), "big") % (most + 1))
         limits = [limit for limit in (options.request_warn, options.request_timeout) if limit]
         if quota.requests or quota.memory or quota.lifetime or options.loop_stall_timeout:
             limits.append(4 * 1.0)
@@ -107,9 +106,11 @@ class Rounds:
         }
         if finding.expired:
             text = f"{finding.request} without an answer for {finding.age:.1f} s"
+            fields["event"] = "hang"
             self._crew.ask_stacks(who, lambda stacks: self._say("error", f"{text}\n{stacks}", fields))
             self._emit(on.WorkerHung(who, text))
         else:
+            fields["event"] = "slow"
             self._crew.ask_stacks(
                 who, lambda stacks: self._say("warning", f"a request takes long\n{stacks}", fields)
             )

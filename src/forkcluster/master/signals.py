@@ -1,7 +1,12 @@
-"""The master's signals: handlers only record the number in a pipe; the loop reads it."""
+"""The master's signals: a native handler only records number and sender in a pipe; the loop reads it."""
 
 import os
 import signal
+import struct
+from typing import NamedTuple
+
+from forkcluster import _process
+from forkcluster.master.asker import describe
 
 OURS = (
     signal.SIGTERM,
@@ -16,25 +21,32 @@ OURS = (
 )
 
 
+RECORD = struct.Struct("=iiI")  # number, sender's pid (0: unknown), its uid
+
+
+class Came(NamedTuple):
+    """A signal that came, and who sent it, in words ("" when unknown)."""
+
+    number: signal.Signals
+    asker: str
+
+
 class Signals:
-    """Owns the pipe that every signal of `OURS` writes its number to, through the interpreter's wake-up
-    descriptor.
-    """
+    """Owns the pipe that every signal of `OURS` writes its record to."""
 
     def __init__(self) -> None:
         self.reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        for number in OURS:
-            signal.signal(number, _record)
+        _process.record_signals(OURS, self._writer)
 
-    def read(self) -> list[signal.Signals]:
+    def read(self) -> list[Came]:
         """Take the signals that came since, each once, in the order of their first coming."""
         try:
-            numbers = os.read(self.reader, 4096)
+            data = os.read(self.reader, 256 * RECORD.size)
         except BlockingIOError:
             return []
-        return [signal.Signals(number) for number in dict.fromkeys(numbers)]
-
-
-def _record(number: int, frame: object) -> None:
-    """Do nothing: the wake-up descriptor has recorded it."""
+        found: dict[int, Came] = {}
+        for number, pid, uid in RECORD.iter_unpack(data):
+            if number not in found:
+                asker = describe(pid, uid) if pid and number != signal.SIGCHLD else ""
+                found[number] = Came(signal.Signals(number), asker)
+        return list(found.values())

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 
 from forkcluster.master.release import Release, pin_python
 from forkcluster.options.frozen import Request
@@ -26,7 +27,13 @@ def spawn_mold(release: Release, channel: Channel, streams: "tuple[int, int] | N
     title = title_of("mold", release.options.name, f"g{release.generation}")
     number = str(channel.fileno())
     arguments = command(release.python, "mold", number, str(os.getpid()), title)
-    return _spawn(arguments, release.directory, keep=(channel.fileno(),), streams=streams)
+    return _spawn(
+        arguments,
+        release.directory,
+        keep=(channel.fileno(),),
+        streams=streams,
+        environment=release.environment,
+    )
 
 
 def spawn_logger(app: str, python: str, channel: Channel) -> int:
@@ -60,10 +67,17 @@ def _spawn(
     *,
     keep: tuple[int, ...] = (),
     streams: tuple[int, int] | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> int:
     out, error = streams or (None, None)
     process = subprocess.Popen(
-        arguments, cwd=directory, pass_fds=keep, close_fds=True, stdout=out, stderr=error
+        arguments,
+        cwd=directory,
+        env=environment,
+        pass_fds=keep,
+        close_fds=True,
+        stdout=out,
+        stderr=error,
     )
     process.returncode = 0  # Children waits for it; a Popen that thinks it is over never will
     return process.pid

@@ -79,6 +79,11 @@ class Stacks:
             self.finish(who)
 
 
+def read_rest(reader: int) -> str:
+    """Give what is left in the pipe of a worker that has ended."""
+    return _read(reader).decode("utf-8", "replace").rstrip()
+
+
 def _read(reader: int) -> bytes:
     try:
         return os.read(reader, 65536)

@@ -53,7 +53,7 @@ class Transaction:
             return
         self._newest_generation += 1
         self.roll = Roll(self._newest_generation, now)
-        self._say("info", "reload started", generation=self.roll.generation)
+        self._say("info", "reload started", event="reload", generation=self.roll.generation)
         self._actions.append(do.ReadConfiguration(self.roll.generation))
 
     def _configured(self, event: on.Configured, now: float) -> None:
@@ -64,7 +64,7 @@ class Transaction:
         roll.enter(Phase.WAITING, now)
         if self._must_wait_for_drain():
             text = "reload waits: two older generations are still draining"
-            self._say("warning", text, generation=roll.generation)
+            self._say("warning", text, event="reload", generation=roll.generation)
 
     def _must_wait_for_drain(self) -> bool:
         older = {worker.generation for worker in self.workers.values()} - {self.current}
@@ -116,7 +116,7 @@ class Transaction:
     def _canary_passed(self, roll: Roll, worker: Worker, now: float) -> None:
         worker.hold = False
         self._actions.append(do.Listen(worker.who))
-        self._say("info", "worker ready", **names(worker))
+        self._say("info", "worker ready", event="ready", **names(worker))
         roll.enter(Phase.ROLLING, now)
 
     def _widen_roll(self, roll: Roll, now: float) -> None:
@@ -170,6 +170,7 @@ class Transaction:
         raise NotImplementedError
 
     def _say(self, level: str, text: str, **fields: str | int | float) -> None:
+        """Have it logged; `event` among the fields is its kind in the history (history.KINDS)."""
         self._actions.append(do.Say(level, text, fields))
 
 

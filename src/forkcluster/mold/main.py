@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from forkcluster import _process, _scoreboard, log
 from forkcluster.errors import ConfigurationError
+from forkcluster.mold.app_metrics import Hook, Identity
 from forkcluster.mold.collector import Collector
 from forkcluster.mold.load import Loaded, describe_failure, load, prepare
 from forkcluster.mold.verdict import judge, open_descriptors, wants_loop
@@ -69,10 +70,15 @@ class Mold:
         self._stacks = stacks
         self._collector = Collector()
         self._loaded: Loaded | None = None
+        self._called = Identity("")  # by the application's own metrics
 
     def load(self, order: LoadOrder) -> None:
         """Load the app unless the mold is to stay bare, and report. Raise what the import raises."""
         prepare(order)
+        if order.app_metrics:
+            # Molds of two generations may live at one time, never of four.
+            self._called.become(f"mold{order.generation % 4}")
+            Hook(order.app_metrics, self._called).install()
         if order.hook:
             run(order.options, Occasion(order.hook, order.options.name, order.generation))
         if order.bare:
@@ -89,6 +95,7 @@ class Mold:
             report = LoadReport("asgi", reason, forkable=False, reasons=(reason,))
             self._report(report, order.generation)
             return
+        _process.trim_memory()  # what the import needed and freed would be copied by every worker
         reasons = judge(before)
         forkable = not reasons or order.options.preload == "always"
         report = LoadReport(self._loaded.interface, self._loaded.decided, forkable, tuple(reasons))
@@ -127,6 +134,8 @@ class Mold:
         if role == _process.ROLE_WORKER:
             self._channel.close()
             faulthandler.unregister(STACKS_SIGNAL)
+            faulthandler.disable()
+            self._called.become(str(message.seat))
             os.close(self._stacks)
             self._collector.resume()
             return True

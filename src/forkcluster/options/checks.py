@@ -71,6 +71,18 @@ def probe_path(text: str) -> None:
         raise ValueError("expected a path such as /health: a leading slash, no spaces, ASCII")
 
 
+def health_path(text: str) -> None:
+    """A path as it stands in a request, of at most 127 bytes."""
+    if not re.fullmatch(r"/[!-\"$->@-~]{0,126}", text):
+        raise ValueError("expected a path such as /healthz: a leading slash, no spaces, no ? or #, ASCII")
+
+
+def token(text: str) -> None:
+    """A token that may stand behind Bearer, or the path of the file that has it."""
+    if not text.startswith(("/", "./")) and not re.fullmatch(r"[!-~]{8,}", text):
+        raise ValueError("expected a token of at least 8 printable characters, or /path/of/a/file with one")
+
+
 def host(text: str) -> None:
     """What may stand in a Host field."""
     if not re.fullmatch(r"[A-Za-z0-9._:\[\]-]{1,255}", text):

@@ -134,6 +134,9 @@ class Options:
     log_compress: bool
     # metrics and health
     admin: str | None  # an address, or "off"; None: in the app's directory
+    app_metrics: bool
+    admin_actions: str | None
+    health_path: str | None
     min_ready: int
     # process
     pid: str | None

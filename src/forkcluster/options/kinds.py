@@ -56,6 +56,15 @@ class Kind:
 
 
 @dataclass(frozen=True)
+class Secret(Kind):
+    """Text that is never shown."""
+
+    def show(self, value: Value) -> str:
+        """Only that there is one."""
+        return "…"
+
+
+@dataclass(frozen=True)
 class Word(Kind):
     """Text that may be a number: in a file it may stand without quotes."""
 

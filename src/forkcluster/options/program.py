@@ -9,7 +9,6 @@ Looks at files, runs nothing.
 """
 
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -73,6 +72,8 @@ def _find(word: str, directory: str, search: str) -> str:
         if not os.access(path, os.X_OK):
             raise _missing(word, "the file is not executable", f"chmod +x {path}, or name an --interpreter")
         return path
+    import shutil
+
     found = shutil.which(word, path=search)
     if found is None:
         raise _missing(word, f"no file in {directory}, no program on PATH", "give its path, or install it")

@@ -18,7 +18,7 @@ from forkcluster.options import cron, discover, envfile, file, logconfig, mode, 
 from forkcluster.options.entry import Described, Layer
 from forkcluster.options.formats.document import shown
 from forkcluster.options.frozen import Launch, Options, Pairs, Request
-from forkcluster.options.kinds import PairList, Value
+from forkcluster.options.kinds import PairList, Secret, Value
 from forkcluster.options.table import BY_NAME, TABLE, Option
 
 LONG_DRAIN = 600.0  # seconds
@@ -154,7 +154,7 @@ def _from_file(config: Described, option: Option) -> Setting | None:
 
 def _told(option: Option, value: object) -> str:
     """A wrong value, for an error; of what may hold secrets its type only."""
-    return f"a {type(value).__name__}" if isinstance(option.kind, PairList) else shown(value)
+    return f"a {type(value).__name__}" if isinstance(option.kind, PairList | Secret) else shown(value)
 
 
 def _environment(

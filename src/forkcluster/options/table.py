@@ -18,6 +18,7 @@ from forkcluster.options.kinds import (
     Duration,
     Kind,
     PairList,
+    Secret,
     Size,
     Switch,
     Texts,
@@ -511,6 +512,14 @@ def _metrics() -> list[Option]:
         Option(name="admin", kind=Kind("host:port, unix:path or off", "ADDRESS", checks.admin), group=group,
                implied="admin.sock in the app's directory",
                help="Where /metrics, /livez, /readyz and /status are answered."),
+        Option(name="app_metrics", kind=SWITCH, group=group, default="true",
+               help="Merge the application's own prometheus_client metrics of all workers into /metrics."),
+        Option(name="admin_actions", group=group, implied="off",
+               kind=Secret("a token, or the path of a file with it", "TOKEN|FILE", checks.token),
+               help="Allow POST /reload, /scale, /stacks at the admin address to who has this token."),
+        Option(name="health_path", kind=Kind("a path such as /healthz", "PATH", checks.health_path),
+               group=group, implied="none",
+               help="Answer this path on every listener without entering the application."),
         Option(name="min_ready", kind=Count(low=1, high=341), group=group, default="1", unit="workers",
                help="With fewer workers ready than this, the app is not ready."),
     ]
@@ -566,6 +575,6 @@ NEED_RESTART: Final = (
     "name", "backlog", "socket_mode", "socket_owner", "pid", "log_file", "log_format", "log_level",
     "capture_output", "out_file", "error_file", "merge_logs", "log_type", "log_date_format", "time",
     "disable_logs", "log_rotate_size", "log_rotate_keep", "log_compress",
-    "admin", "min_ready", "exec_mode",
+    "admin", "admin_actions", "app_metrics", "min_ready", "exec_mode",
 )  # fmt: skip
 """What a master reads once: a reload cannot change it."""

@@ -53,6 +53,11 @@ class AppPlace:
         return os.path.join(self.directory, "events.jsonl")
 
     @property
+    def history(self) -> tuple[str, str]:
+        """The events, and those before them."""
+        return self.events, os.path.join(self.directory, "events.1.jsonl")
+
+    @property
     def record(self) -> str:
         """What a managed app is; a foreground app has none."""
         return os.path.join(self.directory, "record.json")

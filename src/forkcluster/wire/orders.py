@@ -44,6 +44,7 @@ class LoadOrder:
     access_log: str | None = None
     interface: str = ""
     hook: str = ""  # to be run before the app is loaded
+    app_metrics: str = ""  # the directory of the application's own metrics; empty: none
     captured: bool = False  # standard output and error go to the logger
     stamped: bool = True  # lines of our own log say when
 
@@ -80,6 +81,7 @@ class LoadOrder:
                 access_log,
                 str(values["interface"]),
                 str(values["hook"]),
+                str(values["app_metrics"]),
                 bool(values["captured"]),
                 bool(values["stamped"]),
             )

@@ -16,12 +16,14 @@ STACKS_SIGNAL: Final = 41
 
 
 def register() -> tuple[int, int]:
-    """Answer the signal with the stacks of all threads; give the pipe's ends: to read, for the master, and to
-    write, which must stay open.
+    """Answer the signal, and a crash, with the stacks of all threads; give the pipe's ends.
+
+    One is to read, for the master, one to write, which must stay open.
 
     Raises OSError.
     """
     reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    faulthandler.enable(file=writer, all_threads=True)  # its last words, when a fault kills it
     faulthandler.register(STACKS_SIGNAL, file=writer, all_threads=True, chain=False)
     return reader, writer
 

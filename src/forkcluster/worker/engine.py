@@ -30,6 +30,7 @@ PLAIN = (
     "forwarded_fields",
     "date_header",
     "access_log_format",
+    "health_path",
     "threads",
 )
 

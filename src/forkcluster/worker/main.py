@@ -45,9 +45,9 @@ def work(spec: WorkerSpec) -> int:
         run(spec.options, _occasion("worker_exit", spec))
         return code
     except BaseException as error:  # the boundary of the app's import: SystemExit and KeyboardInterrupt too
+        line.failed(spec.describe_failure(error))
         if line.booted:
             raise
-        line.failed(spec.describe_failure(error))
         return 1
 
 

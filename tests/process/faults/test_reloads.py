@@ -37,7 +37,7 @@ BROKEN = {
     "import": ("raise RuntimeError('no database')", "RuntimeError: no database"),
     "exit": ("raise SystemExit(4)", "SystemExit: 4"),
     "segfault": ("import os; os.kill(os.getpid(), 11)", "the mold was killed by SIGSEGV"),
-    "hang": ("import threading; threading.Event().wait()", "not loaded within 2 s"),
+    "hang": ("import threading; threading.Event().wait()", "not loaded within 3 s"),
     "canary": (GOOD % "bad" + "def check(occasion):\n    os._exit(5)\n", "a new worker failed to boot"),
     "probe": (
         GOOD.replace("200 OK", "503 No") % "bad" + "def check(occasion):\n    pass\n",
@@ -53,7 +53,7 @@ BROKEN = {
         "a new worker died",
     ),
 }
-CONFIGURATION = "[app]\nprobe_path = '/'\nobserve = 0.6\n"
+CONFIGURATION = "[app]\nprobe_path = '/'\nobserve = 0.6\nboot_timeout = 3\n"
 
 
 def generations(each):
@@ -73,12 +73,7 @@ def test_rows_18_to_21_release_broken_at_any_step_changes_nothing(server, worker
     for step, (source, reason) in BROKEN.items():
         if step == "roll" and workers == 1:
             continue  # its only worker is the canary
-        config.write_text(
-            {
-                "configuration": "[app]\nobserve = 'a while'\n",
-                "hang": f"{CONFIGURATION}boot_timeout = 2\n",
-            }.get(step, CONFIGURATION)
-        )
+        config.write_text("[app]\nobserve = 'a while'\n" if step == "configuration" else CONFIGURATION)
         app.write_text(source)
         with pytest.raises(ApplicationError) as caught:
             ask(each.control, "reload", timeout=30)
