@@ -70,6 +70,7 @@ def test_a_damaged_record_is_shown_and_can_be_deleted(shell):
     (shell.home / "apps" / "two" / "record.json").write_text("{")
     assert {"one": "ready", "two": "damaged"} == shell.states()
     assert "damaged" in shell.run("start", "two", code=EXIT_FAILURE).err
+    assert "foreground" not in shell.run("describe", "two").out
     shell.run("delete", "two")
     assert {"one": "ready"} == shell.states()
 

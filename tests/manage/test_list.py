@@ -18,10 +18,10 @@ def test_list_is_plain_when_piped(shell):
 
 
 def test_list_json_tells_all_that_is_known(shell):
-    """Figures, workers, where it listens, where its logs are."""
+    """Figures, workers, where it listens, where its logs are. Master, logger, mold and workers count."""
     shell.start("app:application", "-i", "2")
     (each,) = shell.run("list", "--json").json
-    assert (2, 4) == (len(each["workers"]), each["processes"])
+    assert (2, 5) == (len(each["workers"]), each["processes"])
     assert each["memory"] > 1 << 20
     assert each["urls"][0].startswith("http://127.0.0.1:")
     assert f"{shell.home}/logs/app-out.log" == each["logs"]["out"]

@@ -244,7 +244,7 @@ def test_a_reload_applies_the_number_of_instances():
 
 
 def test_processes_over_their_limit_are_replaced_one_at_a_time():
-    """Both leave; the second goes when the first has a successor."""
+    """Both leave; the second goes when the first has a successor. It counts as a restart, with its reason."""
     world = FleetWorld(2).boot()
     for slot in (0, 1):
         world.tell(heard.ProcessLeaves(world.number_in(slot), "max_memory"))
@@ -252,6 +252,7 @@ def test_processes_over_their_limit_are_replaced_one_at_a_time():
     world.obey()
     world.pass_time(1)
     assert [1] == world.slots(asked=True)
+    assert [(1, "max_memory")] * 2 == [(each.restarts, each.last) for each in world.fleet.slots.values()]
 
 
 def test_a_crash_of_another_slot_does_not_wait_for_a_reload():

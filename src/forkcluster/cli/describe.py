@@ -62,10 +62,16 @@ def _print(view: View) -> None:
         click.echo(line_of(event))
 
 
+def _id(view: View) -> str:
+    if view.app.record:
+        return str(view.app.record.id)
+    return "none: it runs in the foreground" if view.app.foreground else ""
+
+
 def _rows(view: View, facts: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     record = view.app.record
     urls, logs, flags = facts["urls"], facts["logs"], facts["flags"]
-    yield "id", str(record.id) if record else "none: it runs in the foreground"
+    yield "id", _id(view)
     yield "namespace", str(facts["namespace"] or "")
     yield "mode", str(facts["mode"] or "")
     yield "target", str(facts["target"] or "")

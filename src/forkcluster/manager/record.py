@@ -62,12 +62,18 @@ class Record:
         try:
             write_whole(path, data)
         except OSError as error:
-            raise ConfigurationError(f"writing the record {path}: {error.strerror}") from error
+            raise ConfigurationError(
+                f"writing the record {path}: {error.strerror}",
+                "the old one is as it was, what runs goes on; make room or let it be written, and say it again. "
+                "TERM to a master (forkcluster pid NAME) stops an app all the same",
+            ) from error
 
 
 def from_mapping(values: Mapping[str, object], where: str) -> Record:
     """Read the values that `Record.seen` gave. Raise ConfigurationError, naming `where` they stand."""
-    if values.get("version") != VERSION:
+    if "version" not in values:
+        raise ConfigurationError(f"reading {where}: damaged", "forkcluster delete NAME forgets the app")
+    if values["version"] != VERSION:
         raise ConfigurationError(
             f"reading {where}: version {values.get('version')}, this release knows {VERSION}",
             "use the forkcluster command of the release that wrote it",

@@ -106,6 +106,9 @@ class Fleet(FleetRoll):
             return
         self._say("info", "process is to be replaced", reason=reason, **names(process))
         process.leaving = True
+        slot = self.slots[process.slot]
+        slot.restarts += 1
+        slot.last = reason
 
     def _process_ended(self, number: int, code: int, how: str, now: float) -> None:
         process = self.processes.get(number)
