@@ -64,7 +64,7 @@ class Record:
         except OSError as error:
             raise ConfigurationError(
                 f"writing the record {path}: {error.strerror}",
-                "the old one is as it was, what runs goes on; make room, or make it writable, and say it again. "
+                "the old one is as it was, and what runs goes on; make room and say it again. "
                 "TERM to a master (forkcluster pid NAME) stops an app all the same",
             ) from error
 
