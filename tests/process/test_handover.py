@@ -19,6 +19,7 @@ from board import (
 from harness import until
 from strict import Connection, Fault, Load
 
+SANITIZED = "libasan" in os.environ.get("LD_PRELOAD", "")  # it keeps what was freed
 RELOADS = int(os.environ.get("FORKCLUSTER_TEST_RELOADS", "30"))
 
 
@@ -39,7 +40,7 @@ def test_reloads_under_load_lose_nothing(serve):
             memory.append(resident(each.pid))
         handed_in = total(each, "handed_in")
     until(lambda: each.descriptors() == descriptors and len(each.processes()) == 4, "rest")
-    assert memory[-1] < memory[RELOADS // 2] + 2_000_000, "the master grows"
+    assert SANITIZED or memory[-1] < memory[RELOADS // 2] + 2_000_000, "the master grows"
     assert {} == dict(load.faults)
     assert {"keep", "new", "slow", "idle"} == set(load.answers)
     assert len(load.pids) > RELOADS
