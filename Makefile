@@ -60,6 +60,7 @@ run: $(VENV)/.built  ## the example application on all CPUs (BIND=, ARGS=)
 	@$(BIN)/forkcluster hello:application --chdir examples --instances 0 --bind $(BIND) $(ARGS)
 
 test: $(VENV)/.built $(VENV)/.test  ## every test (TESTS=tests/unit, ARGS=-x)
+	@$(BIN)/python -m compileall -q src/forkcluster  # thousands of processes start, and few may write bytecode
 	$(BIN)/python -m pytest $(TESTS) $(ARGS)
 
 stress: $(VENV)/.built $(VENV)/.test  ## the tests that `make test` leaves out: more of the same, and longer
