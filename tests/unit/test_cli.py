@@ -59,6 +59,7 @@ def test_a_command_that_is_misspelt_is_not_taken_for_a_module(forkcluster, words
     done = forkcluster(*words)
     assert EXIT_USAGE == done.returncode
     assert f"did you mean {'list' if words == ('lisst',) else 'start'}" in done.stderr
+    assert "??" not in done.stderr
 
 
 def test_a_log_that_cannot_be_opened_is_no_fault_of_ours(forkcluster):

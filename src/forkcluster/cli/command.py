@@ -72,7 +72,7 @@ def _suggest(arguments: Sequence[str]) -> None:
     """A first word that is nearly a command was read as a target: say what may have been meant."""
     word = arguments[0] if arguments else ""
     if word.isidentifier() and word not in BY_WORD and (near := did_you_mean(word, BY_WORD)):
-        click.echo(f"There is no command {word}: {near}?", err=True)
+        click.echo(f"There is no command {word}: {near}", err=True)
 
 
 def run(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -86,7 +86,7 @@ def _refuse_misspelt(word: str) -> None:
     if near := did_you_mean(word, [entry.name for entry in INDEX]):
         raise UsageError(
             f"there is no command {word}, and no module of that name here",
-            f"{near}? A module that lies elsewhere: {word}:application",
+            f"{near} A module that lies elsewhere: {word}:application",
         )
 
 

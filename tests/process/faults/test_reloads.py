@@ -11,7 +11,7 @@ from harness import processes, until
 from scene import CALLED, go_on, serve_source, stop_at, stopped_process, whole
 from strict import Connection, Load
 
-from forkcluster.errors import ApplicationError
+from forkcluster.errors import ApplicationError, ConfigurationError
 from forkcluster.manager.control import ask
 
 GOOD = """
@@ -75,9 +75,10 @@ def test_rows_18_to_21_release_broken_at_any_step_changes_nothing(server, worker
             continue  # its only worker is the canary
         config.write_text("[app]\nobserve = 'a while'\n" if step == "configuration" else CONFIGURATION)
         app.write_text(source)
-        with pytest.raises(ApplicationError) as caught:
+        fault = ConfigurationError if step == "configuration" else ApplicationError
+        with pytest.raises(fault) as caught:
             ask(each.control, "reload", timeout=30)
-        assert reason in f"{caught.value} {caught.value.details}", step
+        assert reason in f"{caught.value} {getattr(caught.value, 'details', '')}", step
         until(lambda: generations(each) == [1] * workers, f"{workers} workers of the old code after {step}")
         assert {(200, b"good")} == {each.get() for _ in range(5)}, step
     whole(each, workers)
