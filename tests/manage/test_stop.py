@@ -10,10 +10,10 @@ from forkcluster.errors import EXIT_FAILURE, EXIT_LATE, EXIT_USAGE
 
 
 def test_stop_waits_for_the_end_and_keeps_the_record(shell):
-    """Master, mold and workers are gone; the app is listed as stopped; a second stop is no error."""
+    """Master, logger, mold and workers are gone; the app is listed as stopped; a second stop is no error."""
     shell.start("app:application", "-i", "2")
     (pid,) = shell.masters().values()
-    assert 4 == len(processes(pid))
+    assert 5 == len(processes(pid))
     assert "app is stopped" in shell.run("stop", "app").out
     assert [] == processes(pid)
     assert {"app": "stopped"} == shell.states()

@@ -128,7 +128,7 @@ def hold_out(each, tmp_path, total, batch):
     reached, wrong = count(tmp_path / "out.log")
     assert [] == wrong[:10]
     assert {} == {pid: (n, reached[pid]) for pid, n in printing.answered.items() if n > reached[pid]}
-    assert min(killed.values()) >= 2, "the test has killed nobody"
+    assert min(killed.values()) >= 1, "the test has killed nobody"
 
 
 def test_files_moved_by_others_are_opened_anew_without_loss(capturing, tmp_path):
@@ -301,7 +301,9 @@ def test_files_are_emptied_and_opened_anew_on_request(capturing, tmp_path):
     assert "" == text(tmp_path / "out.log")
     (tmp_path / "error.log").rename(tmp_path / "moved")
     assert ask(each.control, "reopen")["ok"]
-    wait_for(tmp_path / "error.log", "logs reopened")
+    until((tmp_path / "error.log").exists, "the new file")
+    # The line about it is written at the same moment: to the old file or to the new one.
+    until(lambda: "logs reopened" in text(tmp_path / "moved") + text(tmp_path / "error.log"), "the line")
 
 
 FAULTY = """

@@ -18,7 +18,7 @@ PIDS = "[...document.querySelectorAll('#workers td:nth-child(4)')].map(cell => c
 
 
 def text(name):
-    return f"document.getElementById('{name}').textContent"
+    return f"document.getElementById('{name}')?.textContent"
 
 
 @pytest.fixture(scope="module")

@@ -181,9 +181,9 @@ def test_row_66_daemons_and_zombies_of_the_app_are_not_taken_for_workers(server)
     each = server(workers=1)
     (each.directory / "app.py").write_text(FORKING)
     each.boot()
+    (worker,) = each.worker_pids()  # before there are children that have not changed their titles yet
     for path in ("/daemon", "/zombie", "/daemon"):
         assert 200 == each.get(path)[0]
-    (worker,) = each.worker_pids()
     each.send(signal.SIGKILL, worker)
     until(lambda: each.worker_pids() and worker not in each.worker_pids(), "a replacement")
     each.wait_for_workers(1)
@@ -192,4 +192,7 @@ def test_row_66_daemons_and_zombies_of_the_app_are_not_taken_for_workers(server)
     left = processes(each.pid)
     assert {"sleep 30"} == {process.title for process in left}
     with socket.socket() as probe:
+        probe.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # past connections may linger, no listener
         probe.bind(each.address)
