@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from run import BUILD, build
@@ -53,8 +54,12 @@ CASES = {
 }
 
 
-def count(app: tuple[str, str], arguments: list[str], requests: int) -> int:
-    """The instructions of a worker that is asked so often, start and end included."""
+def count(
+    app: tuple[str, str], arguments: list[str], requests: int, counting: Callable[[Path], int] | None = None
+) -> int:
+    """The instructions of a worker that is asked so often, start and end included: all, or as `counting` says
+    of the profile of each thread.
+    """
     ours, theirs = channel_pair()
     with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)
@@ -91,7 +96,7 @@ def count(app: tuple[str, str], arguments: list[str], requests: int) -> int:
                     worker.kill()
         if worker.returncode != 0 or seen["requests"] != requests:
             raise RuntimeError(f"{seen}, exit code {worker.returncode}")
-        return sum(map(total, Path(folder).glob("profile-*")))
+        return sum(map(counting or total, Path(folder).glob("profile-*")))
 
 
 def total(profile: Path) -> int:

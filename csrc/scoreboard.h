@@ -155,11 +155,7 @@ fc_load(const FcWord *word)
 static inline void
 fc_store(FcWord *word, uint64_t value)
 {
-#ifndef FC_BOARD_OFF /* bench/scoreboard.py builds without, to see what the scoreboard costs */
     atomic_store_explicit(word, value, memory_order_relaxed);
-#else
-    (void)word, (void)value;
-#endif
 }
 
 /* Add to a word that only the caller writes. */
