@@ -16,6 +16,7 @@ typedef struct FcAsgi {
     PyObject_HEAD FcAnswer answer; /* conn NULL: the response is complete, or the connection is gone */
     struct FcAsgi *next, **link;   /* PyEngine.running */
     PyObject *scope;               /* owned, until the application is called */
+    PyObject *asked;               /* owned: the scope after that; says which request failed */
     PyObject *coro, *task;         /* owned; coro NULL: not called yet, or ended */
     struct FcPort *receive,
         *send; /* owned: the two callables; kept for the next request when nobody else has them */

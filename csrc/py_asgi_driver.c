@@ -16,6 +16,7 @@ begin(FcAsgi *request)
     PyObject *scope = request->scope;
 
     request->scope = NULL;
+    Py_XSETREF(request->asked, Py_NewRef(scope));
     request->coro = fc_asgi_call(request, scope);
     Py_DECREF(scope);
     return request->coro;

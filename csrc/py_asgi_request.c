@@ -90,6 +90,7 @@ fc_asgi_dealloc(PyObject *object)
     if (request->file >= 0)
         close(request->file);
     Py_CLEAR(request->scope);
+    Py_CLEAR(request->asked);
     if (engine->live && engine->spare_request_count < SPARE_REQUESTS) {
         request->next = engine->spare_requests;
         engine->spare_requests = request;
@@ -196,6 +197,7 @@ fc_asgi_ended(FcAsgi *request)
     request->link = NULL;
     Py_CLEAR(request->watcher);
     Py_CLEAR(request->scope);
+    Py_CLEAR(request->asked);
     Py_CLEAR(request->coro);
     Py_CLEAR(request->task);
     if (self->engine.draining)
@@ -203,15 +205,50 @@ fc_asgi_ended(FcAsgi *request)
     Py_DECREF(request);
 }
 
+/* The bytes of a text or bytes in a scope, borrowed from it; none, when the application has put something
+ * else there. */
+static const char *
+said_in(PyObject *scope, const char *name, Py_ssize_t *len)
+{
+    PyObject *value = scope != NULL ? PyDict_GetItemString(scope, name) : NULL;
+    const char *text = NULL;
+    char *bytes;
+
+    if (value != NULL && PyUnicode_Check(value))
+        text = PyUnicode_AsUTF8AndSize(value, len);
+    else if (value != NULL && PyBytes_Check(value) && PyBytes_AsStringAndSize(value, &bytes, len) == 0)
+        text = bytes;
+    PyErr_Clear();
+    if (text == NULL)
+        *len = 0;
+    return text != NULL ? text : "";
+}
+
+/* The exception that is set, with the request as the client wrote it; as the scope has it, when the answer is
+ * complete and the connection is on to other things. */
 static void
 report(FcAsgi *request, const char *where)
 {
+    PyEngine *engine = request->answer.engine;
     FcConn *conn = request->answer.conn;
-    const char *data = conn != NULL ? conn->buf->data : "";
-    FcSpan none = {0, 0}, method = conn != NULL ? fc_conn_request(conn)->method_name : none;
-    FcSpan target = conn != NULL ? fc_conn_request(conn)->target : none;
+    PyObject *type, *value, *traceback, *scope;
+    const char *method, *path;
+    Py_ssize_t method_len, path_len;
 
-    fc_report(request->answer.engine, where, data + method.at, method.len, data + target.at, target.len);
+    if (conn != NULL) {
+        const FcRequest *head = fc_conn_request(conn);
+
+        fc_report(engine, where, conn->buf->data + head->method_name.at, head->method_name.len,
+                  conn->buf->data + head->target.at, head->target.len);
+        return;
+    }
+    PyErr_Fetch(&type, &value, &traceback);
+    scope = Py_XNewRef(request->asked);
+    method = said_in(scope, "method", &method_len);
+    path = said_in(scope, "raw_path", &path_len);
+    PyErr_Restore(type, value, traceback);
+    fc_report(engine, where, method, (size_t)method_len, path, (size_t)path_len);
+    Py_XDECREF(scope);
 }
 
 /* Without an exception, or with one that is set: what becomes of the answer. Leaves no exception. */

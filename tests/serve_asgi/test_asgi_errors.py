@@ -48,15 +48,16 @@ def test_failure_in_the_answer(live, case):
 
 
 def test_failure_after_the_answer(live):
-    """The answer is whole: the failure is told in the log, the connection goes on.
+    """The answer is whole: the failure is told in the log with its request, the connection goes on.
 
     Clause: ASGI, "Error Handling".
     """
     mark = len(live.output)
     with live.wire() as wire:
-        assert "whole" == wire.ask("raise_after").json
+        assert "whole" == wire.ask("raise_after", target="/told-late?in=log").json
         assert b"hello" == wire.ask("hello").body
     live.wait_for("ValueError: after the answer", since=mark)
+    live.wait_for(r"error in the application .*method=\"?GET\"? .*target=\"?/told-late", since=mark)
 
 
 def test_failure_with_a_body_unread(live):
