@@ -99,7 +99,10 @@ class Server:
     # -- processes --------------------------------
 
     def workers(self) -> list[int]:
-        """Pids of the live workers."""
+        """Pids of the live workers; waits until there is one."""
+        return until(self._workers, "a worker")
+
+    def _workers(self) -> list[int]:
         pids = []
         for path in Path("/proc").glob("[0-9]*/stat"):
             with suppress(OSError):
