@@ -63,10 +63,11 @@ def _serve(check_config: bool, print_config: bool, **values: object) -> None:
             f"the command {target} is not in this release yet",
             f"a module of that name is meant? Say {target}:application, or ./{target}.py",
         )
-    if isinstance(target, str) and not values.get("chdir") and not values.get("pythonpath"):
-        _refuse_misspelt(target)
     request = request_of(flags(values))
     reading = read(request, os.environ)
+    elsewhere = values.get("chdir") or values.get("pythonpath") or reading.options.exec_mode == "fork"
+    if isinstance(target, str) and not elsewhere:
+        _refuse_misspelt(target)
     if print_config:
         click.echo(report.settings(reading), nl=False)
     elif check_config:
