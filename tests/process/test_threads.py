@@ -137,8 +137,8 @@ def test_threads_that_go_and_come_answer_every_request(serve):
         for connection, path in zip(connections, paths, strict=True):
             connection.send(path)
         read_all(connections, paths)
-    rows = lines(each).values()
     until(lambda: {(0, 0)} == {(r["in_flight"], r["threads_out"]) for r in lines(each).values()}, "all in")
+    rows = lines(each).values()
     assert 120 == sum(row["requests"][2] for row in rows)
     assert all(row["calls"] % 2 == 0 for row in rows)
     close_all(connections)

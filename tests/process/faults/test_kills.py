@@ -12,6 +12,10 @@ from strict import Connection, Fault
 from forkcluster.manager.control import ask
 
 
+def answered(each):
+    return sum(sum(line["requests"]) for line in lines(each).values())
+
+
 def requests_of_slot(each, slot):
     return sum(line["requests"][2] for line in lines(each).values() if line["slot"] == slot)
 
@@ -22,6 +26,7 @@ def test_row_01_idle_worker_killed_is_replaced_without_an_error(server):
     wait_for_ready(each, 2)
     for _ in range(8):
         each.get()
+    until(lambda: answered(each) == 8, "the answers to be counted")
     victim = kill_first(each)
     for _ in range(50):
         connection = Connection(each.address)
@@ -29,7 +34,7 @@ def test_row_01_idle_worker_killed_is_replaced_without_an_error(server):
         connection.close()
     until(lambda: len(each.worker_pids() - {victim}) == 2, "a replacement")
     wait_for_ready(each, 2)
-    assert 58 == sum(sum(line["requests"]) for line in lines(each).values())
+    until(lambda: answered(each) == 58, "the answers to be counted")
     assert 58 == len(calls(each))
     assert [0, 1] == slots(each)
 

@@ -105,7 +105,7 @@ def test_row_29_worker_that_hangs_on_its_way_out_is_killed_at_its_deadline(serve
     connection.ask(body="posted")
     until(lambda: not old & each.worker_pids(), "the old workers to end", patience=5)
     connection.ask(body="posted")
-    assert 0 == total(each, "in_flight")
+    until(lambda: total(each, "in_flight") == 0, "the last answer to be counted")
     whole(each, workers=2)
     assert 0 == each.stop()
     close_all([connection])
