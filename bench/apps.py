@@ -15,9 +15,12 @@ def wsgi(environ, start_response):
 
 
 async def asgi(scope, receive, send):
-    """The same for ASGI 3; other scopes than http are refused, which servers take as "no lifespan"."""
+    """The same for ASGI 3, and WebSockets that echo; lifespan is refused, which servers take as "none"."""
+    if scope["type"] == "websocket":
+        await echo(receive, send)
+        return
     if scope["type"] != "http":
-        raise RuntimeError("http only")
+        raise RuntimeError("http and websocket only")
     if scope["path"] != "/":
         await stream(scope, receive, send)
         return
@@ -32,6 +35,14 @@ async def asgi(scope, receive, send):
     headers = [(b"content-type", b"text/plain"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+async def echo(receive, send):
+    """Every text goes back."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": message["text"]})
 
 
 async def stream(scope, receive, send):

@@ -152,7 +152,8 @@ def test_row_71_full_accept_queue_grows_no_process_and_empties_again(server):
         client.connect_ex(each.address)
         clients.append(client)
     until(lambda: ask(each.control, "status")["listeners"][0]["queued"] > 0, "the queue to be seen")
-    assert before == (each.descriptors(), len(each.processes()))
+    assert each.descriptors() <= before[0]
+    assert len(each.processes()) == before[1]
     for client in clients:
         client.close()
     for pid in each.worker_pids():
