@@ -17,7 +17,6 @@ import contextlib
 import json
 import os
 import random
-import re
 import signal
 import socket
 import statistics
@@ -52,7 +51,7 @@ def cluster(workers: int, *arguments: str):
         Path(directory, "app.py").write_text(APP)
         port = free_port()
         command = [sys.executable, "-m", "forkcluster", "app:application", "-i", str(workers)]
-        command += ["-b", f"127.0.0.1:{port}", "--log-level", "error", *one_thread(), *arguments]
+        command += ["-b", f"127.0.0.1:{port}", "--log-level", "error", "--threads", "1", *arguments]
         environment = os.environ | {"FORKCLUSTER_HOME": f"{directory}/home", "PWD": directory}
         process = subprocess.Popen(
             command, cwd=directory, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
@@ -64,12 +63,6 @@ def cluster(workers: int, *arguments: str):
         finally:
             process.terminate()
             process.wait(PATIENCE)
-
-
-def one_thread() -> list[str]:
-    """The option that says so, where there is one: before it there was never more than one."""
-    shown = subprocess.run([sys.executable, "-m", "forkcluster", "--help"], capture_output=True, text=True)
-    return ["--threads", "1"] if re.search(r"--threads\b", shown.stdout) else []
 
 
 def status(directory: str) -> dict:

@@ -184,7 +184,7 @@ fc_export(FcEngine *engine)
 
     sort(engine);
     movable = count_movable(engine);
-    if (movable > 0 && handover != NULL) {
+    if (movable > 0 && handover != NULL && (engine->config.balance || engine->draining)) {
         pthread_mutex_lock(&handover->peers.lock);
         peers = fc_peers_look(&handover->peers, false);
         peers = fc_place_free(handover->peers.loads, peers, engine->config.nested);
