@@ -89,8 +89,8 @@ merge(struct epoll_event *events, unsigned count, const struct epoll_event *even
     return false;
 }
 
-/* Bring what waits into the queue; events of other kinds stay where they are, each once, so that there is room
- * for more however long the call takes. */
+/* Bring what waits into the queue; events of other kinds stay where they are, each once, so that there is
+ * room for more however long the call takes. */
 static void
 sort(FcEngine *engine)
 {
