@@ -7,9 +7,9 @@ one worker are readable at once (it was stopped meanwhile), and the first view s
 the other 63 is answered. compute, hold: one of two workers computes for 1 s, or is in C code that holds the
 GIL for 1 s: until the last of those who are on that worker and ask in the same moment is answered, by either,
 and the slowest answer to the other worker's clients in that second. loaded: a view of 20 times 0.4 ms of
-waiting and 0.4 ms of CPU, on a worker that is saturated with hellos from 8 other connections; gunicorn gthread
-takes turns with us, with as many threads. Each round gives one figure, each row has their median and p95, in
-ms. On two CPUs a worker that computes takes one, and the other worker shares the other with us.
+waiting and 0.4 ms of CPU, on a worker that is saturated with hellos from 8 other connections; gunicorn
+gthread takes turns with us, with as many threads. Each round gives one figure, each row has their median and
+p95, in ms. On two CPUs a worker that computes takes one, and the other worker shares the other with us.
 
 Standard library only; loaded needs gcc, and gunicorn in the environment of --peers.
 """
