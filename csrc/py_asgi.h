@@ -32,6 +32,7 @@ typedef struct FcAsgi {
     bool complete;                            /* the response is */
     bool gone;                                /* the client is, or was too slow */
     bool in_trailers;                         /* the body is complete, trailers follow */
+    size_t unbroken;                          /* bytes of bodies since it last let others go first */
 } FcAsgi;
 
 extern PyType_Spec fc_request_spec, fc_port_spec, fc_await_spec;
@@ -89,9 +90,12 @@ PySendResult fc_asgi_wait(FcAsgi *request, PyObject **slot, PyObject **future);
 PySendResult fc_asgi_wait_for_room(FcAsgi *request, PyObject **future);
 void fc_asgi_wake(FcModule *module, PyObject **slot);
 bool fc_asgi_awaited(FcModule *module, PyObject *futures);
+/* PYGEN_NEXT without a future: the Task takes its next step in the loop's next pass. */
+bool fc_asgi_should_pass(const FcAsgi *request);
+PySendResult fc_asgi_pass(FcAsgi *request, PyObject **future);
 
 /* One try of an await. PYGEN_RETURN with *result, PYGEN_ERROR, or PYGEN_NEXT: it must wait, for *future (new
- * reference). */
+ * reference), or with NULL there for the loop's next pass. */
 
 /* py_asgi_receive.c */
 PySendResult fc_asgi_receive(FcAsgi *request, PyObject **result, PyObject **future);

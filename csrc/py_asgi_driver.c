@@ -106,18 +106,33 @@ driver_next(PyObject *object)
     return driver_step(object, Py_None);
 }
 
-/* Raise in the application; before its first step there is nobody to catch it. */
+/* The attribute, or NULL; with an exception only where that is no AttributeError. */
+static PyObject *
+attribute_of(PyObject *object, PyObject *name)
+{
+    PyObject *value = PyObject_GetAttr(object, name);
+
+    if (value == NULL && PyErr_ExceptionMatches(PyExc_AttributeError))
+        PyErr_Clear();
+    return value;
+}
+
+/* Raise in the application. Nobody can catch it there before the first step, and in an iterator that knows no
+ * throw, as which an awaitable may wait. */
 static PyObject *
 throw_into(FcAsgi *request, PyObject *args)
 {
-    PyObject *type = NULL, *value = NULL, *traceback = NULL, *method, *result;
+    PyObject *type = NULL, *value = NULL, *traceback = NULL, *method = NULL, *result;
 
-    if (request->coro != NULL) {
-        method = PyObject_GetAttr(request->coro, request->answer.engine->module->words[FC_W_throw]);
-        result = method != NULL ? PyObject_Call(method, args, NULL) : NULL;
-        Py_XDECREF(method);
+    if (request->coro != NULL)
+        method = attribute_of(request->coro, request->answer.engine->module->words[FC_W_throw]);
+    if (method != NULL) {
+        result = PyObject_Call(method, args, NULL);
+        Py_DECREF(method);
         return result;
     }
+    if (PyErr_Occurred())
+        return NULL;
     if (!PyArg_UnpackTuple(args, "throw", 1, 3, &type, &value, &traceback))
         return NULL;
     if (PyExceptionInstance_Check(type))
@@ -159,16 +174,19 @@ static PyObject *
 driver_close(PyObject *object, PyObject *ignored)
 {
     FcAsgi *request = (FcAsgi *)object;
-    PyObject *result = Py_None, *type, *value, *traceback;
+    PyObject *result = NULL, *method = NULL, *type, *value, *traceback;
 
     (void)ignored;
     if (request->coro == NULL && request->scope == NULL)
         Py_RETURN_NONE;
     Py_INCREF(request);
     if (request->coro != NULL)
-        result = PyObject_CallMethodNoArgs(request->coro, request->answer.engine->module->words[FC_W_close_]);
-    else
-        Py_INCREF(result);
+        method = attribute_of(request->coro, request->answer.engine->module->words[FC_W_close_]);
+    if (method != NULL)
+        result = PyObject_CallNoArgs(method);
+    else if (!PyErr_Occurred())
+        result = Py_NewRef(Py_None);
+    Py_XDECREF(method);
     PyErr_Fetch(&type, &value, &traceback);
     fc_asgi_over(request, false);
     fc_asgi_ended(request);
@@ -186,6 +204,21 @@ get_queued(PyObject *object, void *ignored)
     return PyLong_FromUnsignedLongLong(conn != NULL ? conn->out.size : 0);
 }
 
+/* What inspect.getcoroutinestate() is to find where the application waits in something that has no such
+ * attributes, as the iterator of an awaitable or of a coroutine compiled by Cython. */
+static PyObject *
+state_of(const FcAsgi *request, const char *name)
+{
+    bool running = request->answer.engine->stepping == request;
+
+    if (strcmp(name, "cr_suspended") == 0)
+        return PyBool_FromLong(!running);
+#if PY_VERSION_HEX < 0x030b0000 /* which sees "suspended" only by a frame: "running" serves the same end */
+    running = true;
+#endif
+    return PyBool_FromLong(running);
+}
+
 /* An attribute of the application's own coroutine, so that asyncio's and anyio's questions to this one (its
  * name, its stack, whether it was started) have the answer a reader expects. Not called yet: the closure says
  * which default. */
@@ -195,8 +228,15 @@ get_of_coro(PyObject *object, void *name)
     FcAsgi *request = (FcAsgi *)object;
     const char *text = name;
 
-    if (request->coro != NULL)
-        return PyObject_GetAttrString(request->coro, text);
+    if (request->coro != NULL) {
+        PyObject *value = PyObject_GetAttrString(request->coro, text);
+
+        if (value != NULL || !PyErr_ExceptionMatches(PyExc_AttributeError))
+            return value;
+        PyErr_Clear();
+        if (strcmp(text, "cr_running") == 0 || strcmp(text, "cr_suspended") == 0)
+            return state_of(request, text);
+    }
     if (text[0] == '_')
         return PyUnicode_FromString("request");
     if (strcmp(text, "cr_running") == 0 || strcmp(text, "cr_suspended") == 0)

@@ -38,15 +38,19 @@ receive_stream(FcAsgi *request, PyObject **result, PyObject **future)
 {
     PyEngine *self = request->answer.engine;
     FcConn *conn = request->answer.conn;
-    PyObject *body = PyBytes_FromStringAndSize(NULL, BODY_STEP);
+    PyObject *body;
     size_t got = 0;
     bool last = false;
     FcStream stream;
 
+    if (fc_asgi_should_pass(request))
+        return fc_asgi_pass(request, future);
+    body = PyBytes_FromStringAndSize(NULL, BODY_STEP);
     if (body == NULL)
         return PYGEN_ERROR;
     stream = fc_conn_stream(&self->engine, conn, PyBytes_AS_STRING(body), BODY_STEP, &got, &last);
     if (stream == FC_STREAM_DATA) {
+        request->unbroken += got;
         if (got < BODY_STEP && _PyBytes_Resize(&body, (Py_ssize_t)got) < 0)
             return PYGEN_ERROR;
         return give_body(request, body, !last, result);

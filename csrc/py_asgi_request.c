@@ -36,6 +36,7 @@ fc_asgi_new(PyEngine *engine, FcConn *conn)
     request->websocket = request->body_given = request->complete = request->gone = request->in_trailers =
         false;
     request->sending_file = request->file_more = false;
+    request->unbroken = 0;
     if (!fc_ports_ready(request)) {
         request->answer.conn = NULL;
         Py_DECREF(request);

@@ -148,8 +148,11 @@ send_body(FcAsgi *request, const Message *message, PyObject **result, PyObject *
         return fc_asgi_broken(request);
     if (!more)
         return fc_asgi_finish_body(request, result);
+    request->unbroken += (size_t)len;
     if (request->answer.conn->out.size > FC_HIGH_WATER)
         return fc_asgi_wait_for_room(request, future);
+    if (fc_asgi_should_pass(request))
+        return fc_asgi_pass(request, future);
     return fc_asgi_sent(result);
 }
 

@@ -3,6 +3,8 @@
  */
 #include "py_asgi.h"
 
+#define UNBROKEN_MOST (1024 * 1024)
+
 /* Forget futures whose waits were cancelled: an application may ask again and again with a time limit. */
 static void
 forget_done(FcModule *module, PyObject *futures)
@@ -23,6 +25,7 @@ fc_asgi_wait(FcAsgi *request, PyObject **slot, PyObject **future)
 {
     if (*slot == NULL && (*slot = PyList_New(0)) == NULL)
         return PYGEN_ERROR;
+    request->unbroken = 0;
     forget_done(request->answer.engine->module, *slot);
     *future = PyObject_CallNoArgs(request->answer.engine->create_future);
     if (*future == NULL || PyList_Append(*slot, *future) < 0) {
@@ -76,4 +79,20 @@ fc_asgi_wait_for_room(FcAsgi *request, PyObject **future)
     fc_asgi_want(request, FC_WANT_ROOM, request->answer.engine->engine.config.write_timeout);
     fc_asgi_schedule(request->answer.engine);
     return fc_asgi_wait(request, &request->waiting_send, future);
+}
+
+/* A client that is as fast as its application keeps every await from sleeping: after so many bytes the others
+ * of the loop have a turn. */
+bool
+fc_asgi_should_pass(const FcAsgi *request)
+{
+    return request->unbroken >= UNBROKEN_MOST;
+}
+
+PySendResult
+fc_asgi_pass(FcAsgi *request, PyObject **future)
+{
+    request->unbroken = 0;
+    *future = NULL;
+    return PYGEN_NEXT;
 }

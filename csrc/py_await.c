@@ -173,6 +173,10 @@ run(FcAwait *self, PyObject *value, PyObject **result)
         state = attempt(self, result, &future);
         if (state != PYGEN_NEXT)
             return state;
+        if (future == NULL) { /* what asyncio.sleep(0) yields */
+            *result = Py_NewRef(Py_None);
+            return state;
+        }
         self->inner = PyObject_GetIter(future);
         Py_CLEAR(future);
         if (self->inner == NULL)

@@ -8,8 +8,11 @@ import asyncio
 import builtins
 import contextvars
 import gc
+import inspect
+import itertools
 import json
 import os
+import socket
 import sys
 import threading
 
@@ -19,6 +22,8 @@ from validator import Validator
 CASES = {}
 NOTES = {}
 GATES = {}
+PAIRS = {}
+TASKS = set()
 STATE = {"colour": "green", "list": []}
 NAME = contextvars.ContextVar("name", default="nobody")
 HERE = os.path.dirname(__file__)
@@ -622,6 +627,63 @@ async def background(scope, receive, send):
     note(scope, "worked")
 
 
+@case
+async def late_work(scope, receive, send):
+    """Work on for a moment after the last body."""
+    await answer(send, "answered")
+    await asyncio.sleep(0.7)
+    print("worked to its end", flush=True)
+
+
+class Passes:
+    """How many bytes went by at most between two passes of the loop."""
+
+    def __init__(self):
+        self.most = self.since = 0
+        self.open = True
+        self._tick()
+
+    def _tick(self):
+        self.since = 0
+        if self.open:
+            asyncio.get_running_loop().call_soon(self._tick)
+
+    def count(self, size):
+        self.since += size
+        self.most = max(self.most, self.since)
+
+
+@case
+async def passes_of_sends(scope, receive, send):
+    passes = Passes()
+    await start(send)
+    for _ in range(64):
+        await body(send, b"x" * 65536, True)
+        passes.count(65536)
+    passes.open = False
+    await body(send, b"%d" % passes.most)
+
+
+@case
+async def passes_of_receives(scope, receive, send):
+    passes = Passes()
+    more = True
+    while more:
+        event = await receive()
+        passes.count(len(event["body"]))
+        more = event["more_body"]
+    passes.open = False
+    await answer(send, passes.most)
+
+
+@case
+async def swallow(scope, receive, send):
+    """Take a body that never ends."""
+    while (await receive())["type"] == "http.request":
+        NOTES[key_of(scope)] = ["taking"]
+    note(scope, "left")
+
+
 # -- errors
 
 
@@ -1007,6 +1069,54 @@ def a_future(scope, receive, send):
     return asyncio.ensure_future(hello(scope, receive, send))
 
 
+async def _answer_and_wake(send, sock):
+    await answer(send, "answered")
+    sock.send(b"x")
+
+
+def compiled(scope, receive, send):
+    """A coroutine of uvloop's, which Cython has compiled; asyncio's is one of Python's."""
+    ours, theirs = PAIRS[key_of(scope)] = socket.socketpair()
+    ours.setblocking(False)
+    task = asyncio.ensure_future(_answer_and_wake(send, theirs))
+    TASKS.add(task)
+    task.add_done_callback(TASKS.discard)
+    return asyncio.get_running_loop().sock_recv(ours, 1)
+
+
+def cancelled_in_compiled(scope, receive, send):
+    """It waits in such a coroutine when it is cancelled."""
+    ours, _ = PAIRS[key_of(scope)] = socket.socketpair()
+    ours.setblocking(False)
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    loop.call_later(0.05, _cancel, task, scope)
+    return loop.sock_recv(ours, 1)
+
+
+class Bare:
+    """An awaitable whose iterator knows neither throw nor close."""
+
+    def __init__(self, future):
+        self.future = future
+
+    def __await__(self):
+        return itertools.chain(self.future.__await__())
+
+
+def cancelled_in_bare(scope, receive, send):
+    """It waits in an iterator that cannot be told."""
+    loop = asyncio.get_running_loop()
+    loop.call_later(0.05, _cancel, asyncio.current_task(), scope)
+    return Bare(loop.create_future())
+
+
+def _cancel(task, scope):
+    note(scope, inspect.getcoroutinestate(task.get_coro()))
+    note(scope, bool(repr(task)))
+    task.add_done_callback(lambda done: note(scope, done.cancelled()))
+    task.cancel()
+
+
 def in_task(scope, receive, send):
     """Something is done before the coroutine is made."""
     before = NAME.get()
@@ -1028,5 +1138,15 @@ def wrong_signature(scope):
 
 SYNCHRONOUS = {
     each.__name__.encode(): each
-    for each in (custom_awaitable, a_future, in_task, gives_none, raises_at_once, wrong_signature)
+    for each in (
+        custom_awaitable,
+        a_future,
+        compiled,
+        cancelled_in_compiled,
+        cancelled_in_bare,
+        in_task,
+        gives_none,
+        raises_at_once,
+        wrong_signature,
+    )
 }

@@ -1,6 +1,7 @@
 """Responses: HTTP & WebSocket 2.5, "Response Start" and "Response Body"; RFC 9110 and 9112 on the wire."""
 
 import socket
+import threading
 
 import pytest
 from harness import until
@@ -127,6 +128,37 @@ def test_slow_reader_does_not_delay_others(live, key):
         wire.request("flood", target=f"/?{key}")
         live.wait_for_notes(key)
         assert b"hello" == live.ask("hello").body
+
+
+def test_fast_reader_does_not_delay_others(live, key):
+    """Others are served while one client takes an endless answer as fast as it comes.
+
+    Clause: ASGI HTTP, "Response Body": send waits when the buffer is full.
+    """
+    with live.wire() as wire:
+        wire.request("flood_until_cut", target=f"/?{key}")
+        enough = threading.Event()
+        reader = threading.Thread(target=wire.swallow, args=(enough,))
+        reader.start()
+        try:
+            for _ in range(10):
+                assert b"hello" == live.ask("hello").body
+        finally:
+            enough.set()
+            reader.join()
+    live.wait_for_notes(key, 3)
+
+
+@pytest.mark.parametrize("case", ["passes_of_sends", "passes_of_receives"])
+def test_loop_passes_between_pieces(live, case):
+    """A client as fast as its application lets the loop go on after 1 MiB at most.
+
+    Clause: PEP 492: an await that never suspends would keep all other tasks waiting.
+    """
+    with live.wire() as wire:
+        wire.request(case, "POST", body=b"x" * (4 << 20))
+        most = int(wire.answer().body.lstrip(b"x"))
+    assert 65536 <= most <= (1 << 20) + 65536
 
 
 @pytest.mark.parametrize("leave", ["reset", "close"])
@@ -387,6 +419,17 @@ def test_background_work(live, key):
         assert ["working"] == live.wait_for_notes(key)
         live.open(key)
         assert ["working", "worked"] == live.wait_for_notes(key, 2)
+
+
+def test_background_work_is_awaited_at_the_end(server):
+    """A stop waits for work after the last body, within the drain's deadline.
+
+    Clause: ASGI HTTP, "Response Body": complete with more_body false, whatever the application does after it.
+    """
+    each = server("--drain-timeout", "20")
+    assert "answered" == each.ask("late_work").json
+    assert 0 == each.stop()
+    assert "worked to its end" in each.output
 
 
 def test_background_work_outlives_the_connection(live, key):

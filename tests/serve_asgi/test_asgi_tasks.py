@@ -39,6 +39,28 @@ def test_awaitables(live, case):
             assert b"hello" == wire.ask(case).body
 
 
+def test_compiled_coroutine(live, key):
+    """A coroutine that Cython has compiled is one, too.
+
+    Clause: ASGI, "Applications": a single awaitable callable.
+    """
+    with live.wire() as wire:
+        for _ in range(3):
+            assert "answered" == wire.ask("compiled", target=f"/?{key}").json
+
+
+@pytest.mark.parametrize("case", ["cancelled_in_compiled", "cancelled_in_bare"])
+def test_cancelled_awaitable(live, key, case):
+    """The Task of what is no coroutine of Python's ends cancelled like any, and says before that it waits.
+
+    Clause: PEP 492 ("Awaitable Objects"): __await__ gives an iterator, which need not know throw().
+    """
+    assert 500 == live.ask(case, target=f"/?{key}").status
+    state, *rest = live.wait_for_notes(key, 3)
+    assert state in {"CORO_SUSPENDED", "CORO_RUNNING"}  # the second before 3.11
+    assert [True, True] == rest
+
+
 def test_current_task(live, key):
     """asyncio.current_task() is one Task throughout, known to all_tasks(), on the main thread.
 

@@ -62,6 +62,12 @@ class Wire:
         whole = head(case, method, target=target, headers=headers, body=body, version=version)
         self.send(whole + (body or b""))
 
+    def flood(self):
+        """Send without an end, until end()."""
+        with contextlib.suppress(OSError):
+            while True:
+                self.send(bytes(1 << 20))
+
     def end(self):
         """Send our end."""
         self.socket.shutdown(socket.SHUT_WR)
@@ -143,6 +149,12 @@ class Wire:
                 self.more()
         found, self.buffer = self.buffer, b""
         return found
+
+    def swallow(self, enough):
+        """Take and forget what comes, until that event."""
+        while not enough.is_set():
+            self.more()
+            self.buffer = b""
 
     def ended(self):
         """Wait for the end; True when nothing came before it."""
