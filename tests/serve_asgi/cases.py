@@ -676,14 +676,6 @@ async def passes_of_receives(scope, receive, send):
     await answer(send, passes.most)
 
 
-@case
-async def swallow(scope, receive, send):
-    """Take a body that never ends."""
-    while (await receive())["type"] == "http.request":
-        NOTES[key_of(scope)] = ["taking"]
-    note(scope, "left")
-
-
 # -- errors
 
 

@@ -5,7 +5,6 @@ HTTP & WebSocket 2.5, "Request - receive event"; RFC 9112 sections 6 and 7, RFC 
 
 import json
 import select
-import threading
 
 import pytest
 from wire import CutError, chunked, head
@@ -51,25 +50,6 @@ def test_body(live, headers, body, seen):
         whole, more = events(wire.ask("events", "POST", headers=headers, body=body))
         assert (seen, [True] * (len(more) - 1) + [False]) == (whole, more)
         assert "hello" == wire.ask("hello").body.decode()
-
-
-def test_fast_sender_does_not_delay_others(live, key):
-    """Others are served while one client sends an endless body as fast as it is taken.
-
-    Clause: ASGI HTTP, "Request": a body comes in pieces.
-    """
-    with live.wire() as wire:
-        wire.request("swallow", "POST", target=f"/?{key}", headers=[("Content-Length", "900000000000")])
-        sender = threading.Thread(target=wire.flood)
-        sender.start()
-        live.wait_for_notes(key)
-        try:
-            for _ in range(10):
-                assert b"hello" == live.ask("hello").body
-        finally:
-            wire.end()
-            sender.join()
-    assert ["taking", "left"] == live.wait_for_notes(key, 2)
 
 
 @pytest.mark.parametrize("headers", [[], CHUNKED], ids=["length", "chunked"])

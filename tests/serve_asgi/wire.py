@@ -62,12 +62,6 @@ class Wire:
         whole = head(case, method, target=target, headers=headers, body=body, version=version)
         self.send(whole + (body or b""))
 
-    def flood(self):
-        """Send without an end, until end()."""
-        with contextlib.suppress(OSError):
-            while True:
-                self.send(bytes(1 << 20))
-
     def end(self):
         """Send our end."""
         self.socket.shutdown(socket.SHUT_WR)
