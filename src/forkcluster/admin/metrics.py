@@ -14,12 +14,10 @@ from prometheus_client.registry import Collector as Source
 from prometheus_client.registry import CollectorRegistry
 
 from forkcluster import log
-from forkcluster._scoreboard import Scoreboard
 from forkcluster.admin.app_metrics import AppMetrics
 from forkcluster.admin.catalogue import APP_METRICS_FAILURES
 from forkcluster.admin.collector import Collector, Status, single
 from forkcluster.admin.line import Present
-from forkcluster.admin.processes import Processes
 from forkcluster.admin.shared import Shared
 from forkcluster.admin.site import Request, Response, Site
 from forkcluster.errors import ForkclusterError
@@ -31,11 +29,9 @@ Encode = Callable[[CollectorRegistry], bytes]
 class Metrics:
     """Answers scrapes. What only the master knows is left out when it does not answer."""
 
-    def __init__(
-        self, app: str, board: Scoreboard, present: Present, processes: Processes, theirs: AppMetrics
-    ) -> None:
+    def __init__(self, collector: Collector, present: Present, theirs: AppMetrics) -> None:
         self._present = present
-        self._collector = Collector(app, board, processes)
+        self._collector = collector
         self._app_metrics = theirs
         self._pages: dict[str, Shared[bytes]] = {}  # by the type of their content
 
