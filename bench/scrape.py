@@ -4,8 +4,9 @@ and one that reads its answer a byte a second.
     python bench/scrape.py [--rounds 5] [--seconds 4] [--rate 1000]
 
 The app (two workers, a hello) is asked at a fixed pace that leaves CPUs free, on connections that stay open:
-a saturated one would only show how the kernel divides CPUs among the programs of this benchmark. The scrapers
-run in a process of the lowest priority, as they would on another machine; the admin process runs as it comes.
+a saturated one would only show how the kernel divides CPUs among the programs of this benchmark. App and admin
+process share one CPU, so that the second has nowhere to hide; the client and the scrapers have the other, and
+the scrapers run at the lowest priority there, as if they were on another machine.
 Rounds with and without them take turns, and each figure is the median of its rounds. Workers' CPU time is
 /proc's schedstat. Standard library only.
 """
@@ -32,6 +33,7 @@ from run import build
 SCRAPERS = 100
 CONNECTIONS = 8
 HELLO = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+CPUS = os.sched_getaffinity(0)
 METRICS = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"
 APP = """
 def application(environ, start_response):
@@ -83,6 +85,7 @@ def running() -> Iterator[tuple[int, int, int]]:
         command = [sys.executable, "-m", "forkcluster", "app:application", "-i", "2"]
         command += ["--bind", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
         environment = {**os.environ, "FORKCLUSTER_HOME": f"{directory}/home"}
+        os.sched_setaffinity(0, {min(CPUS)})
         with subprocess.Popen(
             command,
             cwd=directory,
@@ -92,6 +95,7 @@ def running() -> Iterator[tuple[int, int, int]]:
             text=True,
             start_new_session=True,
         ) as server:
+            os.sched_setaffinity(0, {max(CPUS)})
             try:
                 yield (server.pid, *ports(server))
             finally:

@@ -57,7 +57,8 @@ function showState(last) {
   const ready = last.workers.filter((worker) => worker.state === "ready" || worker.state === "busy").length;
   at("dot").className = "dot " + (last.unready ? "bad" : last.reloading || ready < last.wanted ? "warn" : "good");
   say("state", last.unready ? `not ready: ${last.unready}` : `${ready} of ${last.wanted} workers ready`);
-  say("facts", `generation ${last.generation} · up ${age(last.uptime)} · ${last.restarts} restart${last.restarts === 1 ? "" : "s"} · ${last.listeners.join(" ")}`);
+  say("facts", [`generation ${last.generation}`, `up ${age(last.uptime)}`, `${last.restarts} restart${last.restarts === 1 ? "" : "s"}`,
+    ...last.listeners].join(" · "));
   say("wanted", String(last.wanted));
   if (last.reloading) banner(`Reload in progress: ${last.reloading}`);
   else if (at("banner").textContent.startsWith("Reload in")) banner("");
