@@ -4,7 +4,7 @@ and one that reads its answer a byte a second.
     python bench/scrape.py [--rounds 5] [--seconds 4] [--rate 1000]
 
 The app (two workers, a hello) is asked at a fixed pace that leaves CPUs free, on connections that stay open:
-a saturated one would only show how the kernel divides CPUs among the programs of this benchmark. App and admin
+a saturated one would only show how the kernel divides CPUs among the programs here. App and admin
 process share one CPU, so that the second has nowhere to hide; the client and the scrapers have the other, and
 the scrapers run at the lowest priority there, as if they were on another machine.
 Rounds with and without them take turns, and each figure is the median of its rounds. Workers' CPU time is
