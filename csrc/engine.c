@@ -201,6 +201,23 @@ obey(FcEngine *engine)
 }
 
 void
+fc_engine_leave(FcEngine *engine)
+{
+    uint32_t asked = atomic_fetch_and_explicit(
+        &engine->commands, ~(uint32_t)(FC_COMMAND_DRAIN | FC_COMMAND_FINAL), memory_order_acquire);
+
+    if (asked & FC_COMMAND_FINAL && engine->handover != NULL)
+        engine->handover->final = true;
+    if (asked & FC_COMMAND_DRAIN) {
+        engine->now = fc_now();
+        begin_drain(engine);
+    } else if (engine->draining && engine->handover != NULL) {
+        engine->now = fc_now();
+        fc_handover_turn(engine);
+    }
+}
+
+void
 fc_engine_show(FcEngine *engine)
 {
     if (engine->draining)

@@ -277,6 +277,8 @@ bool fc_engine_unsettled(FcEngine *engine);
 void fc_engine_nudge(FcEngine *engine);
 /* Say that a long call is running, or no longer: peers then send nothing. T. */
 void fc_engine_set_busy(FcEngine *engine, bool busy);
+/* Begin the drain that was asked for, or go on with it, in place of a loop that is in a long call. T. */
+void fc_engine_leave(FcEngine *engine);
 /* Whether a drain is complete: nothing open that must be finished. T. */
 bool fc_engine_drained(const FcEngine *engine);
 /* Whether a connection can stay open after its answer: while draining, only with a peer who takes it. G. */

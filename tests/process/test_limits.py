@@ -6,6 +6,7 @@ import socket
 import threading
 
 import pytest
+from board import close_all, idle_connections, lines, wait_for_ready
 from harness import until
 
 from forkcluster.manager.control import ask
@@ -77,6 +78,44 @@ def test_row_30_worker_over_the_hard_limit_is_killed_and_replaced(server, source
         assert 200 == each.get()[0]
 
 
+ASLEEP = """
+import os, time
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/stuck":
+        time.sleep(600)
+    data = b'{"pid": %d, "path": "%s", "body": ""}' % (os.getpid(), environ["PATH_INFO"].encode())
+    start_response("200 OK", [("Content-Length", str(len(data)))])
+    return [data]
+"""
+ASLEEP_ASGI = """
+import json, os, time
+async def application(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    if scope["path"] == "/stuck":
+        time.sleep(600)
+    data = json.dumps({"pid": os.getpid(), "path": scope["path"], "body": ""}).encode()
+    length = [(b"content-length", b"%d" % len(data))]
+    await send({"type": "http.response.start", "status": 200, "headers": length})
+    await send({"type": "http.response.body", "body": data})
+"""
+IN_C = ASLEEP.replace("time.sleep(600)", "__import__('re').match('(a+)+$', 'a' * 40 + 'b')")
+
+
+@pytest.mark.parametrize("source", [ASLEEP, IN_C, ASLEEP_ASGI], ids=["sleep", "gil", "loop"])
+def test_row_30_worker_over_the_hard_limit_is_drained_of_all_else_first(server, source):
+    """Its only thread never comes back: its idle connections are with its peer before it is killed."""
+    each = boot(server, source, "--threads", "1", "--request-timeout", "1", "--drain-timeout", "2", workers=2)
+    wait_for_ready(each, 2)
+    idle = idle_connections(each, 12)
+    until(lambda: [line["idle"] for line in lines(each).values()] == [6, 6], "six with each worker")
+    with request(each, "/stuck"):
+        (victim,) = until(lambda: [p for p, line in lines(each).items() if line["in_flight"]], "the request")
+        each.wait_for(f"worker ended why=hang.*pid={victim}")
+    assert 12 == len([connection.ask() for connection in idle])
+    close_all(idle)
+
+
 def test_answer_that_has_begun_is_no_hang(server):
     """The clock stops at the response head: a stream may last for hours."""
     each = boot(server, SLOW, "--request-timeout", "0.3", "--request-warn", "0.2")
@@ -89,7 +128,7 @@ def test_answer_that_has_begun_is_no_hang(server):
     assert "takes long" not in each.output
 
 
-def test_row_51_master_that_was_stopped_blames_nobody(server):
+def test_row_17_master_that_was_stopped_blames_nobody(server):
     """Row 17: after CONT no mass kill."""
     each = boot(server, SLOW, "--request-timeout", "1", workers=1)
     (worker,) = each.worker_pids()

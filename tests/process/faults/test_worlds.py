@@ -1,16 +1,19 @@
 """Kernels and containers that lack something, and floods from outside. Rows 68, 70, 71 and 73."""
 
+import email.utils
+import http.client
 import shutil
 import signal
 import socket
 import sqlite3
 import subprocess
 import threading
+import time
 
 import pytest
-from board import lines, total, wait_for_ready
+from board import close_all, idle_connections, lines, total, wait_for_ready
 from harness import until
-from scene import CALLED, serve_source, whole
+from scene import CALLED, preload, serve_source, whole
 from strict import Connection, Load
 
 from forkcluster.manager.control import ask
@@ -84,6 +87,79 @@ def test_row_73_without_procfs_everything_works(server):
     assert 200 == each.get()[0]
     assert 0 == each.stop()
     assert "Traceback" not in each.output
+
+
+# The wall clock is off by as many seconds as the file of that name says.
+CLOCK = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+static time_t
+offset(void)
+{
+    char text[32] = {0};
+    int fd = open(getenv("CLOCK"), O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return 0;
+    if (read(fd, text, sizeof text - 1) < 0)
+        text[0] = 0;
+    close(fd);
+    return (time_t)atol(text);
+}
+
+int
+clock_gettime(clockid_t clock, struct timespec *t)
+{
+    int (*real)(clockid_t, struct timespec *) =
+        (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+    int result = real(clock, t);
+
+    if (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)
+        t->tv_sec += offset();
+    return result;
+}
+"""
+
+
+def test_row_51_wall_clock_that_jumps_harms_nobody(server):
+    """An hour on, then two back, with limits of a second: nobody is killed, and the Date follows."""
+    each = server(workers=2, arguments=("--request-timeout", "1", "--keep-alive", "30"))
+    (each.directory / "app.py").write_text(CALLED)
+    jump = each.directory / "jump"
+    jump.write_text("0")
+    each.environment = {**preload(each, "clock", CLOCK), "CLOCK": str(jump)}
+    each.boot()
+    wait_for_ready(each, 2)
+    workers = each.worker_pids()
+    idle = idle_connections(each, 4)
+
+    def date():
+        connection = http.client.HTTPConnection(*each.address, timeout=20)
+        connection.request("GET", "/")
+        answer = connection.getresponse()
+        answer.read()
+        connection.close()
+        return email.utils.parsedate_to_datetime(answer.headers["Date"]).timestamp()
+
+    with Load(each.address) as load:
+        for seconds in (3600, -3600):
+            jump.write_text(f"{seconds}")
+            until(lambda s=seconds: abs(date() - time.time() - s) < 60, f"a Date that is {seconds} s off")
+            before, begun = load.answers.total(), time.monotonic()
+            until(lambda: time.monotonic() > begun + 1.2, "longer than the limit")  # nothing else would tell
+            until(lambda b=before: load.answers.total() > b + 50, "answers")
+    assert {} == dict(load.faults)
+    assert 4 == len([connection.ask() for connection in idle])
+    assert workers == each.worker_pids()
+    each.drain()
+    assert "hang" not in each.output
+    close_all(idle)
 
 
 def test_row_68_threads_and_databases_of_the_import_are_named(server):
