@@ -4,10 +4,11 @@ import json
 import signal
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 from board import close_all, idle_connections, lines, wait_for_ready
-from harness import until
+from harness import runs, until
 
 from forkcluster.manager.control import ask
 
@@ -191,12 +192,47 @@ def test_worker_that_has_grown_is_replaced(server):
 
 
 def test_workers_are_replaced_by_age_one_at_a_time(server):
-    """Capacity stays."""
-    each = server(workers=2, arguments=("--max-lifetime", "1")).boot()
-    old = each.worker_pids()
-    until(lambda: not old & each.worker_pids(), "both to be replaced")
+    """Capacity stays: at every look two workers serve, and never are there more than three that do."""
+    each = server(workers=2, arguments=("--max-lifetime", "1"))
+    each.boot()
+    wait_for_ready(each, 2)
+    old, counts = each.worker_pids(), set()
+
+    def renewed():
+        counts.add(sum(line["state"] in ("ready", "busy") for line in lines(each).values()))
+        return not old & each.worker_pids()
+
+    until(renewed, "both to be replaced")
+    assert {2, 3} >= counts
     each.wait_for("max_lifetime")
     assert 200 == each.get()[0]
+
+
+CGROUP = (
+    "unshare",
+    "--mount",
+    "sh",
+    "-c",
+    "mount -t tmpfs none /sys/fs/cgroup && mkdir /sys/fs/cgroup/memory && cd /sys/fs/cgroup && "
+    'echo oom_kill 3 | tee memory.events > memory/memory.oom_control && cd - >/dev/null && exec "$@"',
+    "sh",
+)
+
+
+@pytest.mark.skipif(not runs(*CGROUP, "true"), reason="new mount namespaces are not permitted here")
+def test_worker_killed_for_want_of_memory_is_told_as_such(server):
+    """SIGKILL while the cgroup's counter rises: the log, the history and the counters say oom."""
+    each = server(wrapper=CGROUP).boot()
+    (worker,) = each.worker_pids()
+    root = Path(f"/proc/{each.pid}/root/sys/fs/cgroup")
+    for place in (root / "memory.events", root / "memory" / "memory.oom_control"):
+        place.write_text("oom_kill 4\n")
+    each.send(signal.SIGKILL, worker)
+    each.wait_for("worker died.*SIGKILL, for want of memory")
+    (second,) = until(lambda: each.worker_pids() - {worker}, "a replacement")
+    wait_for_ready(each, 1)
+    each.send(signal.SIGKILL, second)
+    each.wait_for('worker died.*how="was killed by SIGKILL" ')
 
 
 def test_kill_tells_the_signal_in_status(server):

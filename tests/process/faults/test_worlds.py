@@ -6,13 +6,12 @@ import shutil
 import signal
 import socket
 import sqlite3
-import subprocess
 import threading
 import time
 
 import pytest
 from board import close_all, idle_connections, lines, total, wait_for_ready
-from harness import until
+from harness import runs, until
 from scene import CALLED, preload, serve_source, whole
 from strict import Connection, Load
 
@@ -38,12 +37,6 @@ except OSError:
     os.execv(sys.argv[1], sys.argv[1:])
 sys.exit("the filter does nothing")
 """
-
-
-def runs(*command):
-    return (
-        shutil.which(command[0]) is not None and subprocess.run(command, capture_output=True).returncode == 0
-    )
 
 
 def sandbox_works():
@@ -85,6 +78,35 @@ def test_row_73_without_procfs_everything_works(server):
     each.reload()
     whole(each, workers=2)
     assert 200 == each.get()[0]
+    assert 0 == each.stop()
+    assert "Traceback" not in each.output
+
+
+# As in a container with a read-only root: /dev/shm is all that can be written to.
+READ_ONLY_ROOT = """
+mount --make-rprivate / && mount --rbind / /mnt && mount -o remount,bind,ro /mnt || exit 1
+for at in /mnt/tmp /mnt/var/tmp; do
+    mount --bind $at $at && mount -o remount,bind,ro $at || exit 1
+done
+mount -t tmpfs none /mnt/dev/shm || exit 1
+exec chroot /mnt sh -c 'cd "$0" && ! touch probe 2>/dev/null && exec "$@"' "$PWD" "$@"
+"""
+READ_ONLY = ("unshare", "--mount", "sh", "-c", READ_ONLY_ROOT, "sh")
+
+
+@pytest.mark.skipif(not runs(*READ_ONLY, "true"), reason="new mount namespaces are not permitted here")
+def test_row_73_read_only_file_system_is_no_obstacle(server):
+    """Boot, serve, replace, reload and stop all the same; one line says where the control socket is."""
+    each = server(workers=2, arguments=("--observe", "0"), wrapper=READ_ONLY)
+    each.environment = {"FORKCLUSTER_HOME": "", "XDG_RUNTIME_DIR": "", "HOME": "/"}
+    each.boot()
+    control = each.wait_for(r"a temporary directory is used path=(/dev/shm/\S+)")[1]
+    victim = min(each.worker_pids())
+    each.send(signal.SIGKILL, victim)
+    until(lambda: len(each.worker_pids() - {victim}) == 2, "a replacement")
+    each.reload()
+    whole(each, workers=2)
+    assert (200, 2) == (each.get()[0], ask(f"/proc/{each.pid}/root{control}", "status")["generation"])
     assert 0 == each.stop()
     assert "Traceback" not in each.output
 
@@ -152,7 +174,7 @@ def test_row_51_wall_clock_that_jumps_harms_nobody(server):
             jump.write_text(f"{seconds}")
             until(lambda s=seconds: abs(date() - time.time() - s) < 60, f"a Date that is {seconds} s off")
             before, begun = load.answers.total(), time.monotonic()
-            until(lambda: time.monotonic() > begun + 1.2, "longer than the limit")  # nothing else would tell
+            until(lambda b=begun: time.monotonic() > b + 1.2, "longer than the limit")
             until(lambda b=before: load.answers.total() > b + 50, "answers")
     assert {} == dict(load.faults)
     assert 4 == len([connection.ask() for connection in idle])
@@ -228,7 +250,7 @@ def test_row_71_full_accept_queue_grows_no_process_and_empties_again(server):
         client.connect_ex(each.address)
         clients.append(client)
     until(lambda: ask(each.control, "status")["listeners"][0]["queued"] > 0, "the queue to be seen")
-    assert each.descriptors() <= before[0]
+    until(lambda: each.descriptors() <= before[0], "the question's own descriptor to be closed")
     assert len(each.processes()) == before[1]
     for client in clients:
         client.close()
