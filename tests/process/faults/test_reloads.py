@@ -8,7 +8,7 @@ import threading
 import pytest
 from board import SANITIZED, close_all, resident
 from harness import processes, until
-from scene import go_on, serve_source, stop_at, stopped_process, whole
+from scene import CALLED, calls, go_on, serve_source, stop_at, stopped_process, whole
 from strict import Connection, Load
 
 from forkcluster.errors import ApplicationError, ConfigurationError
@@ -224,6 +224,31 @@ def test_row_50_long_upload_and_download_outlive_three_reloads(server):
     assert max(generations) <= 3
     close_all([upload, download])
     whole(each, workers=2)
+
+
+def test_row_50_third_reload_waits_while_two_older_generations_drain(server):
+    """Never more than two: it begins when the first of them has answered its last request.
+
+    The connection of that request lives on: whoever drains meets the workers of every later generation.
+    """
+    each = serve_source(server, CALLED, arguments=("--observe", "0"))
+    held = []
+    for seconds in (4, 60):
+        held.append(Connection(each.address))
+        held[-1].send(f"/hold?{seconds}")
+        until(lambda: len(calls(each)) == len(held), "the call")
+        each.reload()
+    mark = len(each.output)
+    each.send(signal.SIGHUP)
+    each.wait_for("reload waits: two older generations are still draining", since=mark)
+    assert [1, 2, 3] == sorted(generations(each))
+    assert "/hold" == held[0].take("/hold")["path"]
+    each.wait_for("reload done", since=mark)
+    held[0].ask(body="posted")
+    until(lambda: [2, 4] == sorted(set(generations(each)) - {3}), "the first and third generation to end")
+    each.send(signal.SIGQUIT)
+    assert 0 == each.wait()
+    close_all(held)
 
 
 RELOADS = int(os.environ.get("FORKCLUSTER_TEST_RELOADS", "6"))

@@ -211,14 +211,18 @@ def test_row_70_a_hundred_status_requests_while_workers_die_are_answered_and_mon
     wait_for_ready(each, 2)
     seen, faults = [], []
 
+    def counted(status):
+        counts = status["counts"]
+        return [counts["starts"], counts["restarts"], *counts["exits"].values()]
+
     def poll():
-        last = 0
+        last = counted(ask(each.control, "status", timeout=20))
         for _ in range(10):
-            status = ask(each.control, "status", timeout=20)
-            if status["generation"] < last:
-                faults.append(status)
-            last = status["generation"]
-            seen.append(len(status["workers"]))
+            now = counted(ask(each.control, "status", timeout=20))
+            if any(after < before for before, after in zip(last, now, strict=True)):
+                faults.append((last, now))
+            last = now
+            seen.append(now)
 
     threads = [threading.Thread(target=poll) for _ in range(10)]
     for thread in threads:
@@ -243,19 +247,24 @@ def test_row_71_full_accept_queue_grows_no_process_and_empties_again(server):
     before = (each.descriptors(), len(each.processes()))
     for pid in each.worker_pids():
         each.send(signal.SIGSTOP, pid)
+    queued = [Connection(each.address) for _ in range(8)]
+    for connection in queued:
+        connection.send("/queued", "posted")
     clients = []
     for _ in range(64):
         client = socket.socket()
         client.setblocking(False)
         client.connect_ex(each.address)
         clients.append(client)
-    until(lambda: ask(each.control, "status")["listeners"][0]["queued"] > 0, "the queue to be seen")
+    until(lambda: ask(each.control, "status")["listeners"][0]["queued"] >= 16, "the full queue to be seen")
     until(lambda: each.descriptors() <= before[0], "the question's own descriptor to be closed")
     assert len(each.processes()) == before[1]
     for client in clients:
         client.close()
     for pid in each.worker_pids():
         each.send(signal.SIGCONT, pid)
+    assert {"/queued"} == {connection.take("/queued", "posted")["path"] for connection in queued}
+    close_all(queued)
     with Load(each.address, idle=0) as load:
         until(lambda: load.answers.total() > 50, "answers")
     assert {} == dict(load.faults)
