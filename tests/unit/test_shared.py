@@ -42,7 +42,7 @@ def test_who_asks_together_shares_one_value():
 
 
 def test_a_value_is_never_older_than_the_asking():
-    """Who asks while one is being made gets the next, which begins when that has ended and a pause is over."""
+    """Who asks while one is being made gets the next, which begins when that is over and a pause with it."""
 
     async def ask():
         making = Making()
