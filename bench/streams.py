@@ -14,7 +14,7 @@ import statistics
 import sys
 from pathlib import Path
 
-from run import build, free_port, running
+from run import PATIENCE, build, free_port, running
 from servers import SERVERS
 
 from apps import STREAM
@@ -38,7 +38,7 @@ def cpu_micros(session: int) -> float:
 def down(port: int) -> None:
     """Take the whole stream."""
     buffer = bytearray(1 << 20)
-    with socket.create_connection(("127.0.0.1", port)) as ours:
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as ours:
         ours.sendall(b"GET /down HTTP/1.1\r\nHost: a\r\n\r\n")
         count = ours.recv_into(buffer)
         count -= bytes(buffer[:count]).index(b"\r\n\r\n") + 4
@@ -52,7 +52,7 @@ def down(port: int) -> None:
 def up(port: int) -> None:
     """Send as much, and be told how much came."""
     piece = b"x" * (1 << 20)
-    with socket.create_connection(("127.0.0.1", port)) as ours:
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as ours:
         ours.sendall(b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % STREAM)
         for _ in range(MIB):
             ours.sendall(piece)
