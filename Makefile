@@ -29,7 +29,7 @@ LINKS = $(shell echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | \
 FUZZER = $(firstword $(foreach clang,$(CLANGS),$(call LINKS,$(clang))))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test stress soak check check-python check-c sanitize fuzz bench instructions docs options format clean
+.PHONY: help run test stress soak check check-python check-c sanitize fuzz bench bench-threads instructions docs options format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -109,6 +109,9 @@ fuzz: $(VENV)/.built  ## fuzz the C parsers (SECONDS=30, SEED=1)
 
 bench: $(VENV)/.built  ## compare with the servers installed beside us (PEERS=python of theirs, LOAD=hello|echo|close)
 	$(BIN)/python bench/run.py --load $(LOAD) $(if $(PEERS),--peers $(PEERS)) $(ARGS)
+
+bench-threads: $(VENV)/.built  ## what a long call does to everybody else, against its bars (PEERS=python with gunicorn)
+	$(BIN)/python bench/threads.py $(if $(PEERS),--peers $(PEERS)) $(ARGS)
 
 instructions: $(VENV)/.built  ## instructions per request, against bench/instructions.json (WRITE=1 writes it)
 	$(BIN)/python bench/instructions.py $(if $(WRITE),,--check)

@@ -26,6 +26,8 @@ fc_conn_at(const FcEngine *engine, uint32_t index)
 /* engine.c */
 void fc_engine_show(FcEngine *engine);   /* its state on the scoreboard */
 void fc_engine_recall(FcEngine *engine); /* move what its sleeper has fetched to where events wait */
+/* what epoll reports of a connection; true: it is to be looked at */
+bool fc_conn_note(FcConn *conn, uint32_t events);
 
 /* table.c: all there are */
 /* a connection for fd (stolen); NULL: out of memory, fd is closed */

@@ -175,8 +175,8 @@ take_probe(FcEngine *engine)
     fc_conn_queue(engine, conn);
 }
 
-static void
-obey(FcEngine *engine)
+void
+fc_engine_obey(FcEngine *engine)
 {
     uint32_t commands = atomic_exchange_explicit(&engine->commands, 0, memory_order_acquire);
 
@@ -328,6 +328,17 @@ look_at(FcEngine *engine, FcConn *conn)
     return FC_LOOK_WAIT;
 }
 
+bool
+fc_conn_note(FcConn *conn, uint32_t events)
+{
+    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        conn->hung_up = true;
+    if (events & EPOLLIN)
+        conn->readable = true;
+    return events & EPOLLOUT || conn->state < FC_CONN_OUT || conn->state == FC_CONN_LINGER || conn->hung_up ||
+           conn->wants & FC_WANT_BODY;
+}
+
 /* One fetched event. The connection it belongs to, if that is to be looked at. */
 static FcConn *
 take_event(FcEngine *engine, const struct epoll_event *event)
@@ -336,7 +347,7 @@ take_event(FcEngine *engine, const struct epoll_event *event)
     FcConn *conn;
 
     if (generation == 0 && index == FC_DATA_WAKE) {
-        obey(engine);
+        fc_engine_obey(engine);
         return NULL;
     }
     if (generation == 0 && index == FC_DATA_INBOX) {
@@ -356,14 +367,7 @@ take_event(FcEngine *engine, const struct epoll_event *event)
     conn = fc_conn_at(engine, index);
     if (conn->generation != generation || conn->state == FC_CONN_FREE)
         return NULL; /* of a connection that is gone */
-    if (event->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-        conn->hung_up = true;
-    if (event->events & EPOLLIN)
-        conn->readable = true;
-    if (event->events & EPOLLOUT || conn->state < FC_CONN_OUT || conn->state == FC_CONN_LINGER ||
-        conn->hung_up || conn->wants & FC_WANT_BODY)
-        return conn;
-    return NULL;
+    return fc_conn_note(conn, event->events) ? conn : NULL;
 }
 
 bool
@@ -396,8 +400,8 @@ pick(FcEngine *engine)
     }
 }
 
-static void
-housekeeping(FcEngine *engine)
+void
+fc_engine_housekeep(FcEngine *engine)
 {
     if (engine->accept_pause_until != 0 && engine->now >= engine->accept_pause_until) {
         engine->accept_pause_until = 0;
@@ -432,7 +436,7 @@ fc_engine_next(FcEngine *engine)
         if (look_at(engine, conn) == FC_LOOK_OUT)
             return conn;
     }
-    housekeeping(engine);
+    fc_engine_housekeep(engine);
     while ((timer = fc_timers_expired(&engine->timers, engine->now, &budget)) != NULL) {
         conn = (FcConn *)timer; /* its first member */
         if (time_out(engine, conn) == FC_LOOK_OUT)

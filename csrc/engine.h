@@ -235,7 +235,8 @@ typedef struct FcEngine {
     _Atomic uint32_t commands;   /* FC_COMMAND_*, set by the monitor */
     _Atomic int probe;           /* owned descriptor on its way from the monitor; -1: none */
     struct FcHandover *handover; /* borrowed; NULL: this worker has no peers */
-    bool draining, listening;
+    _Atomic bool draining;       /* set once, T; read by serving threads, G */
+    bool listening;
     uint64_t date_second; /* wall second that the Date line below is for */
     char date[40];        /* "Date: ...\r\n" */
     unsigned date_len;
@@ -277,6 +278,10 @@ bool fc_engine_unsettled(FcEngine *engine);
 void fc_engine_nudge(FcEngine *engine);
 /* Say that a long call is running, or no longer: peers then send nothing. T. */
 void fc_engine_set_busy(FcEngine *engine, bool busy);
+/* Obey the commands that have come. T. */
+void fc_engine_obey(FcEngine *engine);
+/* What is due without an event: hand over, close idle connections that have had their time. T. */
+void fc_engine_housekeep(FcEngine *engine);
 /* Whether a drain is complete: nothing open that must be finished. T. */
 bool fc_engine_drained(const FcEngine *engine);
 /* Whether a connection can stay open after its answer: while draining, only with a peer who takes it. G. */

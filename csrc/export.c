@@ -44,13 +44,18 @@ take_new(FcEngine *engine, unsigned listener)
     engine->accept_left = 0;
 }
 
-/* Do what an event asks for, as far as that needs no gateway. False: it is the leader's. */
+/* Do what an event asks for, as far as that needs no gateway: who is to be looked at is queued. False: it is
+ * the leader's. */
 static bool
 sort_one(FcEngine *engine, const struct epoll_event *event)
 {
     uint32_t index = (uint32_t)event->data.u64, generation = (uint32_t)(event->data.u64 >> 32);
     FcConn *conn;
 
+    if (generation == 0 && index == FC_DATA_WAKE) {
+        fc_engine_obey(engine); /* the drain of a worker that is stuck begins at once */
+        return true;
+    }
     if (generation == 0 && index == FC_DATA_INBOX) {
         fc_handover_receive(engine);
         return true;
@@ -62,14 +67,30 @@ sort_one(FcEngine *engine, const struct epoll_event *event)
     if (index >= engine->n_blocks * FC_CONNS_A_BLOCK)
         return false;
     conn = fc_conn_at(engine, index);
-    if (conn->generation != generation || event->events != EPOLLIN || !fc_batch_takes(conn))
+    if (conn->generation != generation || conn->state == FC_CONN_FREE)
+        return true;
+    if (conn->state == FC_CONN_OUT)
         return false;
-    conn->readable = true;
-    fc_conn_queue(engine, conn);
+    if (fc_conn_note(conn, event->events))
+        fc_conn_queue(engine, conn);
     return true;
 }
 
-/* Bring what waits into the queue; events of other kinds stay where they are. */
+/* Whether an event of the same kind is among the first so many: what happened is added to it. */
+static bool
+merge(struct epoll_event *events, unsigned count, const struct epoll_event *event)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (events[i].data.u64 == event->data.u64) {
+            events[i].events |= event->events;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Bring what waits into the queue; events of other kinds stay where they are, each once, so that there is
+ * room for more however long the call takes. */
 static void
 sort(FcEngine *engine)
 {
@@ -88,7 +109,7 @@ sort(FcEngine *engine)
         engine->event_end += n > 0 ? (unsigned)n : 0;
     }
     for (unsigned i = 0; i < engine->event_end; i++)
-        if (!sort_one(engine, &engine->events[i]))
+        if (!sort_one(engine, &engine->events[i]) && !merge(engine->events, kept, &engine->events[i]))
             engine->events[kept++] = engine->events[i];
     engine->event_end = kept;
     while (engine->ring != NULL && (conn = fc_engine_take_accepted(engine)) != NULL)
@@ -183,6 +204,8 @@ fc_export(FcEngine *engine)
     unsigned movable, peers, sent = 0;
 
     sort(engine);
+    if (engine->draining)
+        fc_engine_housekeep(engine);
     movable = count_movable(engine);
     if (movable > 0 && handover != NULL && (engine->config.balance || engine->draining)) {
         pthread_mutex_lock(&handover->peers.lock);
@@ -193,7 +216,7 @@ fc_export(FcEngine *engine)
         pthread_mutex_unlock(&handover->peers.lock);
         fc_add(&engine->line->exports, sent);
     }
-    if (engine->config.nested && fc_engine_busy(engine))
+    if (engine->config.nested)
         fc_engine_nudge(engine); /* its loop would not come by itself for what is in here */
     return sent > 0 ? FC_EXPORT_DONE : movable > 0 ? FC_EXPORT_NOBODY : FC_EXPORT_NOTHING;
 }

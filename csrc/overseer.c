@@ -126,16 +126,13 @@ act(FcMonitor *monitor, const FcGlance *glance, FcAdvice advice)
         fc_token_give_back(&engine->token);
         return;
     }
+    if (glance->now > engine->now)
+        engine->now = glance->now; /* deadlines of what is accepted now do not begin with the call */
     fc_store(&engine->line->blocked_at_ns, glance->now);
     result = fc_export(engine);
-    if (!engine->says_busy && (advice != FC_ADVICE_WAITING || alone)) {
+    if (!engine->says_busy && (advice != FC_ADVICE_WAITING || alone))
         fc_engine_set_busy(engine, true);
-        if (engine->config.nested)
-            fc_engine_nudge(engine); /* the loop's next turn says that it is not busy any more */
-    }
     fc_token_give_back(&engine->token);
-    if (atomic_load_explicit(&engine->commands, memory_order_relaxed) != 0 && result == FC_EXPORT_NOTHING)
-        result = FC_EXPORT_NOBODY; /* the master waits, and no peer can help */
     if ((advice == FC_ADVICE_WAITING && result != FC_EXPORT_DONE) ||
         (advice == FC_ADVICE_COMPUTING && result == FC_EXPORT_NOBODY))
         summon(monitor, glance);

@@ -237,22 +237,43 @@ def test_a_stop_waits_for_calls_on_all_threads(serve):
     close_all(connections)
 
 
-def test_a_drain_begins_while_all_threads_are_out(serve):
-    """Every thread blocks when the worker is retired: it still ends, and nothing that was asked is lost."""
-    each = serve(arguments=("--threads", "2", "--observe", "0"))
+@pytest.mark.parametrize(("how", "calls"), [("threads-1", 1), ("threads-2", 2), ("asgi", 1)])
+def test_a_drain_begins_while_all_threads_are_out(serve, how, calls):
+    """Every thread blocks when the worker is retired: who is idle moves meanwhile, without asking."""
+    asgi = how == "asgi"
+    arguments = ("--observe", "0") if asgi else ("--observe", "0", "--threads", how[-1])
+    each = serve("asgi" if asgi else "wsgi", arguments=arguments)
     idle = idle_connections(each, 3)
     (old,) = each.worker_pids()
-    connections = [Connection(each.address) for _ in range(2)]
+    connections = [Connection(each.address) for _ in range(calls)]
     for connection in connections:
         connection.send("/wait")
-    until(lambda: total(each, "in_flight") == 2, "both to run")
+    until(lambda: total(each, "in_flight") == calls, "all to run")
     each.reload()
+    until(lambda: lines(each)[old]["open"] == calls, "the idle ones to have moved")
+    assert old not in {connection.ask()["pid"] for connection in idle}
+    assert "draining" == lines(each)[old]["state"]
     let_go(each)
     for connection in connections:
         connection.take("/wait", close=True)
-    until(lambda: old not in {connection.ask()["pid"] for connection in idle}, "the others to have moved")
     until(lambda: old not in each.worker_pids(), "the old worker to end")
     close_all([*connections, *idle])
+
+
+def test_a_blocked_loop_gives_away_for_as_long_as_it_is_blocked(serve):
+    """Hundreds of looks at a blocked event loop leave room for what comes after them."""
+    each = serve("asgi", workers=2)
+    connections = idle_connections(each, 12)
+    pids = until(lambda: settled(each, connections), "connections to stay where they are")
+    its = [connection for connection, pid in zip(connections, pids, strict=True) if pid == pids[0]][1:]
+    hold(each, "wait", connections[0])
+    until(lambda: {"busy"} & {row["state"] for row in lines(each).values()}, "it to be found out")
+    each.drain(2.0)
+    assert pids[0] not in {connection.ask()["pid"] for connection in its}
+    assert connections[0].is_open()
+    let_go(each)
+    connections[0].take("/wait")
+    close_all(connections)
 
 
 def test_an_idle_worker_is_not_woken(serve):
