@@ -5,6 +5,7 @@ import signal
 
 import pytest
 from board import (
+    SANITIZED,
     STOPPED,
     close_all,
     held_by,
@@ -19,7 +20,6 @@ from board import (
 from harness import until
 from strict import Connection, Fault, Load
 
-SANITIZED = "libasan" in os.environ.get("LD_PRELOAD", "")  # it keeps what was freed
 RELOADS = int(os.environ.get("FORKCLUSTER_TEST_RELOADS", "30"))
 
 
