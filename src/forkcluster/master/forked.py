@@ -155,8 +155,9 @@ class ForkMaster(Master):
 
     def _stumbled(self, text: str) -> None:
         """Tell whoever waits for the first start; the policy tries again."""
-        remedy = f"forkcluster logs {self._launch.options.name} --nostream shows what it printed"
-        self._report.failed(ApplicationError(f"the first start: {text}", remedy))
+        name = self._launch.options.name
+        remedy = f"it goes on trying; forkcluster logs {name} --nostream shows what it printed"
+        self._report.failed(ApplicationError(f"the first start: {text}", remedy), goes_on=True)
 
     def _announce(self) -> None:
         options = self._launch.options
