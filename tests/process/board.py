@@ -9,6 +9,7 @@ from strict import Connection
 from forkcluster import _scoreboard
 
 STOPPED = "T"
+SANITIZED = "libasan" in os.environ.get("LD_PRELOAD", "")  # it keeps what was freed
 
 
 def lines(each):

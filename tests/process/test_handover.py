@@ -5,6 +5,7 @@ import signal
 
 import pytest
 from board import (
+    SANITIZED,
     STOPPED,
     close_all,
     held_by,
@@ -19,7 +20,6 @@ from board import (
 from harness import until
 from strict import Connection, Fault, Load
 
-SANITIZED = "libasan" in os.environ.get("LD_PRELOAD", "")  # it keeps what was freed
 RELOADS = int(os.environ.get("FORKCLUSTER_TEST_RELOADS", "30"))
 
 
@@ -63,7 +63,7 @@ def test_idle_connections_outlive_reloads_without_a_request(serve):
 
 def test_half_a_head_moves_with_its_bytes_and_its_deadline(serve):
     """A head begun before a reload and ended after it is answered; one never ended times out in its time."""
-    each = serve(arguments=("--observe", "0", "--header-timeout", "6"))
+    each = serve(arguments=("--observe", "0", "--header-timeout", "5"))
     connection, slow = Connection(each.address), Connection(each.address)
     connection.send_bytes(b"GET /half HTTP/1.1\r\nHost: str")
     slow.send_bytes(b"GET /never HTTP/1.1\r\n")

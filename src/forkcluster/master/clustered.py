@@ -34,6 +34,8 @@ from forkcluster.wire.identity import acting_as, resolve
 from forkcluster.wire.messages import Kind, Message
 from forkcluster.wire.orders import LoadReport
 
+ORPHANS_GONE = 3.0  # seconds after which no worker of a killed master is left
+
 
 class ClusterMaster(Master):
     """One web application's master; owns the listeners."""
@@ -267,7 +269,12 @@ def open_sockets(launch: Launch) -> Sockets:
     """Bind the listeners, or take over systemd's; none in fork mode without them. Raise UserError."""
     options = launch.options
     spec = BindSpec(
-        launch.request.directory, options.backlog, options.socket_mode, options.socket_owner, options.reuse
+        launch.request.directory,
+        options.backlog,
+        options.socket_mode,
+        options.socket_owner,
+        options.reuse,
+        patience=ORPHANS_GONE,
     )
     passed = os.environ.get("LISTEN_PID") == str(os.getpid())
     if options.exec_mode == "fork" and not options.bind and not passed:

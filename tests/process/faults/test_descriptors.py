@@ -5,13 +5,12 @@ import os
 import resource
 import signal
 import socket
-import subprocess
 from pathlib import Path
 
 import pytest
 from board import STOPPED, close_all, idle_connections, lines, state, total, wait_for_ready
 from harness import until
-from scene import CALLED, serve_source, whole
+from scene import CALLED, preload, serve_source, whole
 from strict import Connection, Fault
 
 from forkcluster.errors import PeerError
@@ -129,14 +128,9 @@ fork(void)
 def test_row_34_want_of_processes_leaves_fewer_workers(server):
     """fork(2) says EAGAIN: it waits longer and longer, serves with what it has, and recovers."""
     each = server(workers=2)
-    (each.directory / "scarce.c").write_text(SCARCE)
-    library = each.directory / "scarce.so"
-    subprocess.run(
-        ["gcc", "-shared", "-fPIC", "-o", library, each.directory / "scarce.c", "-ldl"], check=True
-    )
     flag = each.directory / "scarce"
     (each.directory / "app.py").write_text(CALLED)
-    each.environment = {"LD_PRELOAD": str(library), "SCARCE": str(flag)}
+    each.environment = {**preload(each, "scarce", SCARCE), "SCARCE": str(flag)}
     each.boot()
     wait_for_ready(each, 2)
     flag.touch()
