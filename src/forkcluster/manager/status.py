@@ -54,6 +54,7 @@ class View:
         found = [counts.get("restarts"), part(part(counts, "reloads"), "done").get("count")]
         if not counts:
             found = [worker.get("restarts") for worker in workers_of(self.status)]
+            found.append(self.status.get("reloads"))
         return sum(each for each in found if isinstance(each, int))
 
     @property

@@ -25,6 +25,7 @@ class FleetRoll:
         self.current = 1
         self.roll: Roll | None = None
         self.announced = False
+        self.reloads = 0  # that came to their end
         self.failure = ""  # why a slot was given up, the latest
         self.over = False  # the app has ended by itself
         self._has_stumbled = False
@@ -116,6 +117,7 @@ class FleetRoll:
         if configured is not None and configured.workers != self._configured_instances:
             self._configured_instances = self.target = configured.workers
         self.current = roll.generation
+        self.reloads += 1
         self._limits = {self.current: self._limits[self.current]}
         self.roll = None
         self._actions.append(do.Commit(self.current))

@@ -42,6 +42,7 @@ class ForkMaster(Master):
         self._commands = Commands(
             self._fleet, self._processes, emit, self._history, options=options, placed=self._placed
         )
+        self._commands.report("reloads", lambda: self._fleet.reloads)
         self._memory = MemoryLimit(self._loop, self._fleet, self._processes, emit, options.max_memory)
         self._timed += [
             Timed(self._processes.deadline, self._processes.expire),
@@ -136,8 +137,9 @@ class ForkMaster(Master):
 
     def _stumbled(self, text: str) -> None:
         """Tell whoever waits for the first start; the policy tries again."""
-        remedy = f"forkcluster logs {self._launch.options.name} --nostream shows what it printed"
-        self._report.failed(ApplicationError(f"the first start: {text}", remedy))
+        name = self._launch.options.name
+        remedy = f"it goes on trying; forkcluster logs {name} --nostream shows what it printed"
+        self._report.failed(ApplicationError(f"the first start: {text}", remedy), goes_on=True)
 
     def _announce(self) -> None:
         options = self._launch.options

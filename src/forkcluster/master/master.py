@@ -283,7 +283,7 @@ class Master(ABC):
                 case signal.SIGUSR1:
                     self._reopen_logs()
                 case signal.SIGUSR2:
-                    log.warning("USR2 does nothing yet")
+                    log.warning("USR2 does nothing: HUP reloads, USR1 opens the logs anew")
 
 
 def restart_notes(now: Options, wanted: Options) -> tuple[str, ...]:
