@@ -118,6 +118,13 @@ def holders(each, connections):
     return sorted(line["open"] for line in lines(each).values())
 
 
+def is_quiet(each):
+    """Whether no connection has been handed over for half a second."""
+    before = total(each, "handed_out")
+    each.drain(0.5)
+    return before == total(each, "handed_out")
+
+
 @pytest.mark.parametrize("at_once", [True, False])
 @pytest.mark.parametrize("asks", [True, False])
 def test_idle_connections_are_spread_evenly(serve, at_once, asks):
@@ -183,7 +190,10 @@ def test_killed_worker_loses_only_what_it_held(serve):
     wait_for_ready(each, 2)
     connections = idle_connections(each, 20)
     holders(each, connections)
+    until(lambda: is_quiet(each), "connections to stay where they are")
     victim = sorted(each.worker_pids())[0]
+    each.send(signal.SIGSTOP, victim)  # it moves none between our look and its end
+    until(lambda: state(victim) == "T", "it to stop")
     held = lines(each)[victim]["open"]
     each.send(signal.SIGKILL, victim)
     each.wait_for("worker died")

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from board import close_all, idle_connections, lines, wait_for_ready
+from board import capacity, close_all, idle_connections, lines, wait_for_ready
 from harness import runs, until
 
 from forkcluster.manager.control import ask
@@ -106,7 +106,7 @@ IN_C = ASLEEP.replace("time.sleep(600)", "__import__('re').match('(a+)+$', 'a' *
 @pytest.mark.parametrize("source", [ASLEEP, IN_C, ASLEEP_ASGI], ids=["sleep", "gil", "loop"])
 def test_row_30_worker_over_the_hard_limit_is_drained_of_all_else_first(server, source):
     """Its only thread never comes back: its idle connections are with its peer before it is killed."""
-    each = boot(server, source, "--threads", "1", "--request-timeout", "1", "--drain-timeout", "2", workers=2)
+    each = boot(server, source, "--threads", "1", "--request-timeout", "2", "--drain-timeout", "2", workers=2)
     wait_for_ready(each, 2)
     idle = idle_connections(each, 12)
     until(lambda: [line["idle"] for line in lines(each).values()] == [6, 6], "six with each worker")
@@ -199,7 +199,7 @@ def test_workers_are_replaced_by_age_one_at_a_time(server):
     old, counts = each.worker_pids(), set()
 
     def renewed():
-        counts.add(sum(line["state"] in ("ready", "busy") for line in lines(each).values()))
+        counts.add(capacity(each))
         return not old & each.worker_pids()
 
     until(renewed, "both to be replaced")

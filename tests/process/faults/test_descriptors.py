@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from board import STOPPED, close_all, idle_connections, lines, state, total, wait_for_ready
+from board import STOPPED, capacity, close_all, idle_connections, lines, state, total, wait_for_ready
 from harness import until
 from scene import CALLED, preload, serve_source, whole
 from strict import Connection, Fault
@@ -194,14 +194,11 @@ def test_row_37_workers_that_have_grown_are_replaced_one_at_a_time(server):
         grown.add(connection.ask("/grow?")["pid"])
         connection.close()
 
-    def ready():
-        return sum(line["state"] in ("ready", "busy") for line in lines(each).values())
-
     fewest = 2
 
     def is_renewed():
         nonlocal fewest
-        fewest = min(fewest, ready())
+        fewest = min(fewest, capacity(each))
         for connection in idle[:2]:
             connection.ask()
         return not old & each.worker_pids()

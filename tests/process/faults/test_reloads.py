@@ -226,22 +226,29 @@ def test_row_50_long_upload_and_download_outlive_three_reloads(server):
     whole(each, workers=2)
 
 
+WAITING = CALLED.replace(
+    'time.sleep(float(environ["QUERY_STRING"]))',
+    'while not os.path.exists(environ["QUERY_STRING"]):\n            time.sleep(0.01)',
+)
+
+
 def test_row_50_third_reload_waits_while_two_older_generations_drain(server):
     """Never more than two: it begins when the first of them has answered its last request.
 
     The connection of that request lives on: whoever drains meets the workers of every later generation.
     """
-    each = serve_source(server, CALLED, arguments=("--observe", "0"))
+    each = serve_source(server, WAITING, arguments=("--observe", "0"))
     held = []
-    for seconds in (4, 60):
+    for file in ("first", "second"):
         held.append(Connection(each.address))
-        held[-1].send(f"/hold?{seconds}")
+        held[-1].send(f"/hold?{file}")
         until(lambda: len(calls(each)) == len(held), "the call")
         each.reload()
     mark = len(each.output)
     each.send(signal.SIGHUP)
     each.wait_for("reload waits: two older generations are still draining", since=mark)
     assert [1, 2, 3] == sorted(generations(each))
+    (each.directory / "first").touch()
     assert "/hold" == held[0].take("/hold")["path"]
     each.wait_for("reload done", since=mark)
     held[0].ask(body="posted")

@@ -150,8 +150,8 @@ clock_gettime(clockid_t clock, struct timespec *t)
 
 
 def test_row_51_wall_clock_that_jumps_harms_nobody(server):
-    """An hour on, then two back, with limits of a second: nobody is killed, and the Date follows."""
-    each = server(workers=2, arguments=("--request-timeout", "1", "--keep-alive", "30"))
+    """An hour on, then two back, with limits far below: nobody is killed or closed, and the Date follows."""
+    each = server(workers=2, arguments=("--request-timeout", "20", "--keep-alive", "60"))
     (each.directory / "app.py").write_text(CALLED)
     jump = each.directory / "jump"
     jump.write_text("0")
@@ -174,7 +174,7 @@ def test_row_51_wall_clock_that_jumps_harms_nobody(server):
             jump.write_text(f"{seconds}")
             until(lambda s=seconds: abs(date() - time.time() - s) < 60, f"a Date that is {seconds} s off")
             before, begun = load.answers.total(), time.monotonic()
-            until(lambda b=begun: time.monotonic() > b + 1.2, "longer than the limit")
+            until(lambda b=begun: time.monotonic() > b + 1, "some looks of the master")
             until(lambda b=before: load.answers.total() > b + 50, "answers")
     assert {} == dict(load.faults)
     assert 4 == len([connection.ask() for connection in idle])
