@@ -29,7 +29,7 @@ LINKS = $(shell echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | \
 FUZZER = $(firstword $(foreach clang,$(CLANGS),$(call LINKS,$(clang))))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test stress soak check check-python check-c sanitize fuzz bench bench-threads instructions docs options format clean
+.PHONY: help run test stress soak check check-python check-c sanitize fuzz bench bench-scrape bench-threads instructions docs options format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -66,8 +66,9 @@ test: $(VENV)/.built $(VENV)/.test  ## every test (TESTS=tests/unit, ARGS=-x)
 stress: $(VENV)/.built $(VENV)/.test  ## the tests that `make test` leaves out: more of the same, and longer
 	$(BIN)/python -m pytest tests -m stress $(ARGS)
 
-soak: $(VENV)/.built $(VENV)/.test  ## a thousand reloads under load, of each interface (RELOADS=1000; an hour)
-	FORKCLUSTER_TEST_RELOADS=$(RELOADS) $(BIN)/python -m pytest tests/process/test_handover.py -k reloads_under_load $(ARGS)
+soak: $(VENV)/.built $(VENV)/.test  ## a thousand reloads under load, then as many of which a fifth are broken (RELOADS=1000)
+	FORKCLUSTER_TEST_RELOADS=$(RELOADS) $(BIN)/python -m pytest tests/process/test_handover.py \
+	    tests/process/faults/test_reloads.py -k reloads_under_load $(ARGS)
 
 # -- checks
 
@@ -109,6 +110,9 @@ fuzz: $(VENV)/.built  ## fuzz the C parsers (SECONDS=30, SEED=1)
 
 bench: $(VENV)/.built  ## compare with the servers installed beside us (PEERS=python of theirs, LOAD=hello|echo|close)
 	$(BIN)/python bench/run.py --load $(LOAD) $(if $(PEERS),--peers $(PEERS)) $(ARGS)
+
+bench-scrape: $(VENV)/.built  ## the app's latency and CPU with and without 100 scrapers of /metrics
+	$(BIN)/python bench/scrape.py $(ARGS)
 
 bench-threads: $(VENV)/.built  ## what a long call does to everybody else, against its bars (PEERS=python with gunicorn)
 	$(BIN)/python bench/threads.py $(if $(PEERS),--peers $(PEERS)) $(ARGS)

@@ -1,6 +1,6 @@
 """Compares what a message over one of 1,000 open WebSockets costs the ASGI servers that are installed.
 
-    python bench/sockets.py [--rounds 5] [--connections 1000] [--servers uvicorn,granian] [--peers PYTHON]
+    python bench/sockets.py [--rounds 5] [--servers uvicorn,granian] [--peers PYTHON]
 
 One worker on a CPU of its own. The client sends a text of 64 bytes on every connection, reads every echo, and
 begins again; servers take turns, round after round. The figure is CPU time of all the server's threads.
@@ -8,17 +8,15 @@ begins again; servers take turns, round after round. The figure is CPU time of a
 starting and stopping servers.
 """
 
-import argparse
 import os
 import select
 import socket
-import statistics
 import sys
 import time
 
-from run import build, free_port, running
+from run import running
 from servers import SERVERS, Server
-from streams import cpu_micros
+from streams import compare, cpu_micros, settings_of
 
 TEXT = b"x" * 64
 MASK = bytes(4)  # a mask of zeros leaves the text as it is (RFC 6455 section 5.3)
@@ -28,7 +26,8 @@ HANDSHAKE = (
     b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
-COLUMNS = ("server", "CPU µs/message", "spread", "messages/s")
+COLUMNS = ("server", "CPU µs/message", "spread", "messages/s", "spread")
+CONNECTIONS = 1000
 TURNS = 40
 UVICORN = next(each for each in SERVERS if each.name == "uvicorn")
 ALL = (
@@ -72,14 +71,14 @@ def turn(poll: select.epoll, sockets: dict[int, socket.socket]) -> None:
                 raise RuntimeError(f"not the echo: {waiting[number]!r}")
 
 
-def measure(command: list[str], port: int, connections: int) -> tuple[float, float]:
+def measure(command: list[str], port: int) -> tuple[float, float]:
     """CPU microseconds per message and messages per second, after some turns to warm up."""
     cpus = sorted(os.sched_getaffinity(0))
     with running(command, port, {cpus[0]}) as session, select.epoll() as poll:
         os.sched_setaffinity(0, {cpus[-1]})
         sockets = {}
         try:
-            for _ in range(connections):
+            for _ in range(CONNECTIONS):
                 ours = upgrade(port)
                 sockets[ours.fileno()] = ours
                 poll.register(ours, select.EPOLLIN)
@@ -88,7 +87,7 @@ def measure(command: list[str], port: int, connections: int) -> tuple[float, flo
             before, began = cpu_micros(session), time.monotonic()
             for _ in range(TURNS):
                 turn(poll, sockets)
-            messages = TURNS * connections
+            messages = TURNS * CONNECTIONS
             return (cpu_micros(session) - before) / messages, messages / (time.monotonic() - began)
         finally:
             os.sched_setaffinity(0, cpus)
@@ -96,37 +95,5 @@ def measure(command: list[str], port: int, connections: int) -> tuple[float, flo
                 ours.close()
 
 
-def main(arguments: list[str]) -> int:
-    """Measure and print; 1 when a server could not be measured."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--connections", type=int, default=1000)
-    parser.add_argument("--servers", help="only these, by comma")
-    parser.add_argument("--peers", default=sys.executable, help="the interpreter that has the servers")
-    settings = parser.parse_args(arguments)
-    build()
-    wanted = settings.servers.split(",") if settings.servers else [each.name for each in ALL]
-    there = [each for each in ALL if each.name in wanted and each.installed(settings.peers)]
-    samples: dict[str, list[tuple[float, float]]] = {}
-    failures = 0
-    for _ in range(settings.rounds):
-        for server in there:
-            port = free_port()
-            try:
-                figures = measure(server.argv(settings.peers, port, 1), port, settings.connections)
-            except (RuntimeError, OSError) as error:
-                failures += 1
-                print(f"{server.name} failed: {error}", file=sys.stderr)
-                continue
-            samples.setdefault(server.name, []).append(figures)
-    print(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|")
-    for name in sorted(samples, key=lambda name: statistics.median(samples[name])):
-        cost, rate = zip(*samples[name], strict=True)
-        middle = statistics.median(cost)
-        spread = (max(cost) - min(cost)) / middle
-        print(f"| {name} | {middle:.1f} | {spread:.0%} | {statistics.median(rate):,.0f} |")
-    return 1 if failures else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(compare(ALL, settings_of(__doc__, 5, sys.argv[1:]), measure, COLUMNS))

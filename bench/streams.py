@@ -12,10 +12,11 @@ import os
 import socket
 import statistics
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from run import build, free_port, running
-from servers import SERVERS
+from run import PATIENCE, build, free_port, running
+from servers import SERVERS, Server
 
 from apps import STREAM
 
@@ -38,7 +39,7 @@ def cpu_micros(session: int) -> float:
 def down(port: int) -> None:
     """Take the whole stream."""
     buffer = bytearray(1 << 20)
-    with socket.create_connection(("127.0.0.1", port)) as ours:
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as ours:
         ours.sendall(b"GET /down HTTP/1.1\r\nHost: a\r\n\r\n")
         count = ours.recv_into(buffer)
         count -= bytes(buffer[:count]).index(b"\r\n\r\n") + 4
@@ -52,7 +53,7 @@ def down(port: int) -> None:
 def up(port: int) -> None:
     """Send as much, and be told how much came."""
     piece = b"x" * (1 << 20)
-    with socket.create_connection(("127.0.0.1", port)) as ours:
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as ours:
         ours.sendall(b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % STREAM)
         for _ in range(MIB):
             ours.sendall(piece)
@@ -89,20 +90,29 @@ def row(name: str, rounds: list[tuple[float, float]]) -> str:
     cells = [name]
     for figures in zip(*rounds, strict=True):
         middle = statistics.median(figures)
-        cells += [f"{middle:.0f}", f"{(max(figures) - min(figures)) / middle:.0%}"]
+        cells += [f"{middle:,.1f}", f"{(max(figures) - min(figures)) / middle:.0%}"]
     return f"| {' | '.join(cells)} |"
 
 
-def main(arguments: list[str]) -> int:
-    """Measure and print; 1 when a server could not be measured."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=9)
+def settings_of(description: str, rounds: int, arguments: list[str]) -> argparse.Namespace:
+    """Read the command line of a comparison."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--servers", help="only these, by comma")
     parser.add_argument("--peers", default=sys.executable, help="the interpreter that has the servers")
-    settings = parser.parse_args(arguments)
+    return parser.parse_args(arguments)
+
+
+def compare(
+    servers: Iterable[Server],
+    settings: argparse.Namespace,
+    measure: Callable[[list[str], int], tuple[float, float]],
+    columns: tuple[str, ...],
+) -> int:
+    """Measure the ASGI servers in turns and print the table; 1 when one could not be measured."""
     build()
-    wanted = settings.servers.split(",") if settings.servers else [each.name for each in SERVERS]
-    there = [each for each in SERVERS if each.interface == "ASGI" and each.name in wanted]
+    wanted = settings.servers.split(",") if settings.servers else [each.name for each in servers]
+    there = [each for each in servers if each.interface == "ASGI" and each.name in wanted]
     there = [each for each in there if each.installed(settings.peers)]
     samples: dict[str, list[tuple[float, float]]] = {}
     failures = 0
@@ -116,11 +126,11 @@ def main(arguments: list[str]) -> int:
                 print(f"{server.name} failed: {error}", file=sys.stderr)
                 continue
             samples.setdefault(server.name, []).append(figures)
-    print(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|")
+    print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     for name in sorted(samples, key=lambda name: statistics.median(samples[name])):
         print(row(name, samples[name]))
     return 1 if failures else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(compare(SERVERS, settings_of(__doc__, 9, sys.argv[1:]), measure, COLUMNS))

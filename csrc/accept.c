@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "connection.h"
+#include "departure.h"
 #include "handover.h"
 
 #define ACCEPT_PAUSE_NS 100000000ull /* after EMFILE and the like */
@@ -73,6 +74,8 @@ rotate(FcEngine *engine, unsigned index)
 
     if (!engine->config.balance || ++listener->accepted % FC_ROTATE != 0 || !listener->polled)
         return;
+    if (engine->handover == NULL || !fc_departure_has_peer(engine))
+        return; /* nobody to take turns with */
     epoll_ctl(engine->epoll, EPOLL_CTL_DEL, listener->fd, NULL);
     listener->polled = false;
     poll_listener(engine, index);

@@ -38,11 +38,11 @@ typedef struct FcMover {
 
 typedef struct FcHandover {
     FcPeers peers;
-    int inbox;   /* borrowed; -1: none */
-    bool polled; /* the inbox is in the epoll set */
-    bool shut;   /* the inbox was read to its end: nothing can come any more */
-    bool full;   /* short of descriptors */
-    bool final;  /* the whole app stops: nobody to hand over to */
+    int inbox;          /* borrowed; -1: none */
+    bool polled;        /* the inbox is in the epoll set */
+    bool shut;          /* the inbox was read to its end: nothing can come any more */
+    bool full;          /* short of descriptors */
+    _Atomic bool final; /* the whole app stops: nobody to hand over to; set once, T; read by G, too */
     FcStop stop_at;
     uint64_t tick_at;                   /* when to try again; 0: nothing to try */
     uint64_t counted_at, counted_spare; /* descriptors: when they were counted, how many were free */

@@ -162,6 +162,25 @@ scoreboard_add_cpu(Scoreboard *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(set_pid_doc, "set_pid($self, seat, pid, /)\n--\n\n"
+                          "Say which process has a seat, for an owner that does not know the scoreboard.");
+
+static PyObject *
+scoreboard_set_pid(Scoreboard *self, PyObject *args)
+{
+    Py_ssize_t seat = 0;
+    unsigned int pid = 0;
+    FcLine *line = NULL;
+
+    if (!PyArg_ParseTuple(args, "nI:set_pid", &seat, &pid))
+        return NULL;
+    line = fc_board_find(self, seat, true);
+    if (!line)
+        return NULL;
+    fc_store(&line->pid, pid);
+    Py_RETURN_NONE;
+}
+
 PyDoc_STRVAR(set_stale_doc,
              "set_stale($self, seat, /)\n--\n\n"
              "Say that a seat does not read its inbox; its owner takes that back when it reads.");
@@ -277,6 +296,7 @@ static PyMethodDef scoreboard_methods[] = {
     {"loads", (PyCFunction)fc_board_loads, METH_O, fc_board_loads_doc},
     {"add_sent", (PyCFunction)scoreboard_add_sent, METH_VARARGS, add_sent_doc},
     {"add_cpu", (PyCFunction)scoreboard_add_cpu, METH_VARARGS, add_cpu_doc},
+    {"set_pid", (PyCFunction)scoreboard_set_pid, METH_VARARGS, set_pid_doc},
     {"set_stale", (PyCFunction)scoreboard_set_stale, METH_O, set_stale_doc},
     {"set_state", (PyCFunction)scoreboard_set_state, METH_VARARGS, set_state_doc},
     {"close", (PyCFunction)scoreboard_close, METH_NOARGS,

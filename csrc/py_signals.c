@@ -22,17 +22,13 @@ fc_set_handler(int number, void (*handler)(int))
     return sigaction(number, &action, NULL);
 }
 
-const char fc_quiet_signals_doc[] =
-    PyDoc_STR("quiet_signals(numbers: Iterable[int]) -> None\n--\n\n"
-              "Make these signals do nothing in this process. Unlike SIG_IGN this is not\n"
-              "inherited by the programs it executes, and calls are restarted.");
-
-PyObject *
-fc_quiet_signals(PyObject *self, PyObject *numbers)
+/* Do this at each of the signals. None, or NULL with an exception set; those before the bad one are set. */
+static PyObject *
+set_each(PyObject *numbers, const struct sigaction *action)
 {
-    (void)self;
     PyObject *item = NULL;
     PyObject *iterator = PyObject_GetIter(numbers);
+
     if (iterator == NULL)
         return NULL;
     while ((item = PyIter_Next(iterator)) != NULL) {
@@ -40,7 +36,7 @@ fc_quiet_signals(PyObject *self, PyObject *numbers)
         Py_DECREF(item);
         if (number == -1 && PyErr_Occurred())
             break;
-        if (fc_set_handler((int)number, fc_ignore_signal) < 0) {
+        if (sigaction((int)number, action, NULL) < 0) {
             PyErr_SetFromErrno(PyExc_OSError);
             break;
         }
@@ -49,6 +45,21 @@ fc_quiet_signals(PyObject *self, PyObject *numbers)
     if (PyErr_Occurred())
         return NULL;
     Py_RETURN_NONE;
+}
+
+const char fc_quiet_signals_doc[] =
+    PyDoc_STR("quiet_signals(numbers: Iterable[int]) -> None\n--\n\n"
+              "Make these signals do nothing in this process. Unlike SIG_IGN this is not\n"
+              "inherited by the programs it executes, and calls are restarted.");
+
+PyObject *
+fc_quiet_signals(PyObject *self, PyObject *numbers)
+{
+    struct sigaction action = {.sa_handler = fc_ignore_signal, .sa_flags = SA_RESTART};
+
+    (void)self;
+    sigemptyset(&action.sa_mask);
+    return set_each(numbers, &action);
 }
 
 /* Where record_signals() writes; -1: nowhere. */
@@ -81,30 +92,14 @@ const char fc_record_signals_doc[] =
 PyObject *
 fc_record_signals(PyObject *self, PyObject *arguments)
 {
-    (void)self;
     struct sigaction action = {.sa_sigaction = fc_record_signal, .sa_flags = SA_SIGINFO | SA_RESTART};
-    PyObject *numbers = NULL, *iterator = NULL, *item = NULL;
+    PyObject *numbers = NULL;
     int fd = -1;
 
+    (void)self;
     if (!PyArg_ParseTuple(arguments, "Oi:record_signals", &numbers, &fd))
-        return NULL;
-    iterator = PyObject_GetIter(numbers);
-    if (iterator == NULL)
         return NULL;
     atomic_store(&fc_record_fd, fd);
     sigfillset(&action.sa_mask);
-    while ((item = PyIter_Next(iterator)) != NULL) {
-        long number = PyLong_AsLong(item);
-        Py_DECREF(item);
-        if (number == -1 && PyErr_Occurred())
-            break;
-        if (sigaction((int)number, &action, NULL) < 0) {
-            PyErr_SetFromErrno(PyExc_OSError);
-            break;
-        }
-    }
-    Py_DECREF(iterator);
-    if (PyErr_Occurred())
-        return NULL;
-    Py_RETURN_NONE;
+    return set_each(numbers, &action);
 }

@@ -88,7 +88,7 @@ typedef struct FcLine {
     FcWord epoch;
     FcWord slot;
     FcWord generation;
-    FcWord pid;          /* by the worker at HELLO */
+    FcWord pid;          /* by the worker at HELLO; in fork mode by the master */
     FcWord started_ns;   /* CLOCK_MONOTONIC */
     FcWord state;        /* FcState; by the owner while it lives, else by the master */
     FcWord heartbeat_ns; /* when the loop last turned */

@@ -29,7 +29,8 @@ scrape_configs:
 ```
 
 A process of its own answers, started by the first who asks; however slow or many those are, the master and
-the workers do not notice. The figures come from the scoreboard, which workers write with plain stores.
+the workers do not notice: a page is made four times a second at most, for all who ask. The figures come from
+the scoreboard, which workers write with plain stores.
 
 **Seats.** A seat is one line of the scoreboard. Each worker has one; who comes after it on that seat adds to
 the same counts, so counters labelled by `seat` never go back, whatever dies, is reloaded or scaled. Sum over
@@ -40,6 +41,8 @@ sum(rate(forkcluster_requests_total[1m])) by (status)
 histogram_quantile(0.99, sum(rate(forkcluster_request_duration_seconds_bucket[5m])) by (le))
 forkcluster_requests_in_flight * on (seat) group_left (slot, pid) forkcluster_worker_info
 ```
+
+In [fork mode](fork-mode.md) seats are the programs' processes, and nothing is told of requests.
 
 **Your own metrics.** An application that uses `prometheus_client` needs no set-up: its counters,
 histograms and gauges of all workers are merged into the same `/metrics`. It is the library's multi-process

@@ -37,6 +37,7 @@ def test_a_command_that_dies_at_once_fails_the_start(shell):
     shell.write("bad.sh", "echo no >&2; exit 7\n")
     done = shell.run("start", "./bad.sh", *options, code=EXIT_APPLICATION)
     assert "exited with status 7" in done.err
+    assert "goes on trying" in done.err
     until(lambda: shell.list()["bad"]["status"] == "errored", "errored")
 
 
@@ -46,3 +47,22 @@ def test_a_job_that_has_done_its_work_is_a_good_start(shell):
     done = shell.run("start", "./job.sh", "--no-autorestart")
     assert "job is up" in done.out
     until(lambda: shell.list()["job"]["status"] == "stopped", "stopped")
+
+
+def test_a_program_that_dies_at_once_is_told_while_it_is_tried_again(shell):
+    """Nobody waits for the master's end: it lives on."""
+    shell.write("bad.sh", "exit 7\n")
+    done = shell.run("start", "./bad.sh", "--restart-delay", "60", code=EXIT_APPLICATION)
+    assert "exited with status 7" in done.err
+    assert ["bad"] == list(shell.masters())
+    until(lambda: ["waiting"] == [each["state"] for each in shell.list()["bad"]["workers"]], "its delay")
+
+
+def test_reloads_of_a_program_are_counted_as_restarts(shell):
+    """As PM2 counts them, and as those of applications are."""
+    shell.write("worker.py", WORKER)
+    shell.run("start", "./worker.py", "--min-uptime", "0.1", "--observe", "0")
+    shell.run("reload", "worker")
+    assert 1 == shell.list()["worker"]["restarts"]
+    shell.run("reset", "worker")
+    assert 0 == shell.list()["worker"]["restarts"]

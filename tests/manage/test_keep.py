@@ -112,6 +112,22 @@ def test_a_full_disk_loses_nothing(shell):
     assert before == (place / "record.json").read_text()
 
 
+def test_a_full_disk_stops_no_stop(shell):
+    """The app ends; that its record still wants it to run is said, with the remedy."""
+    shell.start()
+    (pid,) = shell.masters().values()
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -f 0; exec {' '.join(shell.command('stop', 'app'))}"],
+        cwd=shell.directory,
+        env=shell.variables(),
+        capture_output=True,
+        text=True,
+    )
+    assert (0, False) == (done.returncode, alive(pid)), done.stderr
+    assert ("writing the record" in done.stderr, "stopped all the same" in done.stderr) == (True, True)
+    assert {"app": "stopped"} == shell.states()
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root to mount the home read-only, for one command alone")
 def test_a_read_only_home_is_told_clearly(shell):
     """list still works."""

@@ -8,7 +8,7 @@ import os
 import threading
 
 COMMON = """
-import ctypes, json, os, threading, time
+import ctypes, json, os, sys, threading, time
 
 GIL_HELD = ctypes.PyDLL(None)
 AT_ONCE = threading.Barrier(int(os.environ.get("AT_ONCE", "1")))
@@ -50,8 +50,8 @@ def block(kind):
 
 def facts(path):
     main = threading.current_thread() is threading.main_thread()
-    cpu = time.thread_time()
-    return {"pid": os.getpid(), "path": path, "body": "", "main": main, "overlaps": overlaps, "cpu": cpu}
+    answer = {"pid": os.getpid(), "path": path, "body": "", "main": main, "overlaps": overlaps}
+    return {**answer, "cpu": time.thread_time(), "interval": sys.getswitchinterval()}
 """
 
 WSGI = (

@@ -9,6 +9,7 @@ from strict import Connection
 from forkcluster import _scoreboard
 
 STOPPED = "T"
+SANITIZED = "libasan" in os.environ.get("LD_PRELOAD", "")  # it keeps what was freed
 
 
 def lines(each):
@@ -29,6 +30,14 @@ def lines(each):
 
 def total(each, name):
     return sum(line[name] for line in lines(each).values())
+
+
+def capacity(each):
+    """How many workers serve. The better of two looks: in one, a line may be read before its worker gets
+    ready, and the next after the worker that it replaces has left.
+    """
+    looks = [[line["state"] for line in lines(each).values()] for _ in range(2)]
+    return max(states.count("ready") + states.count("busy") for states in looks)
 
 
 def state(pid):

@@ -4,6 +4,7 @@ import http.client
 import os
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,6 +37,13 @@ def until(condition, what, patience=PATIENCE):
         assert time.monotonic() < deadline, f"waited {patience:g} s for {what}"
         select.select([], [], [], 0.01)
     return value
+
+
+def runs(*command):
+    """Whether that works here."""
+    return (
+        shutil.which(command[0]) is not None and subprocess.run(command, capture_output=True).returncode == 0
+    )
 
 
 @dataclass(frozen=True)

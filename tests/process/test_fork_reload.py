@@ -73,7 +73,9 @@ def test_a_reload_replaces_one_process_after_the_other(fork):
     assert (2, True) == (answer["generation"], not set(before) & set(after))
     log = each.output if each.drain(0.2) else ""
     log = log[log.index("reload started") :]
-    moments = [log.index(f'process ended how="exited with status 0" slot={slot}') for slot in (2, 1, 0)]
+    moments = [
+        log.index(f'process ended why=reload how="exited with status 0" slot={slot}') for slot in (2, 1, 0)
+    ]
     assert moments == sorted(moments)
     assert log.index("process ready slot=2") < moments[1]
 

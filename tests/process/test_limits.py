@@ -4,9 +4,11 @@ import json
 import signal
 import socket
 import threading
+from pathlib import Path
 
 import pytest
-from harness import until
+from board import capacity, close_all, idle_connections, lines, wait_for_ready
+from harness import runs, until
 
 from forkcluster.manager.control import ask
 
@@ -77,6 +79,44 @@ def test_row_30_worker_over_the_hard_limit_is_killed_and_replaced(server, source
         assert 200 == each.get()[0]
 
 
+ASLEEP = """
+import os, time
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/stuck":
+        time.sleep(600)
+    data = b'{"pid": %d, "path": "%s", "body": ""}' % (os.getpid(), environ["PATH_INFO"].encode())
+    start_response("200 OK", [("Content-Length", str(len(data)))])
+    return [data]
+"""
+ASLEEP_ASGI = """
+import json, os, time
+async def application(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    if scope["path"] == "/stuck":
+        time.sleep(600)
+    data = json.dumps({"pid": os.getpid(), "path": scope["path"], "body": ""}).encode()
+    length = [(b"content-length", b"%d" % len(data))]
+    await send({"type": "http.response.start", "status": 200, "headers": length})
+    await send({"type": "http.response.body", "body": data})
+"""
+IN_C = ASLEEP.replace("time.sleep(600)", "__import__('re').match('(a+)+$', 'a' * 40 + 'b')")
+
+
+@pytest.mark.parametrize("source", [ASLEEP, IN_C, ASLEEP_ASGI], ids=["sleep", "gil", "loop"])
+def test_row_30_worker_over_the_hard_limit_is_drained_of_all_else_first(server, source):
+    """Its only thread never comes back: its idle connections are with its peer before it is killed."""
+    each = boot(server, source, "--threads", "1", "--request-timeout", "2", "--drain-timeout", "2", workers=2)
+    wait_for_ready(each, 2)
+    idle = idle_connections(each, 12)
+    until(lambda: [line["idle"] for line in lines(each).values()] == [6, 6], "six with each worker")
+    with request(each, "/stuck"):
+        (victim,) = until(lambda: [p for p, line in lines(each).items() if line["in_flight"]], "the request")
+        each.wait_for(f"worker ended why=hang.*pid={victim}")
+    assert 12 == len([connection.ask() for connection in idle])
+    close_all(idle)
+
+
 def test_answer_that_has_begun_is_no_hang(server):
     """The clock stops at the response head: a stream may last for hours."""
     each = boot(server, SLOW, "--request-timeout", "0.3", "--request-warn", "0.2")
@@ -89,7 +129,7 @@ def test_answer_that_has_begun_is_no_hang(server):
     assert "takes long" not in each.output
 
 
-def test_row_51_master_that_was_stopped_blames_nobody(server):
+def test_row_17_master_that_was_stopped_blames_nobody(server):
     """Row 17: after CONT no mass kill."""
     each = boot(server, SLOW, "--request-timeout", "1", workers=1)
     (worker,) = each.worker_pids()
@@ -152,12 +192,47 @@ def test_worker_that_has_grown_is_replaced(server):
 
 
 def test_workers_are_replaced_by_age_one_at_a_time(server):
-    """Capacity stays."""
-    each = server(workers=2, arguments=("--max-lifetime", "1")).boot()
-    old = each.worker_pids()
-    until(lambda: not old & each.worker_pids(), "both to be replaced")
+    """Capacity stays: at every look two workers serve, and never are there more than three that do."""
+    each = server(workers=2, arguments=("--max-lifetime", "1"))
+    each.boot()
+    wait_for_ready(each, 2)
+    old, counts = each.worker_pids(), set()
+
+    def renewed():
+        counts.add(capacity(each))
+        return not old & each.worker_pids()
+
+    until(renewed, "both to be replaced")
+    assert {2, 3} >= counts
     each.wait_for("max_lifetime")
     assert 200 == each.get()[0]
+
+
+CGROUP = (
+    "unshare",
+    "--mount",
+    "sh",
+    "-c",
+    "mount -t tmpfs none /sys/fs/cgroup && mkdir /sys/fs/cgroup/memory && cd /sys/fs/cgroup && "
+    'echo oom_kill 3 | tee memory.events > memory/memory.oom_control && cd - >/dev/null && exec "$@"',
+    "sh",
+)
+
+
+@pytest.mark.skipif(not runs(*CGROUP, "true"), reason="new mount namespaces are not permitted here")
+def test_worker_killed_for_want_of_memory_is_told_as_such(server):
+    """SIGKILL while the cgroup's counter rises: the log, the history and the counters say oom."""
+    each = server(wrapper=CGROUP).boot()
+    (worker,) = each.worker_pids()
+    root = Path(f"/proc/{each.pid}/root/sys/fs/cgroup")
+    for place in (root / "memory.events", root / "memory" / "memory.oom_control"):
+        place.write_text("oom_kill 4\n")
+    each.send(signal.SIGKILL, worker)
+    each.wait_for("worker died.*SIGKILL, for want of memory")
+    (second,) = until(lambda: each.worker_pids() - {worker}, "a replacement")
+    wait_for_ready(each, 1)
+    each.send(signal.SIGKILL, second)
+    each.wait_for('worker died.*how="was killed by SIGKILL" ')
 
 
 def test_kill_tells_the_signal_in_status(server):

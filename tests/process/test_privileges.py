@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from harness import until
+from test_admin import fetch
 
 from forkcluster.errors import EXIT_APPLICATION, EXIT_CONFIGURATION
 
@@ -113,6 +114,57 @@ def test_access_log_of_nobody_is_reopened_as_nobody(nobody):
     each.reload()
     each.get()
     until(lambda: "GET" in (logs / "access.log").read_text(), "a line")
+
+
+@needs_root
+def test_no_line_of_nobody_is_lost_by_moves(nobody):
+    """Every answer has its line, whichever file was the log's when it was sent."""
+    each = nobody("--access-log", "logs/access.log", workers=2)
+    logs = each.directory / "logs"
+    logs.mkdir()
+    os.chown(logs, NOBODY, NOBODY)
+    each.boot()
+    for move in range(5):
+        for number in range(20):
+            assert 200 == each.get(f"/{move}-{number}")[0]
+        (logs / "access.log").rename(logs / f"access.log.{move}")
+        each.send(signal.SIGUSR1)
+        until((logs / "access.log").exists, "a new log")
+    assert 0 == each.stop()
+    lines = [line for path in logs.iterdir() for line in path.read_text().splitlines()]
+    asked = sorted(re.search(r"GET /(\S+) ", line)[1] for line in lines)
+    assert sorted(f"{move}-{number}" for move in range(5) for number in range(20)) == asked
+    assert {NOBODY} == {path.stat().st_uid for path in logs.iterdir()}
+
+
+@needs_root
+def test_metrics_of_nobody_are_counted_on_over_kills_and_reloads_and_gone_at_the_end(nobody):
+    """Its workers write the files, the admin process, nobody as well, reads them, the master removes them."""
+    source = (
+        "import os\nfrom prometheus_client import Counter, Gauge\n"
+        "SEEN = Counter('shop_seen', 'Seen.')\n"
+        "LIVE = Gauge('shop_live', 'Living.', multiprocess_mode='livesum')\n"
+        "def application(environ, start_response):\n"
+        "    SEEN.inc()\n    LIVE.set(1)\n    start_response('200 OK', [])\n"
+        "    return [os.environ['PROMETHEUS_MULTIPROC_DIR'].encode()]\n"
+    )
+    each = nobody(source=source).boot()
+    directory = Path(each.get()[1].decode())
+    assert (NOBODY, 0o700) == (directory.stat().st_uid, directory.stat().st_mode & 0o777)
+    assert re.search(r"^shop_live 1.0$", fetch(each, "/metrics")[1], re.MULTILINE)
+    (worker,) = each.worker_pids()
+    each.send(signal.SIGKILL, worker)
+    until(lambda: "shop_live 1.0" not in fetch(each, "/metrics")[1], "the live gauge of the dead to go")
+    until(lambda: each.worker_pids() not in (set(), {worker}), "a replacement")
+    assert 200 == each.get()[0]
+    each.reload()
+    assert 200 == each.get()[0]
+    text = fetch(each, "/metrics")[1]
+    assert re.search(r"^shop_seen_total 3.0$", text, re.MULTILINE)
+    assert re.search(r"^forkcluster_app_metrics_failures_total 0.0$", text, re.MULTILINE)
+    assert {NOBODY} == {path.stat().st_uid for path in directory.iterdir()}
+    assert 0 == each.stop()
+    assert not directory.exists()
 
 
 @needs_root

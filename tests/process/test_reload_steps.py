@@ -34,6 +34,31 @@ def test_probe_that_is_answered_2xx_lets_the_reload_pass(server):
     until(lambda: each.get()[1] == b"two", "the old worker to end")
 
 
+KEYED = """
+def application(environ, start_response):
+    fields = environ.get("HTTP_X_KEY"), environ.get("HTTP_X_TWO")
+    good = environ["PATH_INFO"] != "/health" or fields == ("a: b", "a: b")
+    start_response("200 OK" if good else "403 No", [])
+    return [b"%s"]
+"""
+
+
+def test_probe_has_the_fields_it_was_told_to_have(server):
+    """--probe-header, twice; without them the application refuses, and the reload is rolled back."""
+    given = ("--probe-header", "X-Key: a: b", "--probe-header", "X-Two: a: b")
+    each = server(arguments=(*PROBED, *given))
+    app = each.directory / "app.py"
+    app.write_text(KEYED % "one")
+    each.boot()
+    app.write_text(KEYED % "two")
+    each.reload()
+    until(lambda: each.get()[1] == b"two", "the old worker to end")
+    app.write_text((KEYED % "three").replace("X_KEY", "X_OTHER"))
+    each.reload("reload failed")
+    each.wait_for("was answered 403 No")
+    assert b"two" == each.get()[1]
+
+
 def test_probe_that_is_answered_503_rolls_back(server):
     """The old generation goes on, the log says what was asked and answered."""
     each = server(arguments=PROBED, workers=2)

@@ -13,6 +13,7 @@ from strict import Connection
 from test_handover import close_all, idle_connections, lines, total, wait_for_ready
 
 KINDS = ("wait", "spin", "gil")
+HOPS = 2  # moves of a connection between two answers, at most
 
 
 @pytest.fixture
@@ -89,6 +90,20 @@ def test_every_call_runs_on_a_thread_like_any_other(serve):
     close_all([first, holding])
 
 
+def test_the_switch_interval_is_short_only_while_threads_are_out(serve):
+    """It is 0.2 ms while a call waits on another thread, and what it was before when that has come back."""
+    each = serve()
+    first = idle_connections(each, 1)[0]
+    usual = first.ask()["interval"]
+    holding = hold(each, "wait")
+    during = first.ask()["interval"]
+    let_go(each)
+    holding.take("/wait")
+    until(lambda: first.ask()["interval"] == usual, "the interval to be what it was")
+    assert (True, 0.0002) == (usual > 0.001, round(during, 6))
+    close_all([first, holding])
+
+
 def screen_says(each, words):
     """Whether the start screen says so."""
     return words in each.output
@@ -129,7 +144,10 @@ def test_connections_not_yet_accepted_do_not_wait_either(serve):
 
 
 def test_threads_that_go_and_come_answer_every_request(serve):
-    """Views of twenty short waits on twelve connections: calls are taken over and over, no answer is lost."""
+    """Views of twenty short waits on twelve connections: calls are taken over and over, no answer is lost.
+
+    Between two answers no connection moves more than twice.
+    """
     each = serve(workers=2)
     connections = [Connection(each.address) for _ in range(12)]
     for turn in range(10):
@@ -141,6 +159,7 @@ def test_threads_that_go_and_come_answer_every_request(serve):
     rows = lines(each).values()
     assert 120 == sum(row["requests"][2] for row in rows)
     assert all(row["calls"] % 2 == 0 for row in rows)
+    assert total(each, "exports") <= 120 * HOPS
     close_all(connections)
 
 
@@ -276,9 +295,10 @@ def test_a_blocked_loop_gives_away_for_as_long_as_it_is_blocked(serve):
     close_all(connections)
 
 
-def test_an_idle_worker_is_not_woken(serve):
-    """A second after its last call no thread of a worker wakes more than once in two seconds."""
-    each = serve()
+@pytest.mark.parametrize("interface", ["wsgi", "asgi"])
+def test_an_idle_worker_is_not_woken(serve, interface):
+    """A second after its last call the threads of a worker wake less than twice a second, all together."""
+    each = serve(interface)
     idle_connections(each, 1)[0].close()
     (pid,) = each.worker_pids()
 

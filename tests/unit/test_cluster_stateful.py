@@ -9,7 +9,7 @@ from forkcluster.master import events as on
 
 
 class AnyOrder(RuleBasedStateMachine):
-    """Healthy code under reloads, scaling, crashes and slow processes.
+    """Healthy code under reloads, scaling, crashes, hangs, deadlines and slow processes.
 
     `World` itself asserts that no seat has two owners and that no order reaches a process that is not there.
     """
@@ -24,6 +24,11 @@ class AnyOrder(RuleBasedStateMachine):
     @rule()
     def reload(self) -> None:
         self.world.tell(on.ReloadAsked())
+
+    @precondition(lambda self: self.world.readings)
+    @rule(workers=st.integers(1, 5))
+    def another_number_is_configured(self, workers: int) -> None:
+        self.world.configure(workers)
 
     @rule(by=st.sampled_from((1, -1)))
     def scale(self, by: int) -> None:
@@ -57,6 +62,31 @@ class AnyOrder(RuleBasedStateMachine):
     def mold_crashes(self, data: st.DataObject) -> None:
         mold = data.draw(st.sampled_from(sorted(self.world.molds)))
         self.world.end_mold(mold, "was killed by SIGKILL")
+
+    @precondition(lambda self: self.world.alive)
+    @rule(data=st.data())
+    def worker_hangs(self, data: st.DataObject) -> None:
+        """It gets a deadline at once, shorter than a drain, and is killed then; meanwhile nothing serves."""
+        who = data.draw(st.sampled_from(sorted(self.world.alive)))
+        self.crashed.add(self.world.alive[who].slot)
+        self.world.tell(on.WorkerHung(who, "GET / without an answer for 31 s"))
+
+    @precondition(lambda self: self.world.alive)
+    @rule(data=st.data())
+    def worker_closes_its_channel(self, data: st.DataObject) -> None:
+        who = data.draw(st.sampled_from(sorted(self.world.alive)))
+        self.crashed.add(self.world.alive[who].slot)
+        self.world.tell(on.WorkerLost(who))
+        self.world.pass_time(2.1)  # then it is killed, if it has not ended by itself
+
+    @invariant()
+    def whoever_is_over_its_deadline_was_killed(self) -> None:
+        for worker in self.world.cluster.workers.values():
+            assert worker.deadline is None or worker.deadline > self.world.now
+
+    @rule()
+    def restart(self) -> None:
+        self.world.tell(on.RenewAsked())
 
     @precondition(lambda self: self.world.alive)
     @rule(data=st.data())

@@ -302,3 +302,52 @@ def test_restart_begins_only_once_and_is_over_when_all_are_replaced():
     assert 2 == world.fleet.renewing()
     world.settle(20)
     assert (0, set()) == (world.fleet.renewing(), before & set(world.alive))
+
+
+def exits(world):
+    return {reason: count for reason, count in world.fleet.tally.exits.items() if count}
+
+
+def test_ends_are_counted_by_reason_and_restarts_with_them():
+    """A crash and a good end call for a restart; an end before ready is a failure to boot."""
+    world = FleetWorld(1).boot()
+    world.end(world.number_in(0), 1)
+    world.pass_time(5)
+    world.end(world.number_in(0), 0)
+    world.end(world.number_in(0), 2)
+    assert {"crash": 1, "exit": 1, "boot": 1} == exits(world)
+    assert (3, "boot") == (world.fleet.tally.restarts, world.fleet.tally.last_restart[0])
+
+
+def test_a_reload_a_restart_and_scaling_count_under_their_names():
+    """Nothing of it is a fault."""
+    world = FleetWorld(3).boot()
+    world.tell(on.ReloadAsked())
+    world.settle()
+    assert ({"reload": 3}, 1) == (exits(world), world.fleet.tally.reloads[True].count)
+    world.tell(on.RenewAsked())
+    world.settle()
+    world.tell(on.Scaled(to=1))
+    world.settle()
+    assert {"reload": 3, "restart": 3, "scale": 2} == exits(world)
+    world.tell(on.StopAsked())
+    world.settle()
+    assert 1 == exits(world)["stop"]
+
+
+def test_what_was_not_ready_in_time_is_counted_once():
+    """As a failure to boot, not again when the kill has worked."""
+    world = FleetWorld(1, **READY, boot_timeout=5.0).begin()
+    world.pass_time(5)
+    world.obey()
+    assert {"boot": 1} == exits(world)
+
+
+def test_who_has_done_its_work_is_capacity_and_who_failed_is_not():
+    """What readiness asks for: slots that are as they should be."""
+    world = FleetWorld(3, rules=Rules(restart="never")).boot()
+    assert 3 == world.fleet.capacity()
+    world.end(world.number_in(0), 0)
+    assert 3 == world.fleet.capacity()
+    world.end(world.number_in(1), 1)
+    assert 2 == world.fleet.capacity()

@@ -215,6 +215,17 @@ def test_worker_told_to_leave_is_sent_nothing(world):
     assert (0, 1) == (world.answer(one), world.answer(three))
 
 
+def test_worker_told_to_leave_meets_those_who_come_later(world):
+    """They do not meet it: it hands over for as long as it has something, and takes nothing."""
+    first, second, third = WORKERS
+    world.ready(first)
+    world.ready(second)
+    world.inboxes.leave(first)
+    world.told.clear()
+    world.ready(third)
+    assert {(first, third), (second, third), (third, second)} == {(who, peer) for who, _, peer in world.told}
+
+
 def test_lone_worker_needs_no_looks(world):
     """With nobody to hand anything to the master sleeps."""
     for who in WORKERS[1:]:

@@ -3,7 +3,7 @@
 import platform
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client.metrics_core import (
@@ -19,11 +19,13 @@ from forkcluster import __version__
 from forkcluster._scoreboard import CLASSES, STATES, Scoreboard, bucket_bounds
 from forkcluster.admin import catalogue as its
 from forkcluster.admin.processes import Processes
+from forkcluster.wire.states import State
 
 if TYPE_CHECKING:
     from forkcluster._scoreboard import Line
 
 NS = 1e-9
+RESTING = (State.WAITING.value, State.STOPPED.value, State.ERRORED.value)  # a program of fork mode
 KINDS = {
     "counter": CounterMetricFamily,
     "gauge": GaugeMetricFamily,
@@ -49,11 +51,12 @@ def single(metric: its.Metric, value: float) -> Metric:
 
 class Collector:
     """What is known of an app. `seats` are those that have counted anything, and those that may come next:
-    a series that begins at zero loses nothing to rate().
+    a series that begins at zero loses nothing to rate(). In fork mode nothing is known of requests.
     """
 
-    def __init__(self, app: str, board: Scoreboard, processes: Processes) -> None:
+    def __init__(self, app: str, mode: str, board: Scoreboard, processes: Processes) -> None:
         self._app = app
+        self._serves = mode == "cluster"
         self._board = board
         self._processes = processes
         self._cpu: dict[int, float] = {}  # by seat, as told last: a counter never goes back
@@ -63,13 +66,12 @@ class Collector:
         wanted = int(status["wanted"]) if status else 1
         lines = self._lines(2 * wanted)
         now = time.monotonic_ns()
-        yield from _requests(lines)
-        for each in (*its.LINE_COUNTERS, *its.LINE_GAUGES):
-            values = {seat: line[each.word] * each.scale for seat, line in lines.items()}  # type: ignore[literal-required]
-            yield _by_seat(each.metric, values)
+        if self._serves:
+            yield from _requests(lines)
         living = {seat: line for seat, line in lines.items() if line["pid"] and line["state"] != "empty"}
         yield from self._usage(lines, living)
-        yield from _workers(lines, living, now)
+        yield from _workers(living, now)
+        yield _states(lines, () if self._serves or status is None else status["workers"])
         yield single(its.READY, self._board.ready)
         yield single(its.MASTER_UP, status is not None)
         yield from _host()
@@ -130,6 +132,9 @@ def _requests(lines: "Mapping[int, Line]") -> Iterator[Metric]:
     seconds = sum(line["duration_ns"] for line in lines.values()) * NS
     duration.add_metric([], _buckets([line["duration"] for line in lines.values()]), seconds)
     yield duration
+    for each in (*its.LINE_COUNTERS, *its.LINE_GAUGES):
+        values = {seat: line[each.word] * each.scale for seat, line in lines.items()}  # type: ignore[literal-required]
+        yield _by_seat(each.metric, values)
 
 
 def _buckets(lines: Sequence[Sequence[int]]) -> list[tuple[str, int]]:
@@ -144,17 +149,24 @@ def _buckets(lines: Sequence[Sequence[int]]) -> list[tuple[str, int]]:
     return found
 
 
-def _workers(lines: "Mapping[int, Line]", living: "Mapping[int, Line]", now: int) -> Iterator[Metric]:
-    info, started, states = family(its.WORKER_INFO), family(its.WORKER_STARTED), family(its.WORKERS)
+def _workers(living: "Mapping[int, Line]", now: int) -> Iterator[Metric]:
+    info, started = family(its.WORKER_INFO), family(its.WORKER_STARTED)
     offset = time.time() - now * NS
     for seat, line in living.items():
         names = {name: str(line[name]) for name in ("slot", "generation", "pid", "state")}
         info.add_metric([], {"seat": str(seat), **names})
         started.add_metric([str(seat)], line["started_ns"] * NS + offset)
-    counted = Counter(line["state"] for line in lines.values())
-    for state in STATES[1:]:
-        states.add_metric([state], counted[state])
-    yield from (info, started, states)
+    yield from (info, started)
+
+
+def _states(lines: "Mapping[int, Line]", rows: Iterable[Mapping[str, Any]]) -> Metric:
+    """Count workers by state; `rows` of fork mode tell which slots rest, and how."""
+    counted = Counter(str(line["state"]) for line in lines.values())
+    counted.update(str(row["state"]) for row in rows if row["pid"] is None)
+    made: Metric = family(its.WORKERS)
+    for state in (*STATES[1:], *(RESTING if rows else ())):
+        made.add_metric([state], counted[state])  # type: ignore[attr-defined]
+    return made
 
 
 def _told(status: Status) -> Iterator[Metric]:

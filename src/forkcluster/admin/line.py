@@ -9,7 +9,9 @@ import asyncio
 import itertools
 import os
 import socket
+from functools import partial
 
+from forkcluster.admin.shared import Shared
 from forkcluster.errors import PeerError, from_json
 from forkcluster.wire.control import MOST_ANSWER, Body, Frames, encode
 
@@ -70,22 +72,8 @@ class Present:
     """The master's `status`, at least as new as the asking for it."""
 
     def __init__(self, master: MasterLine) -> None:
-        self._master = master
-        self._next: asyncio.Task[Body] | None = None  # an asking that has not been sent yet
-        self._last: asyncio.Task[Body] | None = None
-        self._at = 0.0
+        self._shared = Shared(partial(master.ask, "status", patience=PATIENCE), PAUSE)
 
     async def status(self) -> Body:
         """Give the status. Raise PeerError when the master does not answer."""
-        if self._next is None:
-            self._next = asyncio.create_task(self._ask())
-        return await asyncio.shield(self._next)
-
-    async def _ask(self) -> Body:
-        loop = asyncio.get_running_loop()
-        if self._last is not None and not self._last.done():
-            await asyncio.wait([self._last])
-        await asyncio.sleep(max(0.0, self._at + PAUSE - loop.time()))
-        self._last, self._next = self._next, None
-        self._at = loop.time()
-        return await self._master.ask("status", patience=PATIENCE)
+        return await self._shared.get()

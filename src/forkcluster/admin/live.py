@@ -39,9 +39,10 @@ Queue = asyncio.Queue[bytes | None]
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What the page is told once: the app's name, and whether actions are possible."""
+    """What the page is told once: the app's name and mode, and whether actions are possible."""
 
     app: str
+    mode: str  # cluster or fork
     actions: bool
 
 
@@ -97,7 +98,12 @@ class Live:
 
     def _hello(self) -> bytes:
         bounds = [bound * 1e-9 for bound in bucket_bounds()]
-        about = {"app": self._about.app, "actions": self._about.actions, "output": self._output.note}
+        about = {
+            "app": self._about.app,
+            "mode": self._about.mode,
+            "actions": self._about.actions,
+            "output": self._output.note,
+        }
         return message("hello", {**about, "bounds": bounds, "samples": list(self._samples)})
 
     async def _go_on(self) -> None:

@@ -1,4 +1,12 @@
-"""/metrics: one exposition, in the format that the scraper prefers."""
+"""/metrics: one exposition, in the format that the scraper prefers.
+
+Scrapers share it: it is made PAUSE seconds after the last one at the earliest, for all who have asked
+meanwhile, so that a hundred of them cost little more CPU than one.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
 
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
@@ -6,31 +14,38 @@ from prometheus_client.registry import Collector as Source
 from prometheus_client.registry import CollectorRegistry
 
 from forkcluster import log
-from forkcluster._scoreboard import Scoreboard
 from forkcluster.admin.app_metrics import AppMetrics
 from forkcluster.admin.catalogue import APP_METRICS_FAILURES
 from forkcluster.admin.collector import Collector, Status, single
 from forkcluster.admin.line import Present
-from forkcluster.admin.processes import Processes
+from forkcluster.admin.shared import Shared
 from forkcluster.admin.site import Request, Response, Site
 from forkcluster.errors import ForkclusterError
+
+PAUSE: Final = 0.25
+Encode = Callable[[CollectorRegistry], bytes]
 
 
 class Metrics:
     """Answers scrapes. What only the master knows is left out when it does not answer."""
 
-    def __init__(
-        self, app: str, board: Scoreboard, present: Present, processes: Processes, theirs: AppMetrics
-    ) -> None:
+    def __init__(self, collector: Collector, present: Present, theirs: AppMetrics) -> None:
         self._present = present
-        self._collector = Collector(app, board, processes)
+        self._collector = collector
         self._app_metrics = theirs
+        self._pages: dict[str, Shared[bytes]] = {}  # by the type of their content
 
     def add_to(self, site: Site) -> None:
         """Have its path answered."""
         site.add("GET", "/metrics", self._metrics)
 
     async def _metrics(self, request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        if content_type not in self._pages:  # the library knows few
+            self._pages[content_type] = Shared(partial(self._page, encode), PAUSE)
+        return Response(await self._pages[content_type].get(), type=content_type)
+
+    async def _page(self, encode: Encode) -> bytes:
         status: Status | None
         try:
             status = await self._present.status()
@@ -41,8 +56,7 @@ class Metrics:
         theirs = self._app_metrics.collect()
         ours = [*self._collector.collect(status), single(APP_METRICS_FAILURES, self._app_metrics.failures)]
         registry.register(Once([*ours, *theirs]))
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(registry), type=content_type)
+        return encode(registry)
 
 
 class Once(Source):

@@ -13,6 +13,7 @@ from forkcluster import _scoreboard, log
 from forkcluster._engine import Engine
 from forkcluster.admin.actions import Actions
 from forkcluster.admin.app_metrics import AppMetrics
+from forkcluster.admin.collector import Collector
 from forkcluster.admin.dashboard import Dashboard
 from forkcluster.admin.health import Health
 from forkcluster.admin.line import MasterLine, Present
@@ -70,8 +71,11 @@ def build(order: AdminOrder, board: _scoreboard.Scoreboard, master: MasterLine) 
     processes = Processes()
     site = Site()
     Health(board, present).add_to(site)
-    Metrics(order.app, board, present, processes, AppMetrics(order.app_metrics)).add_to(site)
-    Live(About(order.app, actions=bool(order.token)), board, present, processes, Output()).add_to(site)
+    collector = Collector(order.app, order.mode, board, processes)
+    Metrics(collector, present, AppMetrics(order.app_metrics)).add_to(site)
+    Live(About(order.app, order.mode, actions=bool(order.token)), board, present, processes, Output()).add_to(
+        site
+    )
     Actions(order.token, master).add_to(site)
     Dashboard().add_to(site)
     return site

@@ -26,7 +26,7 @@ def _delete(targets: Sequence[str], only: Sequence[str], timeout: float | None, 
     results = Results(as_json=as_json)
     choosing.tell_silent([app for app in apps if app.running])
     managed = [app for app in apps if not app.foreground]
-    ending.want_stopped(register, managed)
+    ending.tried_stopped(register, managed)  # what could not be written is about to be removed
 
     def done(app: App, error: ForkclusterError | None) -> None:
         try:

@@ -47,7 +47,7 @@ def _stop(
     results = Results(as_json=as_json)
     choosing.tell_silent([app for app in apps if app.running])
     if not for_now:
-        ending.want_stopped(register, apps)
+        choosing.tell_unwritten(ending.tried_stopped(register, apps))
 
     def done(app: App, error: ForkclusterError | None) -> None:
         if error is None:

@@ -20,14 +20,29 @@ Done = Callable[[App, ForkclusterError | None], None]
 
 
 def want_stopped(register: Register, apps: Sequence[App]) -> None:
-    """Write down that these apps shall not run. Raise ForkclusterError."""
+    """Write down that these apps shall not run. Raise the first ForkclusterError, when all were tried."""
     restarts = {view.app.name: view.restarts for view in look(apps, figures=False)}
+    errors = []
     with register.changing():
         for app in apps:
             now = register.app(app.name)
             if now is not None and now.record is not None and now.record.wanted != STOPPED:
                 kept = replace(now.record, wanted=STOPPED, restarts=restarts[app.name], forgiven=0)
-                kept.save(now.place.record)
+                try:
+                    kept.save(now.place.record)
+                except ForkclusterError as error:
+                    errors.append(error)
+    if errors:
+        raise errors[0]
+
+
+def tried_stopped(register: Register, apps: Sequence[App]) -> str:
+    """As `want_stopped`, for who stops them in any case; give what could not be written down, or nothing."""
+    try:
+        want_stopped(register, apps)
+    except ForkclusterError as error:
+        return str(error)
+    return ""
 
 
 def stop(apps: Sequence[App], timeout: float | None, done: Done, *, at_once: bool = False) -> None:

@@ -64,8 +64,7 @@ class Record:
         except OSError as error:
             raise ConfigurationError(
                 f"writing the record {path}: {error.strerror}",
-                "the old one is as it was, and what runs goes on; make room and say it again. "
-                "TERM to a master (forkcluster pid NAME) stops an app all the same",
+                "the old one is as it was; make room and say it again",
             ) from error
 
 

@@ -296,7 +296,7 @@ def _conclude(pending: Pending) -> Outcome | ForkclusterError:
     except ValueError:
         found = None
     if found is not None:
-        if found.end is not End.READY:
+        if found.end is not End.READY and not found.goes_on:
             _see_off(pending)
         return found
     code = pending.process.wait()

@@ -52,8 +52,6 @@ class View:
         """The same, since its present master was started."""
         counts = part(self.status, "counts")
         found = [counts.get("restarts"), part(part(counts, "reloads"), "done").get("count")]
-        if not counts:
-            found = [worker.get("restarts") for worker in workers_of(self.status)]
         return sum(each for each in found if isinstance(each, int))
 
     @property

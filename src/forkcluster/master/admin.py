@@ -107,6 +107,7 @@ class Admin:
             log_level=options.log_level,
             log_format=options.log_format,
             app_metrics=self._app_metrics,
+            mode=options.exec_mode,
             token=self._token,
         )
 

@@ -27,7 +27,10 @@ LOCK_PATIENCE = 2.0  # seconds; a check of a stale socket takes microseconds
 
 @dataclass(frozen=True, slots=True)
 class BindSpec:
-    """How to bind: the directory that relative paths start in, and what holds for every listener."""
+    """How to bind: the directory that relative paths start in, and what holds for every listener.
+
+    `patience`: how long to wait for workers whose master was killed, and who leave the address by themselves.
+    """
 
     directory: str
     backlog: int = 2048
@@ -35,10 +38,22 @@ class BindSpec:
     socket_owner: str | None = None
     reuse: bool = True
     option: str = "--bind"  # what a person is told to change
+    patience: float = 0.0
 
 
 def bind(address: Address, spec: BindSpec) -> socket.socket:
     """Return the listening socket for `address`. Raises BindError."""
+    deadline = time.monotonic() + spec.patience
+    while True:
+        try:
+            return _bind(address, spec)
+        except BindError:
+            if time.monotonic() >= deadline or not holder.is_orphaned(address, spec.directory):
+                raise
+            time.sleep(0.05)
+
+
+def _bind(address: Address, spec: BindSpec) -> socket.socket:
     if isinstance(address, Inherited):
         return _adopt(address)
     if isinstance(address, Unix):

@@ -1,11 +1,12 @@
 """What the control socket can ask of a cluster's master, beyond what every master can be asked."""
 
-import time
 from functools import partial
 
 from forkcluster.errors import UsageError
+from forkcluster.master.cluster import Cluster
 from forkcluster.master.commands import Commands, Emit, Placed
 from forkcluster.master.control import Reply
+from forkcluster.master.crew import Crew
 from forkcluster.master.facts import Worker
 from forkcluster.master.history import History
 from forkcluster.master.status import Status
@@ -17,16 +18,20 @@ class ClusterCommands(Commands):
     """The commands of a master whose workers are ours."""
 
     def __init__(
-        self, status: Status, emit: Emit, history: History, *, options: Options, placed: Placed
+        self,
+        cluster: Cluster,
+        crew: Crew,
+        emit: Emit,
+        history: History,
+        *,
+        options: Options,
+        placed: Placed,
+        status: Status,
     ) -> None:
-        super().__init__(status.cluster, status.crew, emit, history, options=options, placed=placed)
-        self._status_of_cluster = status
-        self._cluster = status.cluster
-        self._crew = status.crew
+        super().__init__(cluster, crew, emit, history, options=options, placed=placed, status=status)
+        self._cluster = cluster
+        self._crew = crew
         self._commands["stacks"] = self._stacks
-
-    def _report(self) -> Body:
-        return {**super()._report(), "mode": "cluster", **self._status_of_cluster.body(time.monotonic())}
 
     def _stacks(self, request: Body, reply: Reply) -> None:
         slots = self._chosen(request)

@@ -8,7 +8,6 @@ from forkcluster import _process, _scoreboard, log
 from forkcluster.errors import ForkclusterError
 from forkcluster.master import actions as do
 from forkcluster.master import events as on
-from forkcluster.master.admin import Admin, open_admin
 from forkcluster.master.app_metrics import AppMetrics, make_directory
 from forkcluster.master.bind import BindSpec
 from forkcluster.master.cluster import Cluster
@@ -34,6 +33,8 @@ from forkcluster.wire.identity import acting_as, resolve
 from forkcluster.wire.messages import Kind, Message
 from forkcluster.wire.orders import LoadReport
 
+ORPHANS_GONE = 3.0  # seconds after which no worker of a killed master is left
+
 
 class ClusterMaster(Master):
     """One web application's master; owns the listeners."""
@@ -57,17 +58,23 @@ class ClusterMaster(Master):
             app_metrics=self._app_metrics,
             output=self._output,
         )
-        self._admin = self._make_admin(outside.home, board)
         status = Status(
             self._cluster,
-            self._crew,
             lambda: sockets.of(self._cluster.current),
             self._started,
             options.min_ready,
-            self._admin.url if self._admin else None,
+            self._open_admin(outside.home, board, self._app_metrics.path if self._app_metrics else ""),
+            self._crew.rates.figures,
+            self._crew.mold_pids,
         )
         self._commands = ClusterCommands(
-            status, self._events.append, self._history, options=options, placed=self._placed
+            self._cluster,
+            self._crew,
+            self._events.append,
+            self._history,
+            options=options,
+            placed=self._placed,
+            status=status,
         )
         self._rounds = Rounds(self._cluster, self._crew, self._events.append, self._say, launch.options)
         self._timed += [
@@ -75,7 +82,6 @@ class ClusterMaster(Master):
             Timed(self._crew.inboxes.look_at, self._crew.inboxes.look),
             Timed(self._rounds.deadline, self._rounds.look),
             Timed(self._crew.rates.deadline, self._crew.rates.look),
-            *([Timed(self._admin.deadline, self._admin.expire)] if self._admin else []),
         ]
 
     def _begin(self) -> None:
@@ -105,8 +111,6 @@ class ClusterMaster(Master):
         return self._crew.expecting()
 
     def _close(self) -> None:
-        if self._admin is not None:
-            self._admin.close()
         if self._app_metrics is not None:
             self._app_metrics.close()
         self._crew.close()
@@ -117,21 +121,6 @@ class ClusterMaster(Master):
             return None
         identity = resolve(options.user, options.group)
         return make_directory(options.name, home.place.directory, identity)
-
-    def _make_admin(self, home: Home, board: int) -> Admin | None:
-        options = self._launch.options
-        listener = open_admin(options.admin, home.place.admin, self._launch.request.directory)
-        if listener is None:
-            return None
-        return Admin(
-            self._loop,
-            self._children,
-            listener=listener,
-            board=board,
-            options=options,
-            app_metrics=self._app_metrics.path if self._app_metrics else "",
-            handle=self._handle,
-        )
 
     def _standing(self) -> Standing:
         cluster = self._cluster
@@ -267,7 +256,12 @@ def open_sockets(launch: Launch) -> Sockets:
     """Bind the listeners, or take over systemd's; none in fork mode without them. Raise UserError."""
     options = launch.options
     spec = BindSpec(
-        launch.request.directory, options.backlog, options.socket_mode, options.socket_owner, options.reuse
+        launch.request.directory,
+        options.backlog,
+        options.socket_mode,
+        options.socket_owner,
+        options.reuse,
+        patience=ORPHANS_GONE,
     )
     passed = os.environ.get("LISTEN_PID") == str(os.getpid())
     if options.exec_mode == "fork" and not options.bind and not passed:

@@ -23,6 +23,7 @@ from forkcluster.master import events as on
 from forkcluster.master.control import Reply
 from forkcluster.master.history import History
 from forkcluster.master.roll import REFUSED, Outcome, Roll
+from forkcluster.master.status import Status
 from forkcluster.options import cpus
 from forkcluster.options.frozen import Options
 from forkcluster.wire.control import Body
@@ -93,8 +94,10 @@ class Commands:
         *,
         options: Options,
         placed: Placed,
+        status: Status,
     ) -> None:
         self._placed = placed
+        self._status_of_app = status
         self._policy = policy
         self._hands = hands
         self._emit = emit
@@ -165,7 +168,7 @@ class Commands:
         reply({"ok": True, **self._report(), **others, "workers": self._hands.describe(), "events": events})
 
     def _report(self) -> Body:
-        """Say how the app is; a mode adds what only it knows."""
+        """Say how the app is."""
         policy = self._policy
         return {
             "version": __version__,
@@ -177,12 +180,12 @@ class Commands:
             "target": self._options.target,
             "mode": self._options.exec_mode,
             "pid": os.getpid(),
-            "ready": policy.announced and not policy.stopping,
             "stopping": policy.stopping,
             "generation": policy.current,
             "reloading": policy.roll.phase.value if policy.roll else None,
             "wanted": policy.target,
             "events_dropped": self._history.dropped,
+            **self._status_of_app.body(time.monotonic()),
         }
 
     def _reload(self, _request: Body, reply: Reply) -> None:

@@ -61,6 +61,7 @@ class Fleet(FleetRoll):
             case heard.Spawned(number, pid):
                 if number in self.processes:
                     self.processes[number].pid = pid
+                self.tally.starts += 1
             case heard.SpawnFailed(number, text):
                 process = self.processes.pop(number, None)
                 if process is not None and not process.ending:
@@ -98,14 +99,15 @@ class Fleet(FleetRoll):
             return
         process.ready_at = now
         process.ready_due = process.deadline = None
-        self._say("info", "process ready", **names(process))
+        self._say("info", "process ready", event="ready", **names(process))
 
     def _process_leaves(self, number: int, reason: str) -> None:
         process = self.processes.get(number)
         if process is None or process.ending or process.leaving:
             return
-        self._say("info", "process is to be replaced", reason=reason, **names(process))
+        self._say("info", "process is to be replaced", event="recycle", reason=reason, **names(process))
         process.leaving = True
+        process.why = "recycle"
         slot = self.slots[process.slot]
         slot.restarts += 1
         slot.last = reason
@@ -120,39 +122,55 @@ class Fleet(FleetRoll):
             process.deadline = now + self.limits_of(process.generation).drain_timeout
             self._judge(process, code, how, now)
         else:
-            self._say("warning" if process.killed else "info", "process ended", how=how, **names(process))
+            self._ended_as_asked(process, how)
         self._actions.append(order.KillTree(number) if process.killed else order.Sweep(number))
+
+    def _ended_as_asked(self, process: Process, how: str) -> None:
+        self._count(process, process.why or "stop", how)
+        level = "warning" if process.killed else "info"
+        self._say(level, "process ended", event="end", why=process.why or "stop", how=how, **names(process))
+
+    def _count(self, process: Process, reason: str, how: str) -> None:
+        """Count an end once: what was judged for being late has yet to be killed."""
+        if not process.counted:
+            process.counted = True
+            self.tally.ended(process.slot, reason, how)
 
     def _judge(self, process: Process, code: int, how: str, now: float) -> None:
         """Say what follows from an end that nobody asked for."""
         slot = self.slots[process.slot]
         slot.last = how
         if self._stopping:
-            self._say("info", "process ended", how=how, **names(process))
+            self._ended_as_asked(process, how)
             return
         if process.leaving or process.generation != self._wanted(process.slot):
-            self._say("warning", "process ended before it was replaced", how=how, **names(process))
+            self._count(process, process.why or "reload", how)
+            text, event = "process ended before it was replaced", "crash" if code else "end"
+            self._say("warning", text, event=event, how=how, **names(process))
             return
         limits = self.limits_of(process.generation)
         uptime = None if process.ready_at is None else now - process.started_at
         verdict, wait = slot.tries.after(code, uptime, limits.rules)
+        reason, event = unasked(process, code, verdict)
+        self._count(process, reason, how)
         if verdict is Verdict.STOPPED:
             self._rest(slot, process, State.STOPPED, failed=limits.rules.restart == "never" and code != 0)
             level = "error" if slot.failed else "info"
-            self._say(level, "process ended; it is not started again", how=how, **names(process))
+            self._say(level, "process ended; it is not started again", event=event, how=how, **names(process))
         elif self.roll is not None and process.generation == self.roll.generation:
-            self._say("error", "process died", how=how, **names(process))
+            self._say("error", "process died", event=event, how=how, **names(process))
             what = "a new process died" if process.ready_at else "a new process died before it was ready"
             self._roll_back(what, f"slot {process.slot}, pid {process.pid}: the process {how}", now)
         elif verdict is Verdict.ERRORED:
             self._rest(slot, process, State.ERRORED, failed=True)
             text = f"process died early {slot.tries.early} times in a row; it is not started again"
-            self._say("error", text, how=how, **names(process))
+            self._say("error", text, event=event, how=how, **names(process))
         else:
             slot.restarts += 1
             slot.start_at = now + wait
             slot.renewing = False
-            self._say("error", "process died", how=how, next_in=round(wait, 3), **names(process))
+            fields = {"how": how, "next_in": round(wait, 3), **names(process)}
+            self._say("error", "process died", event=event, **fields)
         if not self.announced and verdict is not Verdict.STOPPED:
             self._stumbled(f"the process {how}")
 
@@ -173,7 +191,7 @@ class Fleet(FleetRoll):
         if wanted != asked:
             self._say("warning", "cannot scale", workers=asked, most=self.most_workers, least=1)
         if wanted != self.target:
-            self._say("info", "scaled", before=self.target, workers=wanted)
+            self._say("info", "scaled", event="scale", before=self.target, workers=wanted)
         self.target = wanted
 
     def _renew(self) -> None:
@@ -183,15 +201,17 @@ class Fleet(FleetRoll):
             slot.renewing = True
         for process in self.processes.values():
             process.leaving = True
+            process.why = process.why or "restart"
 
     def _stop(self, now: float, at_once: bool) -> None:
         if not self._stopping:
-            self._say("info", "stopping at once" if at_once else "stopping", processes=len(self.processes))
+            text = "stopping at once" if at_once else "stopping"
+            self._say("info", text, event="stop", processes=len(self.processes))
         self._stopping = True
         if self.roll is not None:
             self._roll_back("the app is being stopped", "", now)
         for process in self.processes.values():
-            self._retire(process, now)
+            self._retire(process, now, "stop")
             if at_once and not process.killed:
                 process.deadline = min(process.deadline or now, now + QUIT_TIMEOUT)
 
@@ -233,7 +253,7 @@ class Fleet(FleetRoll):
     def _keep_slots(self, now: float) -> None:
         for process in self.processes.values():
             if process.slot >= self.target:
-                self._retire(process, now)
+                self._retire(process, now, "scale")
         for number in [each for each in self.slots if each >= self.target and not self.of(each)]:
             del self.slots[number]
         for number in range(self.target - 1, -1, -1):
@@ -247,16 +267,16 @@ class Fleet(FleetRoll):
         old = [process for process in mine if process not in good]
         for process in old:
             if process.ready_at is None:  # nobody counts on it yet
-                self._retire(process, now)
+                self._retire(process, now, "reload")
         if slot.rest or any(process.ready_at is not None for process in good):
             slot.renewing = False
             for process in old:
-                self._retire(process, now)
+                self._retire(process, now, "reload")
         elif good or now < slot.start_at or not self._turn_of(number, now):
             return
         elif old and not self.limits_of(wanted).overlap:
             for process in old:
-                self._retire(process, now)
+                self._retire(process, now, "reload")
         elif not any(process.ending for process in self.of(number)):
             self._spawn(number, wanted, now)
 
@@ -286,10 +306,11 @@ class Fleet(FleetRoll):
         self.processes[process.number] = process
         self._actions.append(order.Spawn(process.number, slot, generation))
 
-    def _retire(self, process: Process, now: float) -> None:
+    def _retire(self, process: Process, now: float, why: str) -> None:
         if process.ending:
             return
         process.ending = True
+        process.why = process.why or why
         process.ready_due = None
         process.deadline = now + self.limits_of(process.generation).drain_timeout
         self._actions.append(order.Ask(process.number))
@@ -317,6 +338,13 @@ class Fleet(FleetRoll):
         self._finished = True
         self._stopping = True
         self._actions.append(do.Finish(code))
+
+
+def unasked(process: Process, code: int, verdict: Verdict) -> tuple[str, str]:
+    """Say why a process ended that nobody asked to (one of tally.REASONS), and what event that is. Pure."""
+    if code == 0:
+        return ("done" if verdict is Verdict.STOPPED else "exit"), "end"
+    return ("boot", "boot-failure") if process.ready_at is None else ("crash", "crash")
 
 
 def names(process: Process) -> dict[str, str | int | float]:

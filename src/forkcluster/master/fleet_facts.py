@@ -34,7 +34,9 @@ class Process:
     ready_due: float | None = None
     deadline: float | None = None
     leaving: bool = False  # it is to be replaced
+    why: str = ""  # of its end, when that is ours: one of tally.REASONS
     ending: bool = False
+    counted: bool = False  # its end was counted
     killed: bool = False
     stopping: bool = False  # it said so
 

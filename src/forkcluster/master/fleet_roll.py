@@ -9,7 +9,8 @@ from forkcluster.master import actions as do
 from forkcluster.master import events as on
 from forkcluster.master import fleet_actions as order
 from forkcluster.master.fleet_facts import FleetLimits, Process, Slot
-from forkcluster.master.roll import Phase, Roll
+from forkcluster.master.roll import Outcome, Phase, Roll
+from forkcluster.master.tally import Tally
 
 MOST_PROCESSES = 1024
 
@@ -25,6 +26,7 @@ class FleetRoll:
         self.current = 1
         self.roll: Roll | None = None
         self.announced = False
+        self.tally = Tally()
         self.failure = ""  # why a slot was given up, the latest
         self.over = False  # the app has ended by itself
         self._has_stumbled = False
@@ -56,6 +58,11 @@ class FleetRoll:
         """Give the processes that do their work."""
         return [p for p in self.processes.values() if p.ready_at is not None and not p.ending]
 
+    def capacity(self) -> int:
+        """Count the slots that are as they should be: with a ready process, or one that has done its work."""
+        ready = {process.slot for process in self.ready()}
+        return len(ready | {number for number, slot in self.slots.items() if slot.rest and not slot.failed})
+
     def renewing(self) -> int:
         """Count the slots whose process is still to be replaced, as was asked for."""
         return sum(1 for slot in self.slots.values() if slot.renewing)
@@ -77,7 +84,7 @@ class FleetRoll:
             return
         self._newest_generation += 1
         self.roll = Roll(self._newest_generation, now)
-        self._say("info", "reload started", generation=self.roll.generation)
+        self._say("info", "reload started", event="reload", generation=self.roll.generation)
         self._actions.append(do.ReadConfiguration(self.roll.generation))
 
     def _configured(self, event: on.Configured, now: float) -> None:
@@ -119,7 +126,7 @@ class FleetRoll:
         self._limits = {self.current: self._limits[self.current]}
         self.roll = None
         self._actions.append(do.Commit(self.current))
-        self._actions.append(do.Conclude(roll.conclude(now, self.current)))
+        self._conclude(roll.conclude(now, self.current), now)
 
     def _roll_back(self, what: str, reason: str, now: float) -> None:
         roll = self.roll
@@ -132,7 +139,11 @@ class FleetRoll:
                 slot.forgive()
         self._limits.pop(roll.generation, None)
         self._actions.append(do.Abandon(roll.generation))
-        self._actions.append(do.Conclude(roll.conclude(now, self.current, what, reason)))
+        self._conclude(roll.conclude(now, self.current, what, reason), now)
+
+    def _conclude(self, outcome: Outcome, now: float) -> None:
+        self.tally.reloaded(outcome.done, outcome.seconds, now)
+        self._actions.append(do.Conclude(outcome))
 
     def _say(self, level: str, text: str, **fields: str | int | float) -> None:
         self._actions.append(do.Say(level, text, fields))

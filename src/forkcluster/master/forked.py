@@ -12,6 +12,7 @@ from forkcluster.master import fleet_events as heard
 from forkcluster.master.clustered import count_workers, rules_of
 from forkcluster.master.commands import Commands
 from forkcluster.master.fleet import Fleet
+from forkcluster.master.fleet_board import FleetBoard
 from forkcluster.master.fleet_facts import FleetLimits
 from forkcluster.master.listeners import Listener
 from forkcluster.master.master import Master, Outside, Timed, restart_notes
@@ -21,6 +22,7 @@ from forkcluster.master.processes import Processes
 from forkcluster.master.ready import fork_screen, show
 from forkcluster.master.release import Release
 from forkcluster.master.sockets import Sockets
+from forkcluster.master.status import Status, unready
 from forkcluster.options.address import Inherited
 from forkcluster.options.frozen import Launch, Options
 
@@ -38,9 +40,23 @@ class ForkMaster(Master):
         self._set_blocking(1)
         self._fleet = Fleet(count_workers(options), limits_of(options))
         emit = self._events.append
-        self._processes = Processes(self._loop, self._children, self._fleet, emit, self._output.streams)
+        self._board = FleetBoard(options.name, self._fleet)
+        self._processes = Processes(self._loop, self._children, self._board, emit, self._output.streams)
+        status = Status(
+            self._fleet,
+            lambda: sockets.of(self._fleet.current),
+            self._started,
+            options.min_ready,
+            self._open_admin(outside.home, self._board.descriptor),
+        )
         self._commands = Commands(
-            self._fleet, self._processes, emit, self._history, options=options, placed=self._placed
+            self._fleet,
+            self._processes,
+            emit,
+            self._history,
+            options=options,
+            placed=self._placed,
+            status=status,
         )
         self._memory = MemoryLimit(self._loop, self._fleet, self._processes, emit, options.max_memory)
         self._timed += [
@@ -56,7 +72,10 @@ class ForkMaster(Master):
 
     def _settle(self) -> None:
         while self._events:
-            for action in self._fleet.step(self._events.popleft(), self._loop.now()):
+            actions = self._fleet.step(self._events.popleft(), self._loop.now())
+            # Before anybody is told of it: who hears that the app is up may ask at once.
+            self._board.publish(ready=not unready(self._fleet, self._launch.options.min_ready))
+            for action in actions:
                 self._perform(action)
 
     def _policy_deadline(self, now: float) -> float | None:
@@ -136,17 +155,19 @@ class ForkMaster(Master):
 
     def _stumbled(self, text: str) -> None:
         """Tell whoever waits for the first start; the policy tries again."""
-        remedy = f"forkcluster logs {self._launch.options.name} --nostream shows what it printed"
-        self._report.failed(ApplicationError(f"the first start: {text}", remedy))
+        name = self._launch.options.name
+        remedy = f"it goes on trying; forkcluster logs {name} --nostream shows what it printed"
+        self._report.failed(ApplicationError(f"the first start: {text}", remedy), goes_on=True)
 
     def _announce(self) -> None:
         options = self._launch.options
         count = len(self._fleet.ready())
         urls = tuple(listener.url for listener in self._sockets.of(self._fleet.current))
-        log.info("ready", app=options.name, processes=count, pid=os.getpid())
+        fields: dict[str, log.Field] = {"app": options.name, "processes": count, "pid": os.getpid()}
+        self._say("info", "ready", {**fields, "event": "up"})
         seconds = self._loop.now() - self._started
         if not self._launch.managed:
-            show(fork_screen(options, urls, count, seconds))
+            show(fork_screen(options, urls, count, seconds, self._admin.url if self._admin else None))
         self._report.ready(pid=os.getpid(), urls=urls, workers=count, seconds=round(seconds, 3))
         if self._watching is not None:
             self._watching.start()
@@ -168,6 +189,7 @@ class ForkMaster(Master):
 
     def _close(self) -> None:
         self._processes.close()
+        self._board.close()
 
 
 def limits_of(options: Options) -> FleetLimits:

@@ -1,4 +1,4 @@
-"""Who holds a TCP port: read from /proc, for the message about a port in use. Best effort; never raises.
+"""Who holds a TCP port or a unix socket: read from /proc, for an address in use. Best effort; never raises.
 
 Other users' processes cannot be looked into without rights: then the message says that instead.
 """
@@ -7,12 +7,15 @@ import os
 import re
 from collections.abc import Iterable
 
+from forkcluster.options.address import Address, Tcp, Unix
+
 LISTEN_STATE = "0A"  # TCP_LISTEN in /proc/net/tcp, see include/net/tcp_states.h
+ACCEPTS = "00010000"  # __SO_ACCEPTCON in /proc/net/unix, see proc(5)
 
 
 def describe(port: int) -> str:
     """Who listens on that port, in words ("pid 77 (python -m http.server)"); empty if nobody is found."""
-    inodes = {inode for path in ("/proc/net/tcp", "/proc/net/tcp6") for inode in listening(_read(path), port)}
+    inodes = _inodes(Tcp("", port), "")
     if not inodes:
         return ""
     pids = sorted(pid for pid in _pids() if inodes & _socket_inodes(pid))
@@ -20,6 +23,25 @@ def describe(port: int) -> str:
         return "a process of another user, or outside this container (seen only by its socket)"
     more = f" and {len(pids) - 1} more" if len(pids) > 1 else ""
     return f"pid {pids[0]} ({_command(pids[0])}){more}"
+
+
+def is_orphaned(address: Address, directory: str) -> bool:
+    """Tell whether only workers listen there, whose master was killed: it would hold the socket, too."""
+    inodes = _inodes(address, directory)
+    holders = [pid for pid in _pids() if inodes & _socket_inodes(pid)] if inodes else []
+    return bool(holders) and all(_command(pid).startswith("forkcluster: worker ") for pid in holders)
+
+
+def _inodes(address: Address, directory: str) -> set[str]:
+    """The inodes of the sockets that listen at the address; relative paths start in the directory."""
+    if isinstance(address, Tcp):
+        tables = ("/proc/net/tcp", "/proc/net/tcp6")
+        return {inode for path in tables for inode in listening(_read(path), address.port)}
+    if isinstance(address, Unix):
+        rows = (line.split(maxsplit=7) for line in _read("/proc/net/unix").splitlines())
+        names = (address.path, os.path.join(directory, address.path))
+        return {row[6] for row in rows if len(row) > 7 and row[3] == ACCEPTS and row[7] in names}
+    return set()
 
 
 def listening(table: str, port: int) -> list[str]:

@@ -2,7 +2,7 @@
 
 A managed app's place and lock come with its launch. A foreground app takes the first of NAME, NAME-2 … that
 is neither a managed app's nor running. A home that was asked for (FORKCLUSTER_HOME) must be usable; by
-default the next is tried, at last a new temporary directory.
+default the next is tried, at last a new temporary directory, which may be in /dev/shm.
 """
 
 import contextlib
@@ -78,14 +78,29 @@ def open_home(control: str | None, app: str, environment: Mapping[str, str]) -> 
             if environment.get("FORKCLUSTER_HOME"):
                 raise
             refused.append(str(error))
-    import tempfile  # rarely needed, and not small
-
-    base = tempfile.mkdtemp(prefix=f"forkcluster-{os.getpid()}-")
+    base = _make_private()
     home = _equip(_take(base, app), control)
     home.private = True
     path = home.control.path if home.control else None
     log.warning("no home for the control socket; a temporary directory is used", path=path, why=refused[0])
     return home
+
+
+def _make_private() -> str:
+    """Make a directory for this app alone. In a container with a read-only root only /dev/shm may be left."""
+    import tempfile  # rarely needed, and not small
+
+    prefix = f"forkcluster-{os.getpid()}-"
+    try:
+        return tempfile.mkdtemp(prefix=prefix)
+    except OSError:
+        pass
+    try:
+        return tempfile.mkdtemp(prefix=prefix, dir="/dev/shm")
+    except OSError as error:
+        what = "making a directory for runtime files: no temporary directory can be written to, nor /dev/shm"
+        remedy = "mount a small tmpfs on /tmp (docker run --tmpfs /tmp; an emptyDir), or set XDG_RUNTIME_DIR"
+        raise ConfigurationError(f"{what}: {error.strerror}", remedy) from error
 
 
 def _take(base: str, app: str) -> Home:

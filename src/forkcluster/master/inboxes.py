@@ -27,10 +27,14 @@ Listeners = Callable[[], Iterable[int]]
 
 @dataclass(slots=True)
 class Inbox:
-    """One worker's queue of connections. `open`: it is introduced to the others and not told to leave."""
+    """One worker's queue of connections. `known`: it is introduced to the others; `open`: and may be sent to.
+
+    One that was told to leave still meets whoever comes after it: it may have connections to hand over.
+    """
 
     sender: socket.socket
     receiver: socket.socket
+    known: bool = False
     open: bool = False
     unknown: set[Ref] = field(default_factory=set)  # peers it could not be told of yet
 
@@ -59,11 +63,11 @@ class Inboxes:
     def open(self, who: Ref) -> None:
         """Introduce a ready worker to the others and them to it; it gets what was kept."""
         inbox = self._inboxes[who]
-        inbox.open = True
-        for other, theirs in self._inboxes.items():
-            if other != who and theirs.open:
-                inbox.unknown.add(other)
+        for theirs in self._inboxes.values():
+            if theirs.known:
                 theirs.unknown.add(who)
+        inbox.unknown.update(other for other, theirs in self._inboxes.items() if theirs.open)
+        inbox.known = inbox.open = True
         self._introduce()
         self._dispatch()
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from forkcluster import __version__, log
 from forkcluster.errors import ApplicationError, UsageError
 from forkcluster.master import events as on
+from forkcluster.master.admin import Admin, open_admin
 from forkcluster.master.children import Children
 from forkcluster.master.commands import Commands, Placed
 from forkcluster.master.control import ControlServer, Reply
@@ -84,6 +85,7 @@ class Master(ABC):
         if self._output.capture is not None:
             self._timed.append(Timed(self._output.capture.deadline, self._output.capture.expire))
         self._asked_environment: dict[str, str] | None = None  # for the next reload
+        self._admin: Admin | None = None
         self._exit_code: int | None = None
         self._interrupted = False
         control = outside.home.control
@@ -122,6 +124,8 @@ class Master(ABC):
             self._watching.stop()
         if self._control is not None:
             self._control.close()
+        if self._admin is not None:
+            self._admin.close()
         self._close()
         self._say("info", "stopped", {"event": "stopped", "exit_code": self._exit_code})
         self._history.close()
@@ -176,6 +180,24 @@ class Master(ABC):
         """Open anew what else is written to files; USR1."""
 
     # -- for the mode ----------------------------------------------------------------------------------------
+
+    def _open_admin(self, home: Home, board: int, app_metrics: str = "") -> str | None:
+        """Have the admin's address listened at; give it. `board` is borrowed. Raise UserError."""
+        options = self._launch.options
+        listener = open_admin(options.admin, home.place.admin, self._launch.request.directory)
+        if listener is None:
+            return None
+        self._admin = Admin(
+            self._loop,
+            self._children,
+            listener=listener,
+            board=board,
+            options=options,
+            app_metrics=app_metrics,
+            handle=self._handle,
+        )
+        self._timed.append(Timed(self._admin.deadline, self._admin.expire))
+        return self._admin.url
 
     def _read_configuration(self, generation: int) -> None:
         if self._asked_environment is not None:
@@ -283,7 +305,7 @@ class Master(ABC):
                 case signal.SIGUSR1:
                     self._reopen_logs()
                 case signal.SIGUSR2:
-                    log.warning("USR2 does nothing yet")
+                    log.warning("USR2 does nothing: HUP reloads, USR1 opens the logs anew")
 
 
 def restart_notes(now: Options, wanted: Options) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from forkcluster.master import fleet_actions as order
 from forkcluster.master import fleet_events as heard
 from forkcluster.master import trees
 from forkcluster.master.children import Children, End
-from forkcluster.master.fleet import Fleet
+from forkcluster.master.fleet_board import FleetBoard
 from forkcluster.master.loop import Loop
 from forkcluster.master.readiness import ReadySocket
 from forkcluster.master.release import Release
@@ -50,12 +50,15 @@ class Hand:
 class Processes:
     """All processes of one app."""
 
-    def __init__(self, loop: Loop, children: Children, fleet: Fleet, emit: Emit, streams: Streams) -> None:
+    def __init__(
+        self, loop: Loop, children: Children, board: FleetBoard, emit: Emit, streams: Streams
+    ) -> None:
         self._loop = loop
         self._children = children
-        self._fleet = fleet
+        self._fleet = board.fleet
         self._emit = emit
         self._streams = streams
+        self._board = board
         self._hands: dict[int, Hand] = {}
         self._null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
@@ -74,7 +77,9 @@ class Processes:
             self._emit(heard.SpawnFailed(wanted.number, f"could not be started: {text}"))
             return
         self._hands[wanted.number] = hand
-        self._children.adopt(hand.pid, lambda how: self._ended(hand, how))
+        self._board.begin(hand.number, hand.pid)
+        spent = partial(self._board.end, hand.number)
+        self._children.adopt(hand.pid, lambda how: self._ended(hand, how), spent=spent)
         self._emit(heard.Spawned(wanted.number, hand.pid))
 
     def ask(self, number: int) -> None:

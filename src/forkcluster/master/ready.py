@@ -45,7 +45,9 @@ def screen(
     return render(facts, colour=_coloured())
 
 
-def fork_screen(options: Options, urls: tuple[str, ...], processes: int, seconds: float) -> str:
+def fork_screen(
+    options: Options, urls: tuple[str, ...], processes: int, seconds: float, admin: str | None
+) -> str:
     """Give the start screen of an app in fork mode."""
     facts = Facts(
         version=__version__,
@@ -62,6 +64,7 @@ def fork_screen(options: Options, urls: tuple[str, ...], processes: int, seconds
         pid=os.getpid(),
         seconds=seconds,
         pid_file=options.pid,
+        admin=admin,
     )
     if options.log_format == "json":
         return render_json(facts)

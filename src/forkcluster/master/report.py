@@ -26,10 +26,10 @@ class Report:
         self._ready = True
         self._tell(Outcome(End.READY, facts=facts))
 
-    def failed(self, error: ForkclusterError) -> None:
-        """The app never came to serve, or has ended by itself for this reason."""
+    def failed(self, error: ForkclusterError, *, goes_on: bool = False) -> None:
+        """The app never came to serve, or has ended by itself for this reason; `goes_on`: it tries again."""
         end = End.ENDED if self._ready else End.FAILED
-        self._tell(Outcome(end, error.exit_code, error.to_json()))
+        self._tell(Outcome(end, error.exit_code, error.to_json(), goes_on=goes_on))
 
     def ended(self, exit_code: int) -> None:
         """The master ends in good order."""

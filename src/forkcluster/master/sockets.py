@@ -6,6 +6,7 @@ A listener that both generations have is the same socket. Knows no policy.
 
 import contextlib
 import socket
+from dataclasses import replace
 
 from forkcluster import _process
 from forkcluster.master.bind import BindSpec
@@ -20,7 +21,7 @@ class Sockets:
 
     def __init__(self, first: Listeners, spec: BindSpec) -> None:
         self._by_generation: dict[int, Listeners] = {1: first}
-        self._spec = spec
+        self._spec = replace(spec, patience=0.0)  # from now on the loop must not wait
 
     def of(self, generation: int) -> Listeners:
         """Give that generation's listeners."""

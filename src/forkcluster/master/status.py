@@ -1,4 +1,4 @@
-"""What the control socket's `status` says of a cluster, beyond its workers and events: what list, monit, the
+"""What the control socket's `status` says of an app, beyond its workers and events: what list, monit, the
 dashboard and the metrics are made of.
 
 Cheap: a few C calls, and TCP_INFO of the listeners. Ages and durations are seconds.
@@ -8,9 +8,8 @@ import socket
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
-from forkcluster.master.cluster import Cluster
-from forkcluster.master.crew import Crew
 from forkcluster.master.listeners import Listener
 from forkcluster.master.rates import Figures
 from forkcluster.master.tally import REASONS, Tally
@@ -20,40 +19,58 @@ from forkcluster.wire.control import Body
 QUEUE = struct.Struct("24x2I")
 
 
+class Counted(Protocol):
+    """What is asked of a policy, whatever the mode."""
+
+    tally: Tally
+
+    @property
+    def announced(self) -> bool:
+        """Whether the first boot is over."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the end has been asked for, or has come."""
+
+    def capacity(self) -> int:
+        """Count the slots that are as they should be."""
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Gathers what only a cluster knows. `listeners` gives those of the generation that serves."""
+    """Gathers it. `listeners` gives those of the generation that serves; a cluster has figures and molds."""
 
-    cluster: Cluster
-    crew: Crew
+    policy: Counted
     listeners: Callable[[], tuple[Listener, ...]]
     started: float  # CLOCK_MONOTONIC seconds
     min_ready: int
     admin: str | None  # the admin listener's address
+    figures: Callable[[float], Figures | None] = lambda _now: None
+    molds: Callable[[], list[int]] = list
 
     def body(self, now: float) -> Body:
         """Give it as the control socket tells it."""
-        figures = self.crew.rates.figures(now)
-        why = unready(self.cluster, self.min_ready)
+        figures = self.figures(now)
+        why = unready(self.policy, self.min_ready)
         return {
             "ready": not why,
             "unready": why or None,
             "uptime": now - self.started,
             "admin": self.admin,
             "figures": None if figures is None else _figures(figures),
-            "counts": _counts(self.cluster.tally, now),
+            "counts": _counts(self.policy.tally, now),
             "listeners": [_listener(each) for each in self.listeners()],
-            "molds": self.crew.mold_pids(),
+            "molds": self.molds(),
         }
 
 
-def unready(cluster: Cluster, min_ready: int) -> str:
+def unready(policy: Counted, min_ready: int) -> str:
     """Say why the app should not be sent requests; empty when it should. Pure."""
-    if cluster.stopping:
+    if policy.stopping:
         return "it is being stopped"
-    if not cluster.announced:
+    if not policy.announced:
         return "it is booting"
-    ready = len(cluster.ready())
+    ready = policy.capacity()
     return f"{ready} workers are ready, fewer than {min_ready}" if ready < min_ready else ""
 
 

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 # Why a worker's process ended. The first four are faults: the slot was left without a worker that it wanted.
+# The last two are for programs that end by themselves (fork mode): "exit" with a good status, to be started
+# again, "done" for good.
 FAULTS: Final = ("crash", "oom", "hang", "boot")
-REASONS: Final = (*FAULTS, "recycle", "asked", "restart", "reload", "scale", "stop")
+REASONS: Final = (*FAULTS, "recycle", "asked", "restart", "reload", "scale", "stop", "exit", "done")
 # Those after which the slot got a new worker of the same code: what a person calls a restart.
-RESTARTS: Final = (*FAULTS, "recycle", "asked", "restart")
+RESTARTS: Final = (*FAULTS, "recycle", "asked", "restart", "exit")
 
 
 @dataclass(slots=True)

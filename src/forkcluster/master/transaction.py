@@ -41,6 +41,10 @@ class Transaction:
         """Give the workers that are part of the capacity."""
         return [worker for worker in self.workers.values() if worker.serving]
 
+    def capacity(self) -> int:
+        """Count them."""
+        return len(self.ready())
+
     def _reload_asked(self, now: float) -> None:
         if self._stopping:
             return

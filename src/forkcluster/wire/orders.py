@@ -94,7 +94,7 @@ class AdminOrder:
     """What the admin process is for. `listener`, `board` (read-only) and `control` are descriptors it has.
 
     `token`: what allows actions; empty: nothing does. `app_metrics`: the directory of the application's own
-    metrics; empty: none.
+    metrics; empty: none. `mode`: cluster, or fork (programs as they are, of whose requests nothing is known).
     """
 
     app: str
@@ -108,6 +108,7 @@ class AdminOrder:
     log_format: str = "text"
     token: str = ""
     app_metrics: str = ""
+    mode: str = "cluster"
 
     def to_file(self) -> int:
         """Write the order into a memfd; the caller owns it."""

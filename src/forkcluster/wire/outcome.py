@@ -27,7 +27,8 @@ class End(str, Enum):
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """`error` is an error as `errors.to_json` writes it, or empty; `facts` are what a person is told when it
-    is ready: pid, urls, workers, seconds. `at`: seconds since the epoch.
+    is ready: pid, urls, workers, seconds. `goes_on`: it failed, and its master tries again. `at`: seconds
+    since the epoch.
     """
 
     end: End
@@ -35,6 +36,7 @@ class Outcome:
     error: Mapping[str, object] = field(default_factory=dict)
     facts: Mapping[str, object] = field(default_factory=dict)
     at: float = field(default_factory=time.time)
+    goes_on: bool = False
 
     def to_json(self) -> bytes:
         """The outcome as one JSON object."""
@@ -51,7 +53,7 @@ class Outcome:
                 "facts": dict(facts),
                 "at": int() | float() as at,
             } if end in [each.value for each in End]:
-                return cls(End(end), code, error, facts, float(at))
+                return cls(End(end), code, error, facts, float(at), values.get("goes_on") is True)
             case _:
                 return None
 

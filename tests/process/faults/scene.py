@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 
 from board import STOPPED
 from harness import until
@@ -80,3 +81,11 @@ def kill_first(each):
     victim = next(p for p in each.processes("worker") if p.title.split()[3] == "0")
     os.kill(victim.pid, signal.SIGKILL)
     return victim.pid
+
+
+def preload(each, name, source):
+    """Compile a library that stands before the C library of all its processes; the variables for that."""
+    code, library = each.directory / f"{name}.c", each.directory / f"{name}.so"
+    code.write_text(source)
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, code, "-ldl"], check=True)
+    return {"LD_PRELOAD": f"{os.environ.get('LD_PRELOAD', '')} {library}".strip()}

@@ -5,13 +5,12 @@ import os
 import resource
 import signal
 import socket
-import subprocess
 from pathlib import Path
 
 import pytest
-from board import STOPPED, close_all, idle_connections, lines, state, total, wait_for_ready
+from board import STOPPED, capacity, close_all, idle_connections, lines, state, total, wait_for_ready
 from harness import until
-from scene import CALLED, serve_source, whole
+from scene import CALLED, preload, serve_source, whole
 from strict import Connection, Fault
 
 from forkcluster.errors import PeerError
@@ -129,14 +128,9 @@ fork(void)
 def test_row_34_want_of_processes_leaves_fewer_workers(server):
     """fork(2) says EAGAIN: it waits longer and longer, serves with what it has, and recovers."""
     each = server(workers=2)
-    (each.directory / "scarce.c").write_text(SCARCE)
-    library = each.directory / "scarce.so"
-    subprocess.run(
-        ["gcc", "-shared", "-fPIC", "-o", library, each.directory / "scarce.c", "-ldl"], check=True
-    )
     flag = each.directory / "scarce"
     (each.directory / "app.py").write_text(CALLED)
-    each.environment = {"LD_PRELOAD": str(library), "SCARCE": str(flag)}
+    each.environment = {**preload(each, "scarce", SCARCE), "SCARCE": str(flag)}
     each.boot()
     wait_for_ready(each, 2)
     flag.touch()
@@ -200,14 +194,11 @@ def test_row_37_workers_that_have_grown_are_replaced_one_at_a_time(server):
         grown.add(connection.ask("/grow?")["pid"])
         connection.close()
 
-    def ready():
-        return sum(line["state"] in ("ready", "busy") for line in lines(each).values())
-
     fewest = 2
 
     def is_renewed():
         nonlocal fewest
-        fewest = min(fewest, ready())
+        fewest = min(fewest, capacity(each))
         for connection in idle[:2]:
             connection.ask()
         return not old & each.worker_pids()

@@ -9,9 +9,10 @@ import signal
 import socket
 import subprocess
 
+import pytest
 from board import total
 from harness import processes, until
-from scene import CALLED, whole
+from scene import CALLED, calls, serve_source, whole
 from strict import Connection, Load
 
 from forkcluster.errors import EXIT_BIND, EXIT_CONFIGURATION
@@ -30,6 +31,24 @@ def test_row_53_port_in_use_is_named_and_nothing_is_started(server):
     assert f"pid {os.getpid()}" in each.output
     assert "Traceback" not in each.output
     assert [] == processes(each.pid)
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1", "unix:app.sock"])
+def test_row_54_address_of_a_killed_masters_workers_is_waited_for(server, bind):
+    """kill -9 of the master, started again at once: what still runs is answered, and there is no error."""
+    each = serve_source(server, CALLED, bind=("127.0.0.1:0", "unix:app.sock"))
+    port = each.address[1]
+    busy = Connection(each.address)
+    busy.send("/hold?1", "posted")
+    until(lambda: calls(each) == ["/hold"], "the call")
+    each.send(signal.SIGKILL)
+    each.process.wait(5)
+    again = server(bind=(f"{bind}:{port}" if bind == "127.0.0.1" else bind,)).start()
+    assert "posted" == busy.take("/hold", "posted", close=True)["body"]
+    again.wait_for("ready app=")
+    until(lambda: processes(each.pid) == [], "the orphans to end")
+    assert 0 == again.stop()
+    busy.close()
 
 
 def test_row_55_stale_socket_file_is_replaced_a_live_or_other_file_is_not(server):

@@ -1,14 +1,14 @@
 """Broken releases, and whatever can happen in the middle of a reload. Rows 18 to 24 and 50."""
 
-import json
+import itertools
 import os
 import signal
 import threading
 
 import pytest
-from board import close_all
+from board import SANITIZED, close_all, resident
 from harness import processes, until
-from scene import CALLED, go_on, serve_source, stop_at, stopped_process, whole
+from scene import CALLED, calls, go_on, serve_source, stop_at, stopped_process, whole
 from strict import Connection, Load
 
 from forkcluster.errors import ApplicationError, ConfigurationError
@@ -226,25 +226,83 @@ def test_row_50_long_upload_and_download_outlive_three_reloads(server):
     whole(each, workers=2)
 
 
-def test_broken_releases_under_load_are_all_rolled_back_unseen(server):
-    """Import error, first-request crash, good: whatever comes, no client sees a fault."""
-    each = serve_source(server, CALLED, workers=2, arguments=("--probe-path", "/", "--observe", "0"))
-    bad = [
-        "raise RuntimeError('no database')\n",
-        "import os\ndef application(environ, start_response):\n    os._exit(9)\n",
-    ]
+WAITING = CALLED.replace(
+    'time.sleep(float(environ["QUERY_STRING"]))',
+    'while not os.path.exists(environ["QUERY_STRING"]):\n            time.sleep(0.01)',
+)
+
+
+def test_row_50_third_reload_waits_while_two_older_generations_drain(server):
+    """Never more than two: it begins when the first of them has answered its last request.
+
+    The connection of that request lives on: whoever drains meets the workers of every later generation.
+    """
+    each = serve_source(server, WAITING, arguments=("--observe", "0"))
+    held = []
+    for file in ("first", "second"):
+        held.append(Connection(each.address))
+        held[-1].send(f"/hold?{file}")
+        until(lambda: len(calls(each)) == len(held), "the call")
+        each.reload()
+    mark = len(each.output)
+    each.send(signal.SIGHUP)
+    each.wait_for("reload waits: two older generations are still draining", since=mark)
+    assert [1, 2, 3] == sorted(generations(each))
+    (each.directory / "first").touch()
+    assert "/hold" == held[0].take("/hold")["path"]
+    each.wait_for("reload done", since=mark)
+    held[0].ask(body="posted")
+    until(lambda: [2, 4] == sorted(set(generations(each)) - {3}), "the first and third generation to end")
+    each.send(signal.SIGQUIT)
+    assert 0 == each.wait()
+    close_all(held)
+
+
+RELOADS = int(os.environ.get("FORKCLUSTER_TEST_RELOADS", "6"))
+EVERY = 2 if RELOADS < 20 else 5
+RELEASES = [  # what is wrong, and the reason that is given
+    ("raise RuntimeError('no database')\n", "RuntimeError: no database"),
+    ("import os\ndef application(environ, start_response):\n    os._exit(9)\n", "without an answer"),
+    (HANGING, "not loaded within 4 s"),
+]
+PROBED = ("--probe-path", "/", "--observe", "0", "--boot-timeout", "4")
+
+
+def test_reloads_under_load_of_which_some_are_broken_are_seen_by_nobody(serve):
+    """Good releases and broken ones: no client sees a fault, whoever asked for a broken one gets an error.
+
+    Import error, crash at the first request, import that hangs, in turn. `make soak` runs a hundred and more.
+    """
+    each = serve(workers=2, arguments=PROBED)
     app = each.directory / "app.py"
+    good = app.read_text()
+    broken, memory = itertools.cycle(RELEASES), []
+    ask(each.control, "reload", timeout=60)
+    whole(each, workers=2)
+    before = each.descriptors()
     with Load(each.address) as load:
-        for number in range(6):
-            before = load.answers.total()
-            app.write_text(bad[number % 2] if number % 3 else CALLED)
-            if number % 3:
-                with pytest.raises(ApplicationError):
-                    ask(each.control, "reload", timeout=30)
+        for number in range(1, RELOADS + 1):
+            answers, old = load.answers.total(), each.worker_pids()
+            if number % EVERY:
+                ask(each.control, "reload", timeout=60)
             else:
-                ask(each.control, "reload", timeout=30)
-            until(lambda b=before: load.answers.total() > b + 50, "answers")
+                source, reason = next(broken)
+                app.write_text(source)
+                with pytest.raises(ApplicationError) as caught:
+                    ask(each.control, "reload", timeout=60)
+                app.write_text(good)
+                assert reason in f"{caught.value} {caught.value.details}"
+                assert caught.value.exit_code != 0
+                assert {w["generation"] for w in served(each)} == {ask(each.control, "status")["generation"]}
+                until(lambda o=old: each.worker_pids() <= o, "nothing but the old workers")
+            until(lambda a=answers: load.answers.total() > a + 50, "answers")
+            memory.append(resident(each.pid))
     assert {} == dict(load.faults)
     whole(each, workers=2)
-    assert json.loads(each.get()[1])["pid"] in each.worker_pids()
-    assert os.path.exists(each.directory / "calls")
+    until(lambda: each.descriptors() == before, f"{before} descriptors")
+    assert SANITIZED or memory[-1] < memory[RELOADS // 2] + 2_000_000, "the master grows"
+
+
+def served(each):
+    """The workers that are ready, as the status tells."""
+    return [worker for worker in ask(each.control, "status")["workers"] if worker["state"] != "draining"]

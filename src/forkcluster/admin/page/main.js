@@ -57,7 +57,8 @@ function showState(last) {
   const ready = last.workers.filter((worker) => worker.state === "ready" || worker.state === "busy").length;
   at("dot").className = "dot " + (last.unready ? "bad" : last.reloading || ready < last.wanted ? "warn" : "good");
   say("state", last.unready ? `not ready: ${last.unready}` : `${ready} of ${last.wanted} workers ready`);
-  say("facts", `generation ${last.generation} · up ${age(last.uptime)} · ${last.restarts} restart${last.restarts === 1 ? "" : "s"} · ${last.listeners.join(" ")}`);
+  say("facts", [`generation ${last.generation}`, `up ${age(last.uptime)}`, `${last.restarts} restart${last.restarts === 1 ? "" : "s"}`,
+    ...last.listeners].join(" · "));
   say("wanted", String(last.wanted));
   if (last.reloading) banner(`Reload in progress: ${last.reloading}`);
   else if (at("banner").textContent.startsWith("Reload in")) banner("");
@@ -78,15 +79,16 @@ function showWorkers(last) {
     }
   const most = Math.max(1, ...total.values()), all = sum([...total.values()]);
   const rows = last.workers.flatMap((worker) => {
-    const row = element("tr"), requests = total.get(worker.pid) ?? 0, share = element("td", "", "share"), bar = element("i");
+    const row = element("tr"), requests = total.get(worker.pid) ?? 0, share = element("td", "", "share served"), bar = element("i");
     bar.style.width = `${requests / most * 100}%`;
     bar.title = all ? percent(requests / all) : "";
     share.append(bar);
     row.append(element("td", String(worker.slot)), element("td", worker.state, worker.state),
       element("td", String(worker.generation)), element("td", String(worker.pid)), element("td", age(worker.age)), share,
-      ...[count(requests / seconds), duration(quantile(slow.get(worker.pid) ?? [], .99)), String(worker.in_flight), String(worker.open),
-        worker.cpu == null ? "–" : percent(worker.cpu), bytes(worker.proportional ?? worker.resident),
-        percent(worker.blocked), worker.lag ? duration(worker.lag) : "–"].map((text) => element("td", text)));
+      ...[count(requests / seconds), duration(quantile(slow.get(worker.pid) ?? [], .99)), String(worker.in_flight),
+        String(worker.open)].map((text) => element("td", text, "served")),
+      ...[worker.cpu == null ? "–" : percent(worker.cpu), bytes(worker.proportional ?? worker.resident)].map((text) => element("td", text)),
+      ...[percent(worker.blocked), worker.lag ? duration(worker.lag) : "–"].map((text) => element("td", text, "served")));
     if (!worker.oldest) return [row];
     const oldest = element("tr", "", "oldest"), cell = element("td", `for ${duration(worker.oldest.age)}: ${worker.oldest.method} ${worker.oldest.path}`);
     cell.colSpan = 14;
@@ -130,6 +132,7 @@ const HEARD = {
   hello(hello) {
     document.title = `${hello.app} · forkcluster`;
     say("app", hello.app);
+    document.body.className = hello.mode;
     at("actions").hidden = !hello.actions;
     say("output-note", hello.output);
     bounds = hello.bounds;

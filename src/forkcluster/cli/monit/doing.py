@@ -23,8 +23,8 @@ def act(register: Register, app: App, what: str) -> str:
 
 def _stop(register: Register, app: App) -> str:
     failed: list[ForkclusterError] = []
-    ending.want_stopped(register, [app])
+    unwritten = ending.tried_stopped(register, [app])
     ending.stop([app], WAIT, lambda _app, error: failed.append(error) if error else None)
     if failed:
         raise failed[0]
-    return f"{app.name} is stopped"
+    return f"{app.name} is stopped" + (f"; {unwritten}" if unwritten else "")
