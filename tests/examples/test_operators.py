@@ -73,11 +73,12 @@ def test_only_metrics_that_exist_are_asked_for(text):
 
 
 def test_every_alert_has_its_place_in_the_runbook():
-    """The anchors that the rules name are headings there."""
+    """The anchors that the rules name are headings there, and each alert's name is found there."""
     text = (EXAMPLES.parent / "docs" / "runbook.md").read_text()
     headings = {title.lower().replace(" ", "-") for title in re.findall(r"^## (.*)$", text, re.MULTILINE)}
     assert set(re.findall(r"runbook\.md#([\w-]+)", RULES)) <= headings
     assert 1 < len(headings)
+    assert [] == [name for name in re.findall(r"alert: (\w+)", RULES) if f"`{name}`" not in text]
 
 
 def test_the_dashboard_has_no_two_panels_in_one_place():
