@@ -149,14 +149,14 @@ def test_fast_reader_does_not_delay_others(live, key):
     live.wait_for_notes(key, 3)
 
 
-@pytest.mark.parametrize("case", ["passes_of_sends", "passes_of_receives"])
-def test_loop_passes_between_pieces(live, case):
+@pytest.mark.parametrize(("case", "size"), [("passes_of_sends", 0), ("passes_of_receives", 4 << 20)])
+def test_loop_passes_between_pieces(live, case, size):
     """A client as fast as its application lets the loop go on after 1 MiB at most.
 
     Clause: PEP 492: an await that never suspends would keep all other tasks waiting.
     """
     with live.wire() as wire:
-        wire.request(case, "POST", body=b"x" * (4 << 20))
+        wire.request(case, "POST", body=b"x" * size)
         most = int(wire.answer().body.lstrip(b"x"))
     assert 65536 <= most <= (1 << 20) + 65536
 
