@@ -49,11 +49,11 @@ BROKEN = {
     ),
     "observation": (
         GOOD % "bad" + "def check(occasion):\n"
-        "    import threading\n    threading.Timer(0.2, os._exit, [6]).start()\n",
+        "    import threading\n    threading.Timer(1, os._exit, [6]).start()\n",
         "a new worker died",
     ),
 }
-CONFIGURATION = "[app]\nprobe_path = '/'\nobserve = 0.6\nboot_timeout = 3\n"
+CONFIGURATION = "[app]\nprobe_path = '/'\nobserve = 2\nboot_timeout = 3\n"
 
 
 def generations(each):
