@@ -109,10 +109,13 @@ class Children:
                 os.waitid(os.P_PID, dead.si_pid, os.WEXITED | os.WNOHANG)
 
     def _reap(self, child: Child) -> None:
-        flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        if child.spent is not None and os.waitid(os.P_PID, child.pid, flags) is not None:
-            child.spent(cpu_time(child.pid))  # only a zombie's figure is final
-        result = os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG)
+        flags = os.WEXITED | os.WNOHANG
+        try:
+            if child.spent is not None and os.waitid(os.P_PID, child.pid, flags | os.WNOWAIT) is not None:
+                child.spent(cpu_time(child.pid))  # only a zombie's figure is final
+            result = os.waitid(os.P_PID, child.pid, flags)
+        except ChildProcessError:
+            return  # dead before the process in the middle of its fork: ours in a moment, when that ends
         if result is None:
             return
         if child.pidfd >= 0:
