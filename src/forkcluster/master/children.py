@@ -115,7 +115,9 @@ class Children:
                 child.spent(cpu_time(child.pid))  # only a zombie's figure is final
             result = os.waitid(os.P_PID, child.pid, flags)
         except ChildProcessError:
-            return  # dead before the process in the middle of its fork: ours in a moment, when that ends
+            # Dead before the process in the middle of its fork: ours when that ends, which SIGCHLD tells.
+            self._loop.unwatch(child.pidfd)
+            return
         if result is None:
             return
         if child.pidfd >= 0:
