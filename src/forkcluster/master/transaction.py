@@ -4,6 +4,8 @@ The half of `cluster.Cluster` that knows what a reload is. Replacing workers is 
 only the roll (`roll.Roll`) is advanced, which says of which generation each slot shall be. Pure.
 """
 
+from abc import ABC, abstractmethod
+
 from forkcluster.master import actions as do
 from forkcluster.master import events as on
 from forkcluster.master.facts import Generation, Limits, Mold, Worker
@@ -14,7 +16,7 @@ from forkcluster.master.tally import Tally
 MOST_DRAINING_GENERATIONS = 2
 
 
-class Transaction:
+class Transaction(ABC):
     """Generations, the one that counts, and the roll to the next."""
 
     def __init__(self, workers: int, limits: Limits) -> None:
@@ -169,9 +171,9 @@ class Transaction:
         self.tally.reloaded(outcome.done, outcome.seconds, now)
         self._actions.append(do.Conclude(outcome))
 
+    @abstractmethod
     def _ready_mold(self, generation: int) -> Mold | None:
         """Find the mold that can be asked for workers of this generation now."""
-        raise NotImplementedError
 
     def _say(self, level: str, text: str, **fields: str | int | float) -> None:
         """Have it logged; `event` among the fields is its kind in the history (history.KINDS)."""
