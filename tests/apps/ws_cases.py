@@ -220,7 +220,7 @@ async def application(scope, receive, send):
     if scope["type"] == "lifespan":
         await lifespan(scope, receive, send)
     elif scope["path"] == "/block":
-        time.sleep(0.6)
+        time.sleep(0.6)  # the case: a handler that blocks its loop
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"blocked"})
     elif scope["type"] == "http":

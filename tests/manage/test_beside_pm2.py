@@ -21,7 +21,7 @@ path = os.path.join(os.environ["PROBES"], f"{os.environ['APP']}-{os.getpid()}")
 with open(path + ".part", "w") as file:
     json.dump(record, file)
 os.rename(path + ".part", path)
-time.sleep(float(os.environ.get("FOR", "600")))
+time.sleep(float(os.environ.get("FOR", "600")))  # a program runs for as long as its test wants
 sys.exit(int(os.environ.get("CODE", "0")))
 """
 SCRIPT = """#!/bin/sh

@@ -8,7 +8,7 @@ WORKER = """
 import os, sys, time
 print("worker", os.environ["FORKCLUSTER_INSTANCE"], *sys.argv[1:])
 while True:
-    time.sleep(1)
+    time.sleep(1)  # a program that stays
 """
 
 

@@ -164,7 +164,7 @@ def test_startup_prints_a_unit_that_systemd_understands(shell):
             assert (0, "") == (done.returncode, done.stderr)
 
 
-@pytest.mark.skipif(os.path.isdir("/run/systemd/system"), reason="systemd is here")
+@pytest.mark.skipif(os.path.isdir("/run/systemd/system"), reason="systemd is here, and would be told")
 def test_startup_without_systemd_says_so(shell):
     """And what there is instead."""
     for command in ("startup", "unstartup"):

@@ -31,7 +31,7 @@ import time
 
 def application(environ, start_response):
     print("asked", flush=True)
-    time.sleep(600)
+    time.sleep(600)  # a request that outlasts any deadline
 """
 ORPHAN = """
 import subprocess

@@ -16,7 +16,7 @@ from forkcluster.errors import (
     EXIT_USAGE,
 )
 
-SLOW = "import time\ntime.sleep(4)\n"
+SLOW = "import time\ntime.sleep(4)\n"  # an import that is still going on when the command gives up
 
 
 def test_start_waits_until_the_app_is_ready_and_leaves_it_running(shell):

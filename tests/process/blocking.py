@@ -21,7 +21,7 @@ def block(kind):
         open("begun", "w").close()
     if kind == "wait":
         while not os.path.exists("go"):
-            time.sleep(0.005)
+            time.sleep(0.005)  # a call that waits, until its test says go
     if kind == "spin":
         while not os.path.exists("go"):
             sum(range(10000))
@@ -40,7 +40,7 @@ def block(kind):
         AT_ONCE.wait(20)
     if kind == "alone":
         alone = INSIDE.acquire(blocking=False)
-        time.sleep(0.002)
+        time.sleep(0.002)  # long enough for another thread to come in, if one may
         overlaps += not alone
         if alone:
             INSIDE.release()
