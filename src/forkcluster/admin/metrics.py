@@ -23,6 +23,7 @@ from forkcluster.admin.site import Request, Response, Site
 from forkcluster.errors import ForkclusterError
 
 PAUSE: Final = 0.25
+MOST_PAGES: Final = 8  # a scraper says which version of the format it wants, and may say anything
 Encode = Callable[[CollectorRegistry], bytes]
 
 
@@ -41,7 +42,9 @@ class Metrics:
 
     async def _metrics(self, request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        if content_type not in self._pages:  # the library knows few
+        if content_type not in self._pages:
+            if len(self._pages) == MOST_PAGES:
+                del self._pages[next(iter(self._pages))]
             self._pages[content_type] = Shared(partial(self._page, encode), PAUSE)
         return Response(await self._pages[content_type].get(), type=content_type)
 
