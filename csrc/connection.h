@@ -23,7 +23,7 @@ fc_conn_at(const FcEngine *engine, uint32_t index)
     return &engine->blocks[index / FC_CONNS_A_BLOCK][index % FC_CONNS_A_BLOCK];
 }
 
-/* engine.c */
+/* engine.c, turn.c */
 void fc_engine_show(FcEngine *engine);   /* its state on the scoreboard */
 void fc_engine_recall(FcEngine *engine); /* move what its sleeper has fetched to where events wait */
 /* what epoll reports of a connection; true: it is to be looked at */

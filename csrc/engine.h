@@ -42,6 +42,7 @@
 #define FC_BUF_POOL      64 /* as many as an ASGI worker's turn may lease before its Tasks run */
 #define FC_SCRATCH_SIZE  (256 * 1024)
 #define FC_LINGER_NS     2000000000ull
+#define FC_DRAIN_IDLE_NS 1000000000ull /* a drain leaves idle connections so long for a last request */
 #define FC_LOW_WATER     (16 * 1024)
 #define FC_RING          1024 /* accepted connections on their way from the acceptor; a power of two */
 #define FC_CONNS_A_BLOCK 64
