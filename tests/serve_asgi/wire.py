@@ -58,7 +58,7 @@ class Wire:
         self.socket.sendall(data)
 
     def request(self, case, method="GET", *, target="/", headers=(), body=None, version="1.1"):
-        """Send a request for a case of cases.py, whole."""
+        """Send a request for a case, whole."""
         whole = head(case, method, target=target, headers=headers, body=body, version=version)
         self.send(whole + (body or b""))
 
