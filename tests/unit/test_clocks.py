@@ -11,9 +11,9 @@ WALL = re.compile(
 MEANT = {
     "csrc/accesslog.c": "the time in a log line",
     "csrc/answer.c": "the time in a log line",
-    "csrc/engine.c": "the Date field",
     "csrc/engine.h": "the Date field",
     "csrc/logline.c": "the time in a log line",
+    "csrc/turn.c": "the Date field",
     "src/forkcluster/log.py": "the time in a log line",
     "src/forkcluster/master/history.py": "the time of an event",
 }
