@@ -9,8 +9,7 @@ from enum import Enum
 
 from forkcluster.dataclass import dataclass, field, replace
 from forkcluster.manager.changes import Change, between
-from forkcluster.options.frozen import Options
-from forkcluster.options.table import NEED_RESTART
+from forkcluster.options.frozen import NEED_RESTART, Options
 
 
 class Mode(Enum):

@@ -31,8 +31,7 @@ from forkcluster.master.report import Report
 from forkcluster.master.roll import Outcome
 from forkcluster.master.signals import Signals
 from forkcluster.master.watching import Watching
-from forkcluster.options.frozen import Launch, Options
-from forkcluster.options.table import NEED_RESTART
+from forkcluster.options.frozen import NEED_RESTART, Launch, Options
 from forkcluster.wire.control import Body
 
 QUESTIONS = ("status", "stacks", "options")  # commands that change nothing
