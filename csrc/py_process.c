@@ -1,13 +1,11 @@
 /* forkcluster._process: what the standard library does not offer about processes.
  *
  * The module and its smallest functions: the subreaper and parent-death switches of prctl(2), a listener that
- * takes no more, memory given back. The larger ones have rooms of their own. Knows no channel and no seat.
+ * takes no more. The larger ones have rooms of their own. Knows no channel and no seat.
  */
 #include "py_process.h"
 
 #include <linux/filter.h>
-#include <malloc.h>
-#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
@@ -69,24 +67,6 @@ fc_refuse_handshakes(PyObject *self, PyObject *argument)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(fc_trim_memory_doc, "trim_memory() -> None\n--\n\n"
-                                 "Give memory that was used once and is free now back to the system.");
-
-#define FC_LARGE (64 * 1024)
-
-static PyObject *
-fc_trim_memory(PyObject *self, PyObject *ignored)
-{
-    (void)self;
-    (void)ignored;
-    malloc_trim(0);
-    /* A large request puts what was freed and never looked at again where it belongs: else each process that
-     * is forked from this one would do it, and write into all those pages. */
-    void *volatile large = malloc(FC_LARGE); /* volatile: a compiler may leave such a pair out */
-    free(large);
-    Py_RETURN_NONE;
-}
-
 static PyMethodDef fc_process_methods[] = {
     {"double_fork", fc_double_fork, METH_VARARGS, fc_double_fork_doc},
     {"leave_fd", fc_leave_descriptor, METH_NOARGS, fc_leave_descriptor_doc},
@@ -97,6 +77,7 @@ static PyMethodDef fc_process_methods[] = {
     {"spawn", (PyCFunction)(void (*)(void))fc_spawn_program, METH_VARARGS | METH_KEYWORDS, fc_spawn_doc},
     {"refuse_handshakes", fc_refuse_handshakes, METH_O, fc_refuse_handshakes_doc},
     {"trim_memory", fc_trim_memory, METH_NOARGS, fc_trim_memory_doc},
+    {"fill_holes", fc_fill_holes, METH_NOARGS, fc_fill_holes_doc},
     {"wire_constants", fc_wire_constants, METH_NOARGS, fc_wire_constants_doc},
     {NULL, NULL, 0, NULL},
 };
