@@ -7,6 +7,7 @@
 
 #include <linux/filter.h>
 #include <malloc.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
@@ -71,12 +72,18 @@ fc_refuse_handshakes(PyObject *self, PyObject *argument)
 PyDoc_STRVAR(fc_trim_memory_doc, "trim_memory() -> None\n--\n\n"
                                  "Give memory that was used once and is free now back to the system.");
 
+#define FC_LARGE (64 * 1024)
+
 static PyObject *
 fc_trim_memory(PyObject *self, PyObject *ignored)
 {
     (void)self;
     (void)ignored;
     malloc_trim(0);
+    /* A large request puts what was freed and never looked at again where it belongs: else each process that
+     * is forked from this one would do it, and write into all those pages. */
+    void *volatile large = malloc(FC_LARGE); /* volatile: a compiler may leave such a pair out */
+    free(large);
     Py_RETURN_NONE;
 }
 

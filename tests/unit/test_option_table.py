@@ -2,10 +2,10 @@
 
 import re
 import typing
-from dataclasses import fields
 
 import pytest
 
+from forkcluster.dataclass import names
 from forkcluster.errors import InternalError
 from forkcluster.options import kinds
 from forkcluster.options.frozen import Launch, Options, Request
@@ -35,7 +35,7 @@ def defaults(**changes):
 
 def test_table_and_dataclass_name_the_same_options_in_the_same_order():
     """An option cannot be declared in one place only."""
-    assert [option.name for option in FROZEN] == [field.name for field in fields(Options)]
+    assert [option.name for option in FROZEN] == list(names(Options))
 
 
 @pytest.mark.parametrize("option", FROZEN, ids=lambda option: option.name)

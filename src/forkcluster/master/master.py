@@ -9,10 +9,10 @@ import os
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 from forkcluster import __version__, log
+from forkcluster.dataclass import asdict, dataclass
 from forkcluster.errors import ApplicationError, UsageError
 from forkcluster.master import events as on
 from forkcluster.master.admin import Admin, open_admin

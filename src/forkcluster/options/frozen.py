@@ -7,9 +7,9 @@ none. `Request` is what was asked for and where, so that a reload can read every
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
 
 from forkcluster import errors
+from forkcluster.dataclass import asdict, dataclass, names
 from forkcluster.errors import InternalError
 
 Pairs = tuple[tuple[str, str], ...]
@@ -163,9 +163,8 @@ class Options:
         """As `from_json`, from the parsed object."""
         from forkcluster.options.table import BY_NAME
 
-        names = {field.name for field in fields(cls)}
-        if names != set(values):
-            differing = ", ".join(sorted(names ^ set(values)))
+        if values.keys() != set(names(cls)):
+            differing = ", ".join(sorted(values.keys() ^ set(names(cls))))
             raise InternalError(
                 f"reading frozen options: written by another release of forkcluster ({differing})",
                 "restart the app instead of reloading it",

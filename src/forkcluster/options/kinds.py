@@ -9,8 +9,9 @@ import math
 import re
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import cast
+
+from forkcluster.dataclass import dataclass
 
 Pairs = tuple[tuple[str, str], ...]
 Value = None | bool | int | float | str | tuple[str, ...] | Pairs

@@ -6,9 +6,9 @@ written as a person would write them. An option is declared when something obeys
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
+from forkcluster.dataclass import dataclass
 from forkcluster.options import checks
 from forkcluster.options.address import check_bind
 from forkcluster.options.cpus import check_instances
