@@ -8,6 +8,8 @@
 #include "batch.h"
 #include "connection.h"
 
+#define HELD_UP_NS 250000000ull /* a peer that is offered nothing now is looked at so often */
+
 /* The connection of a mover, if it still is what it was. */
 static FcConn *
 find(FcEngine *engine, const FcMover *mover)
@@ -190,7 +192,7 @@ has_peer_held_up(FcEngine *engine)
     bool held_up;
 
     pthread_mutex_lock(&peers->lock);
-    held_up = fc_place_held_up(peers->loads, fc_peers_look(peers, false), engine->now);
+    held_up = fc_peers_held_up(peers, engine->now);
     pthread_mutex_unlock(&peers->lock);
     return held_up;
 }
@@ -218,7 +220,7 @@ fc_departure_settled(FcEngine *engine)
     if (handover->movers > 0)
         fc_departure_flush(engine);
     if (more)
-        handover->tick_at = engine->now + FC_SETTLED_NS;
+        handover->tick_at = engine->now + (held_up ? HELD_UP_NS : FC_SETTLED_NS);
 }
 
 static bool

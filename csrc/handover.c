@@ -11,6 +11,7 @@
 
 #include "connection.h"
 #include "departure.h"
+#include "pages.h"
 #include "spare.h"
 
 #define RETRY_NS 50000000ull
@@ -54,7 +55,7 @@ fc_handover_stop_here(FcHandover *handover, FcStop point)
 FcHandover *
 fc_handover_new(const FcBoard *board, const FcLine *line, int inbox)
 {
-    FcHandover *handover = calloc(1, sizeof *handover);
+    FcHandover *handover = fc_pages_new(sizeof *handover);
 
     if (handover == NULL)
         return NULL;
@@ -71,7 +72,7 @@ fc_handover_free(FcHandover *handover)
     if (handover == NULL)
         return;
     fc_peers_free(&handover->peers);
-    free(handover);
+    fc_pages_free(handover, sizeof *handover);
 }
 
 /* -- the inbox

@@ -82,6 +82,26 @@ fc_peers_look(FcPeers *peers, bool starting)
     return count;
 }
 
+static bool
+is_held_up(const FcPeers *peers, uint32_t seat, uint64_t now)
+{
+    const FcLine *line = fc_board_line(peers->board, seat);
+    FcPeerState state = fc_peer_state(line, peers->ends[seat].epoch);
+    FcLoad load = fc_load_of(line, seat);
+
+    return state == FC_PEER_UNABLE || (state == FC_PEER_CANDIDATE && fc_place_held_up(&load, now));
+}
+
+bool
+fc_peers_held_up(FcPeers *peers, uint64_t now)
+{
+    for (uint32_t word = 0; word < FC_SEATS / 64; word++)
+        for (uint64_t bits = peers->held[word]; bits != 0; bits &= bits - 1)
+            if (is_held_up(peers, word * 64 + (uint32_t)__builtin_ctzll(bits), now))
+                return true;
+    return false;
+}
+
 FcPassResult
 fc_peers_send(FcPeers *peers, uint32_t seat, const FcPassed *connections, unsigned count)
 {

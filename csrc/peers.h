@@ -44,6 +44,9 @@ void fc_peers_add(FcPeers *peers, uint32_t seat, uint32_t epoch, int fd);
 /* Copy what the candidates have to do into peers->loads; starting: those that start, too. Their number. The
  * lock is held. */
 unsigned fc_peers_look(FcPeers *peers, bool starting);
+/* Whether one of them is offered no idle connections now, but may be in a moment: it cannot take any, or has
+ * met a long call. */
+bool fc_peers_held_up(FcPeers *peers, uint64_t now);
 
 /* Send connections to the peer in that seat, which a look has just shown; sent is raised before. All or none.
  * The lock is held. */

@@ -59,19 +59,10 @@ fc_place_new(const FcLoad *peers, unsigned count, uint64_t in_flight)
     return chosen >= 0 && in_flight >= best + LEAST_DIFFERENCE + in_flight / 8 ? chosen : -1;
 }
 
-static bool
-is_held_up(const FcLoad *peer, uint64_t now)
+bool
+fc_place_held_up(const FcLoad *peer, uint64_t now)
 {
     return peer->blocked_ns != 0 && now < peer->blocked_ns + BLOCKED_NS;
-}
-
-bool
-fc_place_held_up(const FcLoad *peers, unsigned count, uint64_t now)
-{
-    for (unsigned i = 0; i < count; i++)
-        if (is_held_up(&peers[i], now))
-            return true;
-    return false;
 }
 
 int
@@ -83,7 +74,7 @@ fc_place_idle(const FcLoad *peers, unsigned count, uint64_t idle, uint64_t now)
     for (unsigned i = 0; i < count; i++) {
         uint64_t load = peers[i].idle + peers[i].queued;
 
-        if (peers[i].ready && !is_held_up(&peers[i], now) && load < best) {
+        if (peers[i].ready && !fc_place_held_up(&peers[i], now) && load < best) {
             best = load;
             chosen = (int)i;
         }

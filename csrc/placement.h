@@ -49,8 +49,8 @@ int fc_place_new(const FcLoad *peers, unsigned count, uint64_t in_flight);
  * would give it away again. */
 int fc_place_idle(const FcLoad *peers, unsigned count, uint64_t idle, uint64_t now);
 
-/* Whether one of the peers has met a long call a moment ago. */
-bool fc_place_held_up(const FcLoad *peers, unsigned count, uint64_t now);
+/* Whether a peer has met a long call a moment ago. */
+bool fc_place_held_up(const FcLoad *peer, uint64_t now);
 
 /* Keep of the peers those that would answer at once: ready, nothing on its way to them, and a loop that is
  * free (with loops, of ASGI workers, all that do not say that they are busy). How many. */

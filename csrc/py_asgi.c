@@ -73,6 +73,8 @@ fc_asgi_schedule(PyEngine *self)
 {
     bool due;
 
+    if (self->in_turn)
+        return; /* which looks itself, at its end */
     fc_enter(self);
     due = fc_engine_busy(&self->engine) || self->engine.draining;
     fc_engine_rest(&self->engine);
@@ -107,20 +109,6 @@ is_websocket(PyEngine *self, const FcConn *conn)
                    strncasecmp(conn->buf->data + field->value_at, "websocket", 9) == 0;
     }
     return false;
-}
-
-/* asyncio.Task(request, loop=loop, name=..., eager_start=True): the constructor, since uvloop's create_task
- * knows no eager start; the same keywords each time. */
-static PyObject *
-make_task(PyEngine *self, FcAsgi *request)
-{
-    PyObject *args = PyTuple_Pack(1, request), *task;
-
-    if (args == NULL)
-        return NULL;
-    task = PyObject_Call(self->task_type, args, self->task_keywords);
-    Py_DECREF(args);
-    return task;
 }
 
 /* The application's coroutine, or what on_websocket makes of it. */
@@ -175,13 +163,13 @@ serve_one(PyEngine *self, FcConn *conn)
     request->websocket = websocket;
     conn->body_at = websocket ? fc_conn_request(conn)->head_len : conn->body_at;
     request->scope = fc_scope_new(self, conn, websocket);
-    task = request->scope != NULL ? make_task(self, request) : NULL;
+    task = request->scope != NULL ? fc_asgi_start(request) : NULL;
     if (task == NULL) {
         fc_asgi_failed(request);
     } else if (request->link != NULL) {
         request->task = task; /* still running */
     } else {
-        Py_DECREF(task); /* an eager start that went to its end */
+        Py_DECREF(task); /* it went to its end at once */
     }
     Py_DECREF(request);
     return;
@@ -228,7 +216,7 @@ fc_asgi_turn(PyObject *object, PyObject *ignored)
     PyEngine *self = (PyEngine *)object;
     FcEngine *engine = &self->engine;
     unsigned handled = 0;
-    bool drained;
+    bool more, drained;
     uint64_t until;
     FcConn *conn;
 
@@ -237,6 +225,7 @@ fc_asgi_turn(PyObject *object, PyObject *ignored)
     if (!self->live || self->forked_away)
         Py_RETURN_NONE;
     arm_beat(self);
+    self->in_turn = true;
     fc_enter(self);
     if (engine->says_busy)
         fc_engine_set_busy(engine, false);
@@ -250,15 +239,17 @@ fc_asgi_turn(PyObject *object, PyObject *ignored)
         atomic_fetch_add_explicit(&engine->turns, 1, memory_order_relaxed);
         handle(self, conn);
         fc_enter(self);
-        if (++handled >= TURN_MOST || (handled % 8 == 0 && fc_now() > until))
+        if (++handled >= TURN_MOST || engine->now > until || (handled % 8 == 0 && fc_now() > until))
             break;
     }
+    more = conn != NULL || fc_engine_busy(engine); /* inside, or in the ring: no event will tell */
     fc_engine_rest(engine);
     drained = fc_engine_drained(engine);
     fc_leave(self);
+    self->in_turn = false;
     atomic_fetch_add_explicit(&engine->turns, 1, memory_order_relaxed);
     fc_release_spent(self);
-    if (conn != NULL) /* stopped early: what waits inside, or in the ring, must not wait for an event */
+    if (more)
         ask_for_turn(self);
     fc_asgi_tell(self);
     if (PyErr_Occurred())
@@ -281,10 +272,8 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"app",          "loop",       "task_type", "eager", "state",
                             "on_websocket", "on_drained", "on_drain",  NULL};
-    PyObject *app, *loop, *task_type, *state, *on_websocket, *on_drained, *on_drain = Py_None, *asyncio,
-                                                                          *name;
+    PyObject *app, *loop, *task_type, *state, *on_websocket, *on_drained, *on_drain = Py_None, *asyncio;
     int eager, error;
-    bool failed;
 
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOpOOO|O:attach", names, &app, &loop, &task_type, &eager,
                                      &state, &on_websocket, &on_drained, &on_drain))
@@ -298,16 +287,6 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
     self->on_websocket = Py_NewRef(on_websocket);
     self->on_drained = Py_NewRef(on_drained);
     self->on_drain = on_drain != Py_None ? Py_NewRef(on_drain) : NULL;
-    /* SetItemString interns the keys, as those are that the constructor looks for. */
-    self->task_keywords = PyDict_New();
-    name = PyUnicode_InternFromString("request");
-    failed = self->task_keywords == NULL || name == NULL ||
-             PyDict_SetItemString(self->task_keywords, "loop", loop) < 0 ||
-             PyDict_SetItemString(self->task_keywords, "name", name) < 0 ||
-             (eager && PyDict_SetItemString(self->task_keywords, "eager_start", Py_True) < 0);
-    Py_XDECREF(name);
-    if (failed)
-        return NULL;
     self->create_future = PyObject_GetAttrString(loop, "create_future");
     self->call_soon = PyObject_GetAttrString(loop, "call_soon");
     self->call_later = PyObject_GetAttrString(loop, "call_later");
@@ -318,7 +297,8 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
     Py_XDECREF(asyncio);
     self->engine.config.stream_body = true;
     if (self->cancelled_error == NULL || self->create_future == NULL || self->call_soon == NULL ||
-        self->call_later == NULL || self->turn == NULL || self->beat == NULL)
+        self->call_later == NULL || self->turn == NULL || self->beat == NULL ||
+        fc_asgi_start_with(self, eager) < 0)
         return NULL;
     pthread_getcpuclockid(pthread_self(), &self->servers[0].clock);
     atomic_store(&self->engine.leader, &self->servers[0]);
@@ -338,6 +318,8 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
     X(task_type)                                                                                             \
     X(task_keywords)                                                                                         \
     X(create_future)                                                                                         \
+    X(first_step)                                                                                            \
+    X(first_context)                                                                                         \
     X(call_soon)                                                                                             \
     X(turn)                                                                                                  \
     X(state)                                                                                                 \

@@ -51,6 +51,13 @@ void fc_asgi_want(FcAsgi *request, uint8_t wants, uint64_t timeout_ns);
 /* Before the engine is freed: requests that still run lose their connections. */
 void fc_asgi_forget(PyEngine *engine);
 
+/* py_asgi_start.c */
+/* Settle how Tasks begin: eagerly, or by the first step that they ask the loop for. -1 with an exception. */
+int fc_asgi_start_with(PyEngine *engine, bool eager);
+/* In a turn: a Task for the request, which has taken its first step. New reference; NULL with an exception.
+ */
+PyObject *fc_asgi_start(FcAsgi *request);
+
 /* py_asgi_stacks.c: methods of Engine; after that, in a turn and when the engine goes */
 PyObject *fc_asgi_on_stacks(PyObject *engine, PyObject *args);
 PyObject *fc_asgi_waiting(PyObject *engine, PyObject *ignored);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "pages.h"
 #include "py_asgi.h"
 
 /* -- reports
@@ -117,7 +118,7 @@ engine_init(PyObject *object, PyObject *args, PyObject *kwargs)
     self->module = fc_module_of(Py_TYPE(object));
     if (self->module == NULL || !fc_options_config(options, &config))
         return -1;
-    self->strings = calloc(1, sizeof *self->strings);
+    self->strings = fc_pages_new(sizeof *self->strings);
     if (self->strings == NULL) {
         PyErr_NoMemory();
         return -1;
@@ -221,7 +222,7 @@ engine_clear(PyObject *object)
     }
     if (self->strings != NULL)
         fc_strings_clear(self->strings);
-    free(self->strings);
+    fc_pages_free(self->strings, sizeof *self->strings);
     self->strings = NULL;
     return 0;
 }

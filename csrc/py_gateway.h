@@ -239,7 +239,9 @@ typedef struct PyEngine {
     struct FcAsgi *spare_requests;
     unsigned spare_await_count, spare_request_count;
     PyObject *seen_start, *seen_body; /* the application's own objects for the two commonest message types */
-    bool turn_due;                    /* call_soon was asked for */
+    bool turn_due, in_turn;           /* call_soon was asked for; it runs */
+    bool takes_step, starting;        /* see py_asgi_start.c: a Task starts by it; one is starting */
+    PyObject *first_step, *first_context;
     PyObject *call_later, *beat;
     uint64_t beat_at;        /* when the beat that measures the loop's lag is due; 0: none is on its way */
     bool turned;             /* since the last beat */

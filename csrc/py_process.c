@@ -1,13 +1,12 @@
 /* forkcluster._process: what the standard library does not offer about processes.
  *
  * The module and its smallest functions: the subreaper and parent-death switches of prctl(2), a listener that
- * takes no more, memory given back, the CPU left to others. The larger ones have rooms of their own. Knows
- * no channel and no seat.
+ * takes no more, the CPU left to others. The larger ones have rooms of their own. Knows no channel and
+ * no seat.
  */
 #include "py_process.h"
 
 #include <linux/filter.h>
-#include <malloc.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -71,18 +70,6 @@ fc_refuse_handshakes(PyObject *self, PyObject *argument)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(fc_trim_memory_doc, "trim_memory() -> None\n--\n\n"
-                                 "Give memory that was used once and is free now back to the system.");
-
-static PyObject *
-fc_trim_memory(PyObject *self, PyObject *ignored)
-{
-    (void)self;
-    (void)ignored;
-    malloc_trim(0);
-    Py_RETURN_NONE;
-}
-
 PyDoc_STRVAR(fc_give_way_doc,
              "give_way() -> None\n--\n\n"
              "Leave the CPU to whoever serves requests, as far as the kernel lets a process choose: a ninth\n"
@@ -132,6 +119,7 @@ static PyMethodDef fc_process_methods[] = {
     {"spawn", (PyCFunction)(void (*)(void))fc_spawn_program, METH_VARARGS | METH_KEYWORDS, fc_spawn_doc},
     {"refuse_handshakes", fc_refuse_handshakes, METH_O, fc_refuse_handshakes_doc},
     {"trim_memory", fc_trim_memory, METH_NOARGS, fc_trim_memory_doc},
+    {"fill_holes", fc_fill_holes, METH_NOARGS, fc_fill_holes_doc},
     {"wire_constants", fc_wire_constants, METH_NOARGS, fc_wire_constants_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -10,10 +10,10 @@
 const char fc_spawn_doc[] = PyDoc_STR(
     "spawn(program: bytes, argv: list[bytes], environment: list[bytes], directory: bytes,\n"
     "      descriptors: list[int], *, umask: int = -1, identity: tuple[int, int, list[int]] | None = None,\n"
-    "      death_signal: int = 0, listen_pid: bool = False) -> int\n--\n\n"
-    "Execute the program at a path in a new session; give its pid, which is the caller's to wait for.\n\n"
-    "The descriptors (borrowed) become its 0, 1, 2 …, all others are closed. identity is (uid, gid, "
-    "groups).\n"
+    "      death_signal: int = 0, listen_pid: bool = False, session: bool = True) -> int\n--\n\n"
+    "Execute the program at a path; give its pid, which is the caller's to wait for.\n\n"
+    "The descriptors (borrowed; -1: none) become its 0, 1, 2 …, all others are closed. identity is\n"
+    "(uid, gid, groups). session: it gets one of its own, and so no terminal's signals.\n"
     "death_signal is sent to it when the calling thread ends. listen_pid: its own pid is added to the\n"
     "environment as LISTEN_PID. Signals have their defaults and the caller's mask. Raise OSError saying\n"
     "what could not be done.");
@@ -91,22 +91,22 @@ fc_spawn_failed(FcSpawnStep step, int error, const FcSpawn *spawn)
 PyObject *
 fc_spawn_program(PyObject *self, PyObject *arguments, PyObject *keywords)
 {
-    static char *names[] = {"program", "argv",     "environment",  "directory",  "descriptors",
-                            "umask",   "identity", "death_signal", "listen_pid", NULL};
+    static char *names[] = {"program",  "argv",         "environment", "directory", "descriptors", "umask",
+                            "identity", "death_signal", "listen_pid",  "session",   NULL};
     PyObject *argv, *environment, *descriptors, *identity = Py_None, *groups = NULL;
     PyObject *result = NULL;
     char **argv_texts = NULL, **environment_texts = NULL;
     int *descriptor_numbers = NULL, *group_numbers = NULL;
     char listen_pid[32] = "LISTEN_PID=";
-    int listen = 0, uid = 0, gid = 0, error = 0;
+    int listen = 0, session = 1, uid = 0, gid = 0, error = 0;
     FcSpawn spawn = {.umask = -1};
     pid_t pid = -1;
     (void)self;
 
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "yO!O!yO!|$iOip:spawn", names, &spawn.program,
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "yO!O!yO!|$iOipp:spawn", names, &spawn.program,
                                      &PyList_Type, &argv, &PyList_Type, &environment, &spawn.directory,
                                      &PyList_Type, &descriptors, &spawn.umask, &identity, &spawn.death_signal,
-                                     &listen))
+                                     &listen, &session))
         return NULL;
     if (identity != Py_None && !PyArg_ParseTuple(identity, "iiO!", &uid, &gid, &PyList_Type, &groups))
         return NULL;
@@ -126,6 +126,7 @@ fc_spawn_program(PyObject *self, PyObject *arguments, PyObject *keywords)
         environment_texts[PyList_GET_SIZE(environment)] = listen_pid;
         spawn.listen_pid = listen_pid + strlen(listen_pid);
     }
+    spawn.session = session;
     spawn.argv = argv_texts;
     spawn.envp = environment_texts;
     spawn.descriptors = descriptor_numbers;

@@ -59,12 +59,14 @@ fc_place(const FcSpawn *spawn, int report)
     if (report < 0)
         _exit(127);
     for (int i = 0; i < count; i++) {
-        moved[i] = fcntl(spawn->descriptors[i], F_DUPFD_CLOEXEC, count + 1);
-        if (moved[i] < 0)
+        moved[i] = spawn->descriptors[i];
+        if (moved[i] >= 0 && (moved[i] = fcntl(moved[i], F_DUPFD_CLOEXEC, count + 1)) < 0)
             fc_fail(report, FC_SPAWN_DESCRIPTORS);
     }
     for (int i = 0; i < count; i++)
-        if (dup2(moved[i], i) < 0)
+        if (moved[i] < 0)
+            close(i);
+        else if (dup2(moved[i], i) < 0)
             fc_fail(report, FC_SPAWN_DESCRIPTORS);
     if (dup3(report, count, O_CLOEXEC) < 0)
         fc_fail(report, FC_SPAWN_DESCRIPTORS);
@@ -104,7 +106,8 @@ static void
 fc_child(const FcSpawn *spawn, int report, pid_t parent, const sigset_t *mask)
 {
     fc_default_signals();
-    setsid();
+    if (spawn->session)
+        setsid();
     report = fc_place(spawn, report);
     if (spawn->umask >= 0)
         umask((mode_t)spawn->umask);

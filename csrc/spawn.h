@@ -1,4 +1,4 @@
-/* Executes a program in a new session, with exactly the descriptors, user and environment it is given.
+/* Executes a program with exactly the descriptors, user and environment it is given.
  *
  * What subprocess leaves out: descriptors that become 0, 1, 2, 3 … (the socket protocol of sd_listen_fds(3)
  * wants them there, and the process's own pid in LISTEN_PID), and a signal for the program when its parent
@@ -30,10 +30,11 @@ typedef struct {
     char *const *envp;
     char *listen_pid; /* room for a pid's digits within an entry of envp, or NULL */
     const char *directory;
-    const int *descriptors; /* they become 0, 1, 2 … */
+    const int *descriptors; /* they become 0, 1, 2 …; -1: that one stays closed */
     int descriptor_count;
-    int umask;   /* -1: as it is */
-    bool become; /* whether user and groups are to change */
+    bool session; /* a new one */
+    int umask;    /* -1: as it is */
+    bool become;  /* whether user and groups are to change */
     uid_t uid;
     gid_t gid;
     const gid_t *groups;

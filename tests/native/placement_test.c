@@ -100,9 +100,9 @@ who_met_a_long_call_is_offered_no_idle_connections(void)
     peers[0].blocked_ns = NOW - 999999999;
     assert(fc_place_idle(peers, 2, 10, NOW) == 1);
     assert(fc_place_new(peers, 1, 10) == 0);
-    assert(fc_place_held_up(peers, 2, NOW));
+    assert(fc_place_held_up(&peers[0], NOW));
     peers[0].blocked_ns = NOW - 1000000000;
-    assert(!fc_place_held_up(peers, 2, NOW));
+    assert(!fc_place_held_up(&peers[0], NOW));
     assert(fc_place_idle(peers, 2, 10, NOW) == 0);
 }
 

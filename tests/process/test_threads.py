@@ -191,6 +191,28 @@ def test_what_is_readable_behind_a_blocked_worker_is_served_by_its_peer(serve, h
 
 
 @pytest.mark.parametrize("interface", ["wsgi", "asgi"])
+def test_connections_are_shared_evenly_again_after_a_long_call(serve, interface):
+    """What went to the peer while a worker was stuck comes back when it is not."""
+    each = serve(interface, workers=2)
+    connections = idle_connections(each, 12)
+    pids = until(lambda: settled(each, connections), "connections to stay where they are")
+    hold(each, "gil", connections[0])
+    gone = [connection.ask()["pid"] for connection in connections[1:]]
+    assert 1 == len(set(gone) - {pids[0]}) == len(set(gone))
+    each.drain(1.5)  # longer than a connection is looked at when nobody is stuck
+    let_go(each)
+    connections[0].take("/gil")
+    until(lambda: 5 <= least(connections) <= 6, "both workers to have half of them")
+    close_all(connections)
+
+
+def least(connections):
+    """How many of them the worker holds that holds fewest of two."""
+    pids = [connection.ask()["pid"] for connection in connections]
+    return min(map(pids.count, {*pids})) if len({*pids}) == 2 else 0
+
+
+@pytest.mark.parametrize("interface", ["wsgi", "asgi"])
 def test_new_connections_go_past_a_blocked_worker(serve, interface):
     """While one worker is stuck in C code that holds the GIL, every new connection is answered."""
     each = serve(interface, workers=2)

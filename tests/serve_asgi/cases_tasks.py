@@ -7,11 +7,13 @@ import itertools
 import os
 import socket
 import threading
+import time
 
 from case_tools import answer, body, case, gate, key_of, note, start
 from cases_responses import hello
 
 PAIRS = {}
+PASSES = {}  # key: passes of the loop
 TASKS = set()
 NAME = contextvars.ContextVar("name", default="nobody")
 
@@ -50,6 +52,45 @@ async def task(scope, receive, send):
             threading.current_thread().name,
         ],
     )
+
+
+@case
+async def soon(scope, receive, send):
+    """The loop's call_soon is as ever, in the first step of a Task, too."""
+    loop, seen, other = asyncio.get_running_loop(), [], contextvars.copy_context()
+    NAME.set(key_of(scope))
+    other.run(NAME.set, "other")
+    loop.call_soon(lambda *given: seen.append([*given, NAME.get()]), 1, 2)
+    loop.call_soon(lambda: seen.append(NAME.get()), context=other)
+    cancelled = loop.call_soon(seen.append, "never")
+    cancelled.cancel()
+    child = asyncio.Task(asyncio.sleep(0, "slept"))
+    first = list(seen)
+    await answer(send, [first, await child, seen])
+
+
+@case
+async def watch_passes(scope, receive, send):
+    """Count the passes of the loop until the gate opens."""
+    loop, opened, key = asyncio.get_running_loop(), gate(scope), key_of(scope)
+    PASSES[key] = 0
+
+    def count():
+        PASSES[key] += 1
+        if not opened.is_set():
+            loop.call_soon(count)
+
+    loop.call_soon(count)
+    await answer(send, None)
+
+
+@case
+async def compute(scope, receive, send):
+    """Compute for 2 ms, and tell the loop's pass."""
+    until = time.monotonic() + 0.002
+    while time.monotonic() < until:
+        pass
+    await answer(send, PASSES[key_of(scope)])
 
 
 @case

@@ -1,5 +1,6 @@
 """Each request runs in a Task of its own, in a context of its own; and other things that run applications."""
 
+import contextlib
 import os
 
 import pytest
@@ -68,6 +69,29 @@ def test_current_task(live, key):
     """
     assert [True, True, True, True, True, "MainThread"] == live.ask("task", target=f"/?{key}").json
     assert "Task" in live.wait_for_notes(key)[0]
+
+
+def test_call_soon(live, key):
+    """The loop's call_soon calls later, in order, with its arguments and in the context that is asked for.
+
+    Clause: PEP 3156, "Basic Callbacks".
+    """
+    first, child, seen = live.ask("soon", target=f"/?{key}").json
+    assert [] == first
+    assert "slept" == child
+    assert [[1, 2, key], "other"] == seen
+
+
+def test_requests_that_compute_let_the_loop_pass(live, key):
+    """Applications that never wait, asked all at once, do not keep the loop from its other callbacks."""
+    live.ask("watch_passes", target=f"/?{key}")
+    with contextlib.ExitStack() as stack:
+        wires = [stack.enter_context(live.wire()) for _ in range(32)]
+        for wire in wires:
+            wire.request("compute", target=f"/?{key}")
+        passes = {wire.answer().json for wire in wires}
+    live.open(key)
+    assert len(passes) >= 10  # one or two requests a pass: a turn may be asked for twice
 
 
 def test_stack_of_a_task(live, key):

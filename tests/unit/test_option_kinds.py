@@ -1,7 +1,5 @@
 """Values: from text, from TOML, and back from our own JSON."""
 
-import json
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -175,22 +173,6 @@ def test_wrong_trusted_proxies_are_refused(text):
     """No names; no network with host bits set; no empty item."""
     with pytest.raises(ValueError, match="no address or network"):
         checks.trusted(text)
-
-
-@pytest.mark.parametrize(
-    ("kind", "value"),
-    [
-        (Size(), 7),
-        (Duration(), 0.25),
-        (Switch(), True),
-        (OCTAL, 0o660),
-        (Texts(), ("a", "b")),
-        (HEADERS, (("X", "1"),)),
-    ],
-)
-def test_a_value_survives_the_way_through_json(kind, value):
-    """thaw undoes what json does to tuples."""
-    assert value == kind.thaw(json.loads(json.dumps(value)))
 
 
 @pytest.mark.parametrize(

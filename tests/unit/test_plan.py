@@ -1,12 +1,11 @@
 """The plan: (wanted, registered) to steps; in which order; what a person reads of it."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from test_option_table import defaults
 
+from forkcluster.dataclass import replace
 from forkcluster.errors import ConfigurationError
 from forkcluster.manager import schedule
 from forkcluster.manager.changes import between

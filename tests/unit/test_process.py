@@ -144,3 +144,18 @@ _process.give_way()
 print(min(19, nice + 10) == os.nice(0), all(new > old for old, new in zip(before, slices())))
 """
     assert "True True\n" == run(code)
+
+
+@pytest.mark.skipif("libasan" in os.environ.get("LD_PRELOAD", ""), reason="malloc is the sanitizer's own")
+def test_filled_holes_leave_nothing_to_be_used_but_what_is_behind_them():
+    """A forked process would copy the page of each hole it used."""
+    code = """
+from forkcluster import _process
+blocks = [bytes(600) for _ in range(500)]  # larger than what Python does not leave to malloc
+behind = max(map(id, blocks))
+del blocks[::2]
+print(id(bytes(600)) > behind)
+_process.fill_holes()
+print(id(bytes(600)) > behind)
+"""
+    assert "False\nTrue\n" == run(code, PYTHONMALLOC="default")

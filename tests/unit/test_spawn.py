@@ -40,6 +40,18 @@ def test_descriptors_are_put_in_their_places_and_all_others_closed():
     assert (f"{pid} {pid} /tmp 0027", "0 1 2 3 4 one", 0) == (first, second, status)
 
 
+def test_a_descriptor_may_be_missing():
+    """Its place stays closed: here the one behind the standard streams."""
+    _, text, status = run(descriptors=[-1])
+    assert ("0 1 2 3 one", 0) == (text.split("\n", 1)[1], status)  # 3 is what `ls` has opened
+
+
+def test_it_may_stay_in_our_session():
+    """A terminal's signals reach it then."""
+    _, text, _ = run(b"read -r a b c d e sid rest < /proc/$$/stat; echo $sid", session=False)
+    assert os.getsid(0) == int(text)
+
+
 def test_it_leads_a_session_of_its_own_with_the_defaults_of_signals():
     """Python ignores PIPE; a program must not."""
     script = b"read -r a b c d e sid rest < /proc/$$/stat; echo $$ $sid; exec grep -E 'SigBlk|SigIgn' "

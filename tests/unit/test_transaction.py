@@ -1,10 +1,9 @@
 """The steps of a reload that look at the new workers before and after they serve."""
 
-from dataclasses import replace
-
 import pytest
 from world import LIMITS, World
 
+from forkcluster.dataclass import replace
 from forkcluster.master import actions as do
 from forkcluster.master import events as on
 from forkcluster.master.roll import Outcome

@@ -5,8 +5,9 @@ a metric's labels means something. Counters have no label of a worker but its se
 the next owner; which slot, generation and process that is now is told by forkcluster_worker_info.
 """
 
-from dataclasses import dataclass
 from typing import Final
+
+from forkcluster.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ import json
 import time
 from collections import deque
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from forkcluster import log
@@ -21,6 +20,7 @@ from forkcluster.admin.output import Output
 from forkcluster.admin.processes import Processes
 from forkcluster.admin.sample import Look, WorkerLook, sample
 from forkcluster.admin.site import Request, Response, Site
+from forkcluster.dataclass import dataclass
 from forkcluster.errors import ForkclusterError
 from forkcluster.wire.control import Body
 

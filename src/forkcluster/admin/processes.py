@@ -8,9 +8,10 @@ may not be looked at so: then only its resident memory is known.
 import asyncio
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import psutil
+
+from forkcluster.dataclass import dataclass
 
 INTEREST = 60.0  # seconds; how long after a look sampling goes on
 

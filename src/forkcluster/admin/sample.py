@@ -4,10 +4,10 @@ Rates are the reader's to make: a sample has counts, and the seconds it covers.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from forkcluster._scoreboard import CLASSES
+from forkcluster.dataclass import dataclass
 from forkcluster.wire.control import Body
 
 if TYPE_CHECKING:

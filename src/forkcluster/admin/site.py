@@ -8,11 +8,11 @@ import json
 import traceback
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
 
 from forkcluster import log
+from forkcluster.dataclass import dataclass, field
 from forkcluster.errors import ForkclusterError, UsageError
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]

@@ -4,7 +4,6 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import click
 
@@ -12,6 +11,7 @@ from forkcluster.cli import choosing
 from forkcluster.cli.results import Results
 from forkcluster.cli.serve import working_directory
 from forkcluster.cli.start import tell
+from forkcluster.dataclass import dataclass
 from forkcluster.errors import ForkclusterError, StateError, UsageError
 from forkcluster.manager import ecosystem
 from forkcluster.manager.applying import Applying, Result

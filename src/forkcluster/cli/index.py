@@ -2,11 +2,12 @@
 used, so that serving never loads the manager.
 """
 
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Final
 
 import click
+
+from forkcluster.dataclass import dataclass
 
 SECTIONS: Final = ("Serve", "Start and stop", "Files", "Look", "Keep")
 

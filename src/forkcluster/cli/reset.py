@@ -1,12 +1,12 @@
 """`forkcluster reset`: restarts are counted from zero again."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import click
 
 from forkcluster.cli import choosing
 from forkcluster.cli.results import Results
+from forkcluster.dataclass import replace
 from forkcluster.errors import ForkclusterError, StateError
 from forkcluster.manager.register import Register
 from forkcluster.manager.status import View, look

@@ -3,11 +3,11 @@
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 
 import click
 
 from forkcluster.cli.serve import working_directory
+from forkcluster.dataclass import replace
 from forkcluster.errors import UsageError
 from forkcluster.manager import ecosystem, relay
 from forkcluster.manager.child import Program

@@ -3,8 +3,9 @@
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from forkcluster.dataclass import dataclass
 
 Row = TypeVar("Row")
 BORDER = 3  # what a column costs beside its content: "│ " and " "

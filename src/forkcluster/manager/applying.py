@@ -9,8 +9,8 @@ import queue
 import signal
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
 
+from forkcluster.dataclass import dataclass, replace
 from forkcluster.errors import ForkclusterError, InternalError, StateError
 from forkcluster.manager import ending, starting
 from forkcluster.manager.control import ask

@@ -1,8 +1,8 @@
 """What differs between two sets of options, for a person: masked, variable by variable. Pure."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
 
+from forkcluster.dataclass import dataclass, names
 from forkcluster.manager.secrets import mask
 from forkcluster.options.frozen import Options
 from forkcluster.options.kinds import PairList
@@ -31,9 +31,9 @@ def between(before: Options, after: Options) -> tuple[Change, ...]:
     """Give all differences, in the order of the table; the name excepted."""
     return tuple(
         change
-        for field in fields(Options)
-        if field.name != "name" and getattr(before, field.name) != getattr(after, field.name)
-        for change in _of_option(BY_NAME[field.name], getattr(before, field.name), getattr(after, field.name))
+        for name in names(Options)
+        if name != "name" and getattr(before, name) != getattr(after, name)
+        for change in _of_option(BY_NAME[name], getattr(before, name), getattr(after, name))
     )
 
 

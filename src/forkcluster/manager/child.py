@@ -6,9 +6,9 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 from forkcluster import _process
+from forkcluster.dataclass import dataclass, field
 from forkcluster.errors import InternalError
 from forkcluster.options.frozen import Launch
 from forkcluster.wire.program import command, memory

@@ -4,8 +4,8 @@ import selectors
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
+from forkcluster.dataclass import dataclass, field
 from forkcluster.errors import ForkclusterError, PeerError, from_json
 from forkcluster.wire.client import NotRunningError, ask
 from forkcluster.wire.control import MOST_ANSWER, Body, Decoder, encode

@@ -6,10 +6,10 @@ Reads the file once; starts nothing and knows no register.
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
+from forkcluster.dataclass import dataclass, replace
 from forkcluster.errors import ConfigurationError, UsageError, did_you_mean
 from forkcluster.manager import schedule
 from forkcluster.manager.plan import Wanted

@@ -4,8 +4,8 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
+from forkcluster.dataclass import replace
 from forkcluster.errors import ForkclusterError, LateError, StateError
 from forkcluster.manager.control import NoAnswerError, ask_all
 from forkcluster.manager.record import STOPPED

@@ -7,7 +7,8 @@ Best effort: a process that ends meanwhile, or may not be looked at, counts as n
 import os
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from forkcluster.dataclass import dataclass
 
 INTERVAL = 0.1  # seconds between the two looks at CPU clocks
 PSS_TIME = 0.25  # seconds for reading PSS in all; what is not read by then is shown without

@@ -13,10 +13,10 @@ import signal
 import socket
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 from forkcluster import log
+from forkcluster.dataclass import dataclass, field
 from forkcluster.manager import schedule
 from forkcluster.manager.child import Child, Program, spawn
 from forkcluster.manager.relay import Format, Lines
@@ -29,7 +29,7 @@ Formats = Callable[[str, str], Format]
 """App and stream to how its lines look."""
 
 
-@dataclass
+@dataclass()
 class Foreground:
     """The apps of one `forkcluster run`. `programs` in the file's order; `formats` gives each line's look."""
 

@@ -1,8 +1,8 @@
 """What an import gives: apps in our words, and what could not be carried over. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from forkcluster.dataclass import dataclass
 from forkcluster.options.formats import write
 
 

@@ -7,9 +7,9 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from typing import Final
 
+from forkcluster.dataclass import dataclass, replace
 from forkcluster.manager.control import ask
 from forkcluster.manager.register import App
 from forkcluster.options.read import read

@@ -5,12 +5,11 @@ new code is not: that is what `reload` is for.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from enum import Enum
 
+from forkcluster.dataclass import dataclass, field, replace
 from forkcluster.manager.changes import Change, between
-from forkcluster.options.frozen import Options
-from forkcluster.options.table import NEED_RESTART
+from forkcluster.options.frozen import NEED_RESTART, Options
 
 
 class Mode(Enum):

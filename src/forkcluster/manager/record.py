@@ -7,9 +7,9 @@ environment holds secrets. Knows no processes.
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
 from typing import Final
 
+from forkcluster.dataclass import asdict, dataclass, field, replace
 from forkcluster.errors import ConfigurationError, InternalError
 from forkcluster.options.frozen import Options, Request
 from forkcluster.wire.files import write_whole

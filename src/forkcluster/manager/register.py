@@ -9,8 +9,8 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
+from forkcluster.dataclass import dataclass
 from forkcluster.errors import ConfigurationError, ForkclusterError, StateError
 from forkcluster.manager import record as records
 from forkcluster.manager.record import RUNNING, Record

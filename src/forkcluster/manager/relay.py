@@ -5,8 +5,9 @@ Lines are never mixed: each is written whole. A line longer than MOST is cut int
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+from forkcluster.dataclass import dataclass, field
 
 MOST: Final = 64 * 1024
 COLOURS: Final = (36, 33, 35, 32, 34, 31)
@@ -14,7 +15,7 @@ COLOURS: Final = (36, 33, 35, 32, 34, 31)
 Format = Callable[[bytes], bytes]
 
 
-@dataclass
+@dataclass()
 class Lines:
     """Cuts a stream of bytes into lines and gives each to `write`, formatted."""
 

@@ -8,8 +8,8 @@ import contextlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 
+from forkcluster.dataclass import replace
 from forkcluster.errors import ConfigurationError, StateError
 from forkcluster.manager import record as records
 from forkcluster.manager.record import Record

@@ -2,8 +2,8 @@
 
 import re
 import time
-from dataclasses import replace
 
+from forkcluster.dataclass import replace
 from forkcluster.errors import LateError, UsageError
 from forkcluster.manager.control import ask
 from forkcluster.manager.register import App, Register

@@ -5,15 +5,15 @@ with every dependency turned round.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 
+from forkcluster.dataclass import dataclass, field
 from forkcluster.errors import ConfigurationError, did_you_mean
 
 Depends = Mapping[str, Mapping[str, str]]
 """App → what it depends on → "ready" or "started"."""
 
 
-@dataclass
+@dataclass()
 class Schedule:
     """What has begun, what is ready, what has failed. `depends` names only apps that are its keys."""
 

@@ -10,10 +10,10 @@ import selectors
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import count
 from types import MappingProxyType
 
+from forkcluster.dataclass import dataclass, replace
 from forkcluster.errors import (
     ConfigurationError,
     ForkclusterError,

@@ -5,9 +5,9 @@ A view is what `list`, `jlist`, `describe` and `monit` show. The words for what 
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
+from forkcluster.dataclass import dataclass, field
 from forkcluster.manager.control import Answer, NoAnswerError, ask_all
 from forkcluster.manager.figures import Figures, sample
 from forkcluster.manager.register import App

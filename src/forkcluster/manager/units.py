@@ -9,8 +9,8 @@ import pwd
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from forkcluster.dataclass import dataclass
 from forkcluster.errors import ConfigurationError, StateError
 from forkcluster.wire.files import write_whole
 

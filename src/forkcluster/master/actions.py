@@ -1,7 +1,6 @@
 """What the policy wants done: small frozen records that only the edge performs."""
 
-from dataclasses import dataclass, field
-
+from forkcluster.dataclass import dataclass, field
 from forkcluster.master.roll import Outcome
 from forkcluster.master.seats import Ref
 

@@ -8,8 +8,6 @@ that workers become.
 import contextlib
 import glob
 import os
-import shutil
-import tempfile
 import zlib
 
 from forkcluster import log
@@ -32,12 +30,12 @@ class AppMetrics:
 
     def close(self) -> None:
         """Remove it."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        _remove(self.path)
 
 
 def make_directory(name: str, place: str, identity: Identity | None) -> AppMetrics | None:
     """Make the directory of the app `name`, whose own directory is `place`; None when that is impossible."""
-    base = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK | os.X_OK) else tempfile.gettempdir()
+    base = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK | os.X_OK) else _temporary()
     path = os.path.join(base, f"forkcluster-{name}-{os.geteuid()}-{zlib.crc32(place.encode()):08x}")
     owner = identity.uid if identity else os.geteuid()
     try:
@@ -54,9 +52,23 @@ def _make(path: str, owners: set[int]) -> str:
     """Make a private directory, at this path unless somebody else is there. Raise OSError."""
     with contextlib.suppress(FileNotFoundError):
         if os.lstat(path).st_uid in owners:
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(path)
     try:
         os.mkdir(path, 0o700)
         return path
     except FileExistsError:
+        import tempfile
+
         return tempfile.mkdtemp(prefix=f"{os.path.basename(path)}-", dir=os.path.dirname(path))
+
+
+def _temporary() -> str:
+    import tempfile  # rarely needed, and not small
+
+    return tempfile.gettempdir()
+
+
+def _remove(path: str) -> None:
+    import shutil  # only at the end, and after a killed master
+
+    shutil.rmtree(path, ignore_errors=True)

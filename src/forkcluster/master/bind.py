@@ -14,8 +14,8 @@ import stat
 import struct
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from forkcluster.dataclass import dataclass
 from forkcluster.errors import BindError
 from forkcluster.master import holder
 from forkcluster.options.address import UNIX_PATH_MAX, Address, Inherited, Tcp, Unix

@@ -11,9 +11,9 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from forkcluster import log
+from forkcluster.dataclass import dataclass
 from forkcluster.master.backoff import Backoff
 from forkcluster.master.children import Children
 from forkcluster.master.loop import Loop

@@ -9,9 +9,9 @@ worker whose pid is not known yet (its mold has not answered) must not be taken 
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from forkcluster import log
+from forkcluster.dataclass import dataclass
 from forkcluster.master.loop import Loop
 from forkcluster.wire.kernel import pidfd_of
 

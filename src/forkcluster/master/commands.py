@@ -8,10 +8,10 @@ import os
 import signal
 import time
 from collections.abc import Callable, Collection, Sized
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from forkcluster import __version__
+from forkcluster.dataclass import dataclass, field
 from forkcluster.errors import (
     ApplicationError,
     ConfigurationError,

@@ -11,9 +11,9 @@ import os
 import socket
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from forkcluster import log
+from forkcluster.dataclass import dataclass, field
 from forkcluster.errors import ForkclusterError, PeerError
 from forkcluster.master.asker import describe
 from forkcluster.master.loop import Loop

@@ -6,10 +6,10 @@ import errno
 import os
 import signal
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 
 from forkcluster import _scoreboard, log
+from forkcluster.dataclass import dataclass, replace
 from forkcluster.errors import InternalError
 from forkcluster.master import actions as do
 from forkcluster.master import events as on

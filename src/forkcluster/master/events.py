@@ -1,7 +1,6 @@
 """What can happen to a cluster: small frozen records that the edge makes and the policy reads."""
 
-from dataclasses import dataclass
-
+from forkcluster.dataclass import dataclass
 from forkcluster.master.facts import Limits
 from forkcluster.master.seats import Ref
 

@@ -1,7 +1,6 @@
 """What the policy knows: one record per worker, mold, slot, generation. Times are CLOCK_MONOTONIC seconds."""
 
-from dataclasses import dataclass, field
-
+from forkcluster.dataclass import dataclass, field
 from forkcluster.master.backoff import Backoff
 from forkcluster.master.restarts import Rules, Tries
 from forkcluster.master.seats import Ref

@@ -1,7 +1,6 @@
 """What the policy of fork mode wants done: small frozen records that only the edge performs."""
 
-from dataclasses import dataclass
-
+from forkcluster.dataclass import dataclass
 from forkcluster.master import actions as do
 
 

@@ -1,7 +1,6 @@
 """What can happen to a fleet: small frozen records that the edge makes and the policy reads."""
 
-from dataclasses import dataclass
-
+from forkcluster.dataclass import dataclass
 from forkcluster.master import events as on
 
 

@@ -1,7 +1,6 @@
 """What the policy of fork mode knows: one record per process and slot. Times are CLOCK_MONOTONIC seconds."""
 
-from dataclasses import dataclass, field
-
+from forkcluster.dataclass import dataclass, field
 from forkcluster.master.facts import Limits
 from forkcluster.master.restarts import Rules, Tries
 from forkcluster.wire.states import State

@@ -4,8 +4,8 @@ The clock of a request stops with the first byte of its answer, so a long downlo
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from forkcluster.dataclass import dataclass
 from forkcluster.master.seats import Ref
 
 SLACK = 0.2  # seconds; what is published may be a tenth of a second old

@@ -8,9 +8,9 @@ default the next is tried, at last a new temporary directory, which may be in /d
 import contextlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from forkcluster import log
+from forkcluster.dataclass import dataclass
 from forkcluster.errors import BindError, ConfigurationError
 from forkcluster.master.bind import BindSpec, bind
 from forkcluster.master.listeners import Listener

@@ -11,9 +11,9 @@ import os
 import select
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from forkcluster import _fdpass, _scoreboard, log
+from forkcluster.dataclass import dataclass, field
 from forkcluster.master.seats import Ref
 from forkcluster.master.stale import Stranding, Watch
 from forkcluster.wire.messages import Kind, Message

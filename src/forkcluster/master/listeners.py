@@ -8,8 +8,8 @@ import contextlib
 import os
 import socket
 from collections.abc import Iterable, Mapping, MutableMapping
-from dataclasses import dataclass
 
+from forkcluster.dataclass import dataclass
 from forkcluster.errors import BindError
 from forkcluster.master.bind import BindSpec, bind
 from forkcluster.options import address as addresses

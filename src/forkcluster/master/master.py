@@ -9,10 +9,10 @@ import os
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 from forkcluster import __version__, log
+from forkcluster.dataclass import asdict, dataclass
 from forkcluster.errors import ApplicationError, UsageError
 from forkcluster.master import events as on
 from forkcluster.master.admin import Admin, open_admin
@@ -31,8 +31,7 @@ from forkcluster.master.report import Report
 from forkcluster.master.roll import Outcome
 from forkcluster.master.signals import Signals
 from forkcluster.master.watching import Watching
-from forkcluster.options.frozen import Launch, Options
-from forkcluster.options.table import NEED_RESTART
+from forkcluster.options.frozen import NEED_RESTART, Launch, Options
 from forkcluster.wire.control import Body
 
 QUESTIONS = ("status", "stacks", "options")  # commands that change nothing

@@ -10,7 +10,8 @@ import os
 import socket
 import time
 from collections.abc import MutableMapping
-from dataclasses import dataclass
+
+from forkcluster.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ Any answer with a 2xx status is good. Knows no policy: the time it may take is t
 import re
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from forkcluster.dataclass import dataclass
 from forkcluster.master.loop import Loop
 
 Done = Callable[[str], None]

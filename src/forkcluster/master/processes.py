@@ -7,10 +7,10 @@ Turns what happens to them into events; decides nothing.
 import os
 import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from forkcluster import _process
+from forkcluster.dataclass import dataclass
 from forkcluster.errors import ForkclusterError
 from forkcluster.master import fleet_actions as order
 from forkcluster.master import fleet_events as heard

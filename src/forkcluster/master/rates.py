@@ -6,7 +6,8 @@ to 2 x INTERVAL seconds. Idle it costs one C call per INTERVAL. Pure but for the
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from forkcluster.dataclass import dataclass
 
 INTERVAL = 5.0
 

@@ -5,8 +5,8 @@ together; replacing them, one at a time and the replacement first, is the cluste
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from forkcluster.dataclass import dataclass
 from forkcluster.master.seats import Ref
 
 

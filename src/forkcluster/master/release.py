@@ -9,8 +9,8 @@ the old.
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+from forkcluster.dataclass import dataclass, field
 from forkcluster.options.discover import venv_python
 from forkcluster.options.frozen import Options, Request
 

@@ -4,9 +4,9 @@ Early deaths in a row are counted, not deaths within a time: a delay between res
 keep a crash loop from being seen. One run of `min_uptime` empties the count.
 """
 
-from dataclasses import dataclass
 from enum import Enum
 
+from forkcluster.dataclass import dataclass
 from forkcluster.master.backoff import Backoff
 
 GROWTH = 1.5

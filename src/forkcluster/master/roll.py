@@ -7,10 +7,10 @@ is the cluster's everyday business, and forgetting the roll is the rollback. Pur
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
+from forkcluster.dataclass import dataclass, field
 from forkcluster.master.events import Configured
 from forkcluster.master.seats import Ref
 

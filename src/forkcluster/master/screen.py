@@ -1,8 +1,9 @@
 """What a person reads when the app is up. Pure: facts in, text out."""
 
 import json
-from dataclasses import asdict, dataclass
 from typing import Final
+
+from forkcluster.dataclass import asdict, dataclass
 
 BOLD: Final = "\033[1m"
 DIM: Final = "\033[2m"

@@ -6,9 +6,9 @@ A listener that both generations have is the same socket. Knows no policy.
 
 import contextlib
 import socket
-from dataclasses import replace
 
 from forkcluster import _process
+from forkcluster.dataclass import replace
 from forkcluster.master.bind import BindSpec
 from forkcluster.master.listeners import Listener, open_all
 from forkcluster.options.address import Inherited

@@ -5,11 +5,12 @@ Exec only: the master never forks itself bare, so no library's fork hooks run in
 """
 
 import os
-import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from forkcluster import _process
+from forkcluster.dataclass import replace
 from forkcluster.master.release import Release, pin_python
 from forkcluster.options.frozen import Request
 from forkcluster.wire.channel import Channel
@@ -18,6 +19,8 @@ from forkcluster.wire.orders import AdminOrder, WatchOrder
 from forkcluster.wire.program import command
 from forkcluster.wire.title import title_of
 
+FIRST = 3  # the number that the first descriptor behind the standard streams has in the new program
+
 
 def spawn_mold(release: Release, channel: Channel, streams: "tuple[int, int] | None" = None) -> int:
     """Exec a mold of that release with its end of the channel (borrowed); give its pid. Raise OSError.
@@ -25,21 +28,19 @@ def spawn_mold(release: Release, channel: Channel, streams: "tuple[int, int] | N
     `streams`: its standard output and error (borrowed); None: ours.
     """
     title = title_of("mold", release.options.name, f"g{release.generation}")
-    number = str(channel.fileno())
-    arguments = command(release.python, "mold", number, str(os.getpid()), title)
+    arguments = command(release.python, "mold", str(FIRST), str(os.getpid()), title)
     return _spawn(
         arguments,
         release.directory,
-        keep=(channel.fileno(),),
-        streams=streams,
-        environment=release.environment,
+        [_standard(0), *(streams or (_standard(1), _standard(2))), channel.fileno()],
+        release.environment,
     )
 
 
 def spawn_logger(app: str, python: str, channel: Channel) -> int:
     """Exec the logger with its end of the channel (borrowed); give its pid. Raise OSError."""
-    arguments = [str(channel.fileno()), str(os.getpid()), title_of("logger", app)]
-    return _spawn(command(python, "logger", *arguments), "/", keep=(channel.fileno(),))
+    arguments = [str(FIRST), str(os.getpid()), title_of("logger", app)]
+    return _spawn(command(python, "logger", *arguments), "/", [*_streams(), channel.fileno()])
 
 
 def spawn_admin(order: AdminOrder) -> int:
@@ -47,10 +48,10 @@ def spawn_admin(order: AdminOrder) -> int:
 
     Raise OSError.
     """
-    file = order.to_file()
+    file = replace(order, listener=FIRST + 1, board=FIRST + 2, control=FIRST + 3).to_file()
     try:
-        arguments = command(sys.executable, "admin", str(file), title_of("admin", order.app))
-        return _spawn(arguments, "/", keep=(file, order.listener, order.board, order.control))
+        arguments = command(sys.executable, "admin", str(FIRST), title_of("admin", order.app))
+        return _spawn(arguments, "/", [*_streams(), file, order.listener, order.board, order.control])
     finally:
         os.close(file)
 
@@ -58,29 +59,35 @@ def spawn_admin(order: AdminOrder) -> int:
 def spawn_watcher(app: str, python: str, directory: str, order: WatchOrder) -> int:
     """Exec the watcher; give its pid. Raise OSError."""
     arguments = [str(os.getpid()), order.to_json(), title_of("watcher", app)]
-    return _spawn(command(python, "watcher", *arguments), directory)
+    return _spawn(command(python, "watcher", *arguments), directory, _streams())
 
 
 def _spawn(
-    arguments: list[str],
+    arguments: Sequence[str],
     directory: str,
-    *,
-    keep: tuple[int, ...] = (),
-    streams: tuple[int, int] | None = None,
-    environment: Mapping[str, str] | None = None,
+    descriptors: list[int],
+    environment: Mapping[str, str] = os.environ,
 ) -> int:
-    out, error = streams or (None, None)
-    process = subprocess.Popen(
-        arguments,
-        cwd=directory,
-        env=environment,
-        pass_fds=keep,
-        close_fds=True,
-        stdout=out,
-        stderr=error,
+    return _process.spawn(
+        os.fsencode(arguments[0]),
+        [os.fsencode(word) for word in arguments],
+        [os.fsencode(f"{name}={text}") for name, text in environment.items()],
+        os.fsencode(directory),
+        descriptors,
+        session=False,
     )
-    process.returncode = 0  # Children waits for it; a Popen that thinks it is over never will
-    return process.pid
+
+
+def _streams() -> list[int]:
+    return [_standard(number) for number in range(FIRST)]
+
+
+def _standard(number: int) -> int:
+    """Our own standard stream; -1 where we were given none: what has its number since is not for others."""
+    try:
+        return number if os.get_inheritable(number) else -1
+    except OSError:
+        return -1
 
 
 class Reading:
@@ -98,12 +105,10 @@ class Reading:
             question = memory_file("forkcluster-request")
             os.write(question, request.to_json(os.environ).encode("utf-8", "surrogateescape"))
             os.lseek(question, 0, os.SEEK_SET)
-            process = subprocess.Popen(
+            self.pid = _spawn(
                 command(pin_python(python), "options"),
-                cwd=os.path.realpath(request.directory),
-                stdin=question,
-                stdout=self._answer,
-                stderr=self._complaint,
+                os.path.realpath(request.directory),
+                [question, self._answer, self._complaint],
             )
         except OSError:
             self.close()
@@ -111,8 +116,6 @@ class Reading:
         finally:
             if question >= 0:
                 os.close(question)
-        process.returncode = 0
-        self.pid = process.pid
 
     def answer(self) -> tuple[str, str]:
         """Give what it has written to standard output and standard error."""

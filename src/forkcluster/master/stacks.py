@@ -7,8 +7,8 @@ crew's.
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
+from forkcluster.dataclass import dataclass, field
 from forkcluster.master.loop import Loop
 from forkcluster.master.seats import Ref
 

@@ -8,8 +8,8 @@ CLOCK_MONOTONIC seconds.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 
+from forkcluster.dataclass import dataclass
 from forkcluster.master.seats import Ref
 
 STALE_AFTER = 0.25

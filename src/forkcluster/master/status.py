@@ -7,9 +7,9 @@ Cheap: a few C calls, and TCP_INFO of the listeners. Ages and durations are seco
 import socket
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
+from forkcluster.dataclass import dataclass
 from forkcluster.master.listeners import Listener
 from forkcluster.master.rates import Figures
 from forkcluster.master.tally import REASONS, Tally

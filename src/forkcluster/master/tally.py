@@ -1,8 +1,9 @@
 """What the policy has counted since the app started: workers begun and ended, and why; reloads. Pure."""
 
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import Final
+
+from forkcluster.dataclass import dataclass, field
 
 # Why a worker's process ended. The first four are faults: the slot was left without a worker that it wanted.
 # The last two are for programs that end by themselves (fork mode): "exit" with a good status, to be started

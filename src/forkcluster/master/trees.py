@@ -5,7 +5,8 @@ recognised by its session, or by a variable that every process of the tree has i
 """
 
 import os
-from dataclasses import dataclass
+
+from forkcluster.dataclass import dataclass
 
 VARIABLE = "FORKCLUSTER_PROCESS"
 

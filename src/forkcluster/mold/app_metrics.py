@@ -8,9 +8,14 @@ set up when the application imports the library, and only if it has not chosen a
 import os
 import sys
 from collections.abc import Sequence
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader
+else:  # it is an interface only, and brings some twenty modules with it
+    Loader = object
 
 MODULE = "prometheus_client.values"  # where the library makes up its mind, on import
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -35,7 +40,7 @@ class Identity:
         return self._name if pid == self._pid else f"{self._name}-{pid}"
 
 
-class Hook(MetaPathFinder, Loader):
+class Hook(Loader):
     """Waits for the library to be imported, once."""
 
     def __init__(self, directory: str, identity: Identity) -> None:

@@ -8,9 +8,9 @@ everyone), then their number; what has no readable signature is judged by what i
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Literal
 
+from forkcluster.dataclass import dataclass
 from forkcluster.errors import ApplicationError
 
 Interface = Literal["wsgi", "asgi"]

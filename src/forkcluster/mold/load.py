@@ -9,11 +9,11 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 import forkcluster
+from forkcluster.dataclass import dataclass
 from forkcluster.errors import ApplicationError, ForkclusterError
 from forkcluster.mold.interface import decide
 from forkcluster.mold.target import resolve

@@ -95,7 +95,8 @@ class Mold:
             report = LoadReport("asgi", reason, forkable=False, reasons=(reason,))
             self._report(report, order.generation)
             return
-        _process.trim_memory()  # what the import needed and freed would be copied by every worker
+        _process.trim_memory()
+        _process.fill_holes()  # what the import has freed would be copied by every worker that uses it
         reasons = judge(before)
         forkable = not reasons or order.options.preload == "always"
         report = LoadReport(self._loaded.interface, self._loaded.decided, forkable, tuple(reasons))

@@ -9,8 +9,9 @@ fd://3           a listening socket that the parent process left open
 """
 
 import re
-from dataclasses import dataclass
 from typing import Final
+
+from forkcluster.dataclass import dataclass
 
 DEFAULT: Final = "127.0.0.1:8000"
 UNIX_PATH_MAX: Final = 107  # sun_path without its NUL, unix(7)

@@ -9,8 +9,9 @@ throttled with the rest.
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
+
+from forkcluster.dataclass import dataclass
 
 MOST_WORKERS: Final = (
     341  # a third of the scoreboard's 1024 seats: a roll and a drain may each need as many again

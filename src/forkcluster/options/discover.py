@@ -3,8 +3,8 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from forkcluster.dataclass import dataclass
 from forkcluster.errors import UsageError
 
 

@@ -5,9 +5,9 @@ Owns which apps a file has and what they are called. What the keys of an app mea
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
 
+from forkcluster.dataclass import dataclass
 from forkcluster.errors import ConfigurationError, did_you_mean
 from forkcluster.options import discover
 from forkcluster.options.formats.document import Document, Path, shown

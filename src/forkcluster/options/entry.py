@@ -4,9 +4,9 @@ Owns the keys that are no options. Faults name the file, the line and what was m
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
+from forkcluster.dataclass import dataclass, field
 from forkcluster.errors import ConfigurationError, did_you_mean
 from forkcluster.options import mode, pm2
 from forkcluster.options.ecosystem import Ecosystem, Entry, is_environment

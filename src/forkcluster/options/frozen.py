@@ -7,9 +7,10 @@ none. `Request` is what was asked for and where, so that a reload can read every
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from types import GenericAlias, UnionType
 
 from forkcluster import errors
+from forkcluster.dataclass import asdict, dataclass, names
 from forkcluster.errors import InternalError
 
 Pairs = tuple[tuple[str, str], ...]
@@ -161,19 +162,22 @@ class Options:
     @classmethod
     def from_mapping(cls, values: Mapping[str, object]) -> "Options":
         """As `from_json`, from the parsed object."""
-        from forkcluster.options.table import BY_NAME
-
-        names = {field.name for field in fields(cls)}
-        if names != set(values):
-            differing = ", ".join(sorted(names ^ set(values)))
+        if values.keys() != set(names(cls)):
+            differing = ", ".join(sorted(values.keys() ^ set(names(cls))))
             raise InternalError(
                 f"reading frozen options: written by another release of forkcluster ({differing})",
                 "restart the app instead of reloading it",
             )
-        try:
-            return cls(**{n: BY_NAME[n].thaw(v) for n, v in values.items()})  # type: ignore[arg-type]
-        except ValueError as error:
-            raise InternalError(f"reading frozen options: {error}") from error
+        return cls(**{name: _thaw(name, value) for name, value in values.items()})  # type: ignore[arg-type]
+
+
+NEED_RESTART = (
+    "name", "backlog", "socket_mode", "socket_owner", "pid", "log_file", "log_format", "log_level",
+    "capture_output", "out_file", "error_file", "merge_logs", "log_type", "log_date_format", "time",
+    "disable_logs", "log_rotate_size", "log_rotate_keep", "log_compress",
+    "admin", "admin_actions", "app_metrics", "min_ready", "exec_mode",
+)  # fmt: skip
+"""What a master reads once: a reload cannot change it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +279,37 @@ class Launch:
                 )
             case _:
                 raise InternalError("reading the launch: not what a launch looks like")
+
+
+def _thaw(name: str, value: object) -> object:
+    """The value of an option, as it was before it became JSON. Raise InternalError if its type is another."""
+    kind = Options.__annotations__[name]
+    try:
+        return _of(kind, value)
+    except (TypeError, ValueError):
+        raise InternalError(f"reading frozen options: {name} is {value!r}, not of the type {kind}") from None
+
+
+def _of(kind: object, value: object) -> object:
+    """Raise TypeError or ValueError."""
+    if isinstance(kind, UnionType):  # a type or None
+        return None if value is None else _of(kind.__args__[0], value)
+    if isinstance(kind, GenericAlias):  # a tuple, of which JSON has made a list
+        kinds, values = kind.__args__, _list(value)
+        if kinds[-1] is Ellipsis:
+            kinds = kinds[:1] * len(values)
+        return tuple(_of(each, one) for each, one in zip(kinds, values, strict=True))
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise TypeError
+    return value
+
+
+def _list(value: object) -> list[object]:
+    if not isinstance(value, list):
+        raise TypeError
+    return value
 
 
 def _load(text: str) -> dict[str, object]:

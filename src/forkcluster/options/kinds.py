@@ -1,4 +1,4 @@
-"""What a value may be. A kind reads it from text (flag, variable), from a TOML value, and from our own JSON.
+"""What a value may be. A kind reads it from text (flag, variable) and from a TOML value.
 
 Every reader either returns the frozen value or raises ValueError with what was expected, as the end of a
 sentence: "expected a duration such as 30, 500ms or 2m". Who names the option and the source is the caller
@@ -9,8 +9,9 @@ import math
 import re
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import cast
+
+from forkcluster.dataclass import dataclass
 
 Pairs = tuple[tuple[str, str], ...]
 Value = None | bool | int | float | str | tuple[str, ...] | Pairs
@@ -43,12 +44,6 @@ class Kind:
         if not isinstance(value, str):
             raise ValueError(f"expected {self.noun}")
         return self.from_text(value)
-
-    def thaw(self, value: object) -> Value:
-        """Read back what `Options.to_json` wrote. Raises ValueError when it is of another type."""
-        if not isinstance(value, str):
-            raise ValueError(f"expected {self.noun}")
-        return value
 
     def show(self, value: Value) -> str:
         """`value` as a person would write it."""
@@ -93,8 +88,6 @@ class Switch(Kind):
             raise ValueError(f"expected {self.noun}")
         return value
 
-    thaw = from_toml
-
     def show(self, value: Value) -> str:
         return "true" if value else "false"
 
@@ -137,16 +130,17 @@ class Count(Kind):
             value = int(text, self.base)
         except ValueError:
             raise ValueError(self.expected) from None
-        return self.thaw(value)
+        return self.bounded(value)
 
     def from_toml(self, value: object) -> int:
         if isinstance(value, str):
             return self.from_text(value)
         if self.base == 8:
             raise ValueError(f'{self.expected}, as a string such as "660"')
-        return self.thaw(value)
+        return self.bounded(value)
 
-    def thaw(self, value: object) -> int:
+    def bounded(self, value: object) -> int:
+        """The number, if it is one and neither too small nor too large. Raises ValueError."""
         if not isinstance(value, int) or isinstance(value, bool) or not self.low <= value <= self.high:
             raise ValueError(self.expected)
         return value
@@ -170,10 +164,10 @@ class Size(Count):
         match = re.fullmatch(r"([0-9]+)\s*([BKMG]?)(?:i?B)?", text.strip(), re.IGNORECASE)
         if match is None:
             raise ValueError(self.expected)
-        return self.thaw(int(match[1]) * SIZE_UNITS[match[2].upper()])
+        return self.bounded(int(match[1]) * SIZE_UNITS[match[2].upper()])
 
     def show(self, value: Value) -> str:
-        value = self.thaw(value)
+        value = self.bounded(value)
         for unit in "GMK":
             if value and value % SIZE_UNITS[unit] == 0:
                 return f"{value // SIZE_UNITS[unit]}{unit}"
@@ -200,12 +194,13 @@ class Duration(Kind):
         match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*(ms|s|m|min|h)?", text.strip())
         if match is None:
             raise ValueError(self.expected)
-        return self.thaw(float(match[1]) * DURATION_UNITS[match[2] or ""])
+        return self.bounded(float(match[1]) * DURATION_UNITS[match[2] or ""])
 
     def from_toml(self, value: object) -> float:
-        return self.from_text(value) if isinstance(value, str) else self.thaw(value)
+        return self.from_text(value) if isinstance(value, str) else self.bounded(value)
 
-    def thaw(self, value: object) -> float:
+    def bounded(self, value: object) -> float:
+        """The number, if it is one and neither too small nor too large. Raises ValueError."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(self.expected)
         if not math.isfinite(value) or not self.low <= value <= self.high:
@@ -240,11 +235,6 @@ class Texts(Kind):
         if not all(isinstance(v, str) or (isinstance(v, int) and not isinstance(v, bool)) for v in values):
             raise ValueError(f"expected {self.noun}")
         return self.from_texts([str(v) for v in values])
-
-    def thaw(self, value: object) -> tuple[str, ...]:
-        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
-            raise ValueError(f"expected {self.noun}")
-        return tuple(value)
 
     def show(self, value: Value) -> str:
         return ", ".join(map(str, cast("tuple[str, ...]", value)))
@@ -305,18 +295,6 @@ class PairList(Kind):
         if len(texts) != len(values):
             raise ValueError(f"expected {self.noun}")
         return self.from_texts(texts)
-
-    def thaw(self, value: object) -> Pairs:
-        if not isinstance(value, list):
-            raise ValueError(f"expected {self.noun}")
-        return tuple(map(self._thaw_pair, value))
-
-    def _thaw_pair(self, value: object) -> tuple[str, str]:
-        match value:
-            case [str(name), str(text)]:
-                return name, text
-            case _:
-                raise ValueError(f"expected {self.noun}")
 
     def show(self, value: Value) -> str:
         shown = ((name, "…" if self.secret else text) for name, text in cast("Pairs", value))

@@ -11,11 +11,6 @@ from typing import Any
 
 from forkcluster.errors import ConfigurationError
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 
 def check(path: str) -> None:
     """Raise ConfigurationError unless the file can be read and looks like what its name says."""
@@ -45,6 +40,15 @@ def apply(path: str) -> None:
         raise ConfigurationError(f"applying the logging configuration {path}: {reason}") from error
 
 
+def _toml(text: str) -> object:
+    if sys.version_info >= (3, 11):  # only now: every worker would have it
+        import tomllib
+    else:
+        import tomli as tomllib
+
+    return tomllib.loads(text)
+
+
 def _suffix(path: str) -> str:
     suffix = os.path.splitext(path)[1].lower().removeprefix(".")
     if suffix not in ("json", "toml", "ini", "conf", "cfg"):
@@ -60,7 +64,7 @@ def _load(path: str) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:
             text = file.read().decode("utf-8")
-        value = json.loads(text) if _suffix(path) == "json" else tomllib.loads(text)
+        value = json.loads(text) if _suffix(path) == "json" else _toml(text)
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"reading the logging configuration {path}: {error}") from error
     if not isinstance(value, dict):

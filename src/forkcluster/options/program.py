@@ -10,9 +10,9 @@ Looks at files, runs nothing.
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
+from forkcluster.dataclass import dataclass
 from forkcluster.errors import ConfigurationError
 from forkcluster.options.discover import find_venv, venv_python
 from forkcluster.options.frozen import Options

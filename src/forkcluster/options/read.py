@@ -9,10 +9,10 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from typing import cast
 
+from forkcluster.dataclass import dataclass, names
 from forkcluster.errors import ConfigurationError, UsageError, did_you_mean
 from forkcluster.options import cron, discover, envfile, file, logconfig, mode, program
 from forkcluster.options.entry import Described, Layer
@@ -75,7 +75,7 @@ def read(request: Request, environment: Mapping[str, str], config: Described | N
     settings |= {name: _absolute(settings[name], request.directory) for name in OWN_FILES}
     settings["exec_mode"] = _exec_mode(settings, base)
     values = {name: setting.value for name, setting in settings.items()}
-    options = Options(**{f.name: values[f.name] for f in fields(Options)})  # type: ignore[arg-type]
+    options = Options(**{name: values[name] for name in names(Options)})  # type: ignore[arg-type]
     _check_together(options)
     _check_mode(options, base, {**environment, **dict(options.env)})
     notes = (*config.notes, *_notes(environment, options, config))

@@ -6,9 +6,9 @@ written as a person would write them. An option is declared when something obeys
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
+from forkcluster.dataclass import dataclass
 from forkcluster.options import checks
 from forkcluster.options.address import check_bind
 from forkcluster.options.cpus import check_instances
@@ -82,15 +82,6 @@ class Option:
         if self.default is None:
             return () if self.repeats else None
         return self.kind.from_text(self.default)
-
-    def thaw(self, value: object) -> Value:
-        """Read back a value from our own JSON. Raises ValueError naming the option."""
-        if value is None and self.default is None and not self.repeats:
-            return None
-        try:
-            return self.kind.thaw(value)
-        except ValueError as error:
-            raise ValueError(f"{self.name} is {value!r}: {error}") from None
 
     def show(self, value: Value) -> str:
         """The value for a person."""
@@ -571,10 +562,3 @@ BY_NAME: Final[Mapping[str, Option]] = {option.name: option for option in TABLE}
 BY_KEY: Final[Mapping[str, Option]] = {
     name: option for option in TABLE if option.frozen for name in option.names
 }
-NEED_RESTART: Final = (
-    "name", "backlog", "socket_mode", "socket_owner", "pid", "log_file", "log_format", "log_level",
-    "capture_output", "out_file", "error_file", "merge_logs", "log_type", "log_date_format", "time",
-    "disable_logs", "log_rotate_size", "log_rotate_keep", "log_compress",
-    "admin", "admin_actions", "app_metrics", "min_ready", "exec_mode",
-)  # fmt: skip
-"""What a master reads once: a reload cannot change it."""

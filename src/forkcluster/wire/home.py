@@ -11,8 +11,8 @@ import os
 import stat
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
+from forkcluster.dataclass import dataclass
 from forkcluster.errors import ConfigurationError
 
 # struct flock of fcntl(2) with 64-bit offsets: type, whence, start, length, pid.

@@ -8,10 +8,10 @@ import importlib
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import reduce
 from types import FrameType
 
+from forkcluster.dataclass import dataclass
 from forkcluster.errors import ApplicationError
 from forkcluster.options.frozen import Options
 

@@ -9,9 +9,9 @@ import os
 import pwd
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 
+from forkcluster.dataclass import dataclass
 from forkcluster.errors import ConfigurationError, InternalError
 
 

@@ -1,8 +1,8 @@
 """What our programs are told at their start, and what a mold answers, as JSON: LOAD, LOADED, the admin's."""
 
 import json
-from dataclasses import asdict, dataclass
 
+from forkcluster.dataclass import asdict, dataclass
 from forkcluster.errors import InternalError
 from forkcluster.options.frozen import Options
 from forkcluster.wire.kernel import memory_file

@@ -8,9 +8,9 @@ itself from a master that was killed, which wrote nothing.
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from enum import Enum
 
+from forkcluster.dataclass import asdict, dataclass, field
 from forkcluster.errors import ForkclusterError, from_json
 from forkcluster.wire.files import read_json, write_whole
 

@@ -6,7 +6,6 @@ From a scope to a protocol object that may be opened, or to the plain answer tha
 import logging
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
@@ -15,6 +14,8 @@ from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFact
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
+
+from forkcluster.dataclass import dataclass
 
 Fields = list[tuple[bytes, bytes]]
 

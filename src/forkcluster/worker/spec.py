@@ -1,8 +1,8 @@
 """What a worker is made of: a small frozen value, never the master and never its options' sources."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from forkcluster.dataclass import dataclass
 from forkcluster.options.frozen import Options
 
 Application = Callable[..., object]

@@ -8,7 +8,6 @@ engine says that some are there, and not while the application has not taken the
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final, Protocol
 
@@ -17,6 +16,7 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Response
 from websockets.server import ServerProtocol
 
+from forkcluster.dataclass import dataclass
 from forkcluster.worker.handshake import Fields, checked, head
 
 Event = dict[str, Any]

@@ -2,10 +2,10 @@
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Final
 
 from forkcluster.cli.quantities import milliseconds, percent, size
+from forkcluster.dataclass import dataclass, field
 from forkcluster.manager.status import View, number, part
 
 KEPT: Final = 240  # looks

@@ -2,8 +2,9 @@
 
 import reprlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
+
+from forkcluster.dataclass import dataclass, field
 
 Path = tuple[str | int, ...]
 """The way to a value from the root: ("apps", 0, "env", "PORT")."""

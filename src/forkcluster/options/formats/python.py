@@ -9,9 +9,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
+from forkcluster.dataclass import dataclass
 from forkcluster.errors import ConfigurationError
 
 TIMEOUT: Final = 10.0  # seconds
