@@ -1,14 +1,16 @@
 """Compares the app's latency and CPU with and without scrapers: 100 that ask for /metrics without a pause,
 and one that reads its answer a byte a second.
 
-    python bench/scrape.py [--rounds 5] [--seconds 4] [--rate 1000]
+    python bench/scrape.py [--rounds 9] [--seconds 4] [--rate 1000]
 
 The app (two workers, a hello) is asked at a fixed pace that leaves CPUs free, on connections that stay open:
 a saturated one would only show how the kernel divides CPUs among the programs here. App and admin
 process share one CPU, so that the second has nowhere to hide; the client and the scrapers have the other, and
-the scrapers run at the lowest priority there, as if they were on another machine.
-Rounds with and without them take turns, and each figure is the median of its rounds. Workers' CPU time is
-/proc's schedstat. Standard library only.
+the scrapers run at the lowest priority there, as if they were on another machine. The control: the same
+scrapers ask an unrelated process of the lowest priority on the app's CPU.
+The rounds take turns, and each figure is the median of its rounds. Workers' CPU time is /proc's schedstat, as
+is how long they were ready to run and did not: that figure knows nothing of the client's own delays.
+Standard library only.
 """
 
 import argparse
@@ -16,7 +18,6 @@ import contextlib
 import http.client
 import os
 import re
-import select
 import signal
 import socket
 import statistics
@@ -24,17 +25,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from run import build
+from scrapers import SCRAPERS, scraped, standing_in
 
-SCRAPERS = 100
 CONNECTIONS = 8
 HELLO = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 CPUS = os.sched_getaffinity(0)
-METRICS = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"
 APP = """
 def application(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "6")])
@@ -43,12 +42,15 @@ def application(environ, start_response):
 
 
 class Round(NamedTuple):
-    """What one round has shown: seconds, CPU seconds per request, the admin's share of a core, scrapes."""
+    """What one round has shown: seconds, of CPU and of waiting for it per request, the share of a core that
+    whoever was scraped used, scrapes.
+    """
 
     p50: float
     p99: float
-    workers: float
-    admin: float
+    used: float
+    waited: float
+    scraped: float
     scrapes: int
 
 
@@ -59,10 +61,19 @@ class Pids(NamedTuple):
     admin: int
 
 
-def cpu_seconds(pids: list[int]) -> float:
-    """The CPU time that all threads of the processes have used."""
+class Target(NamedTuple):
+    """Who is scraped."""
+
+    pid: int
+    port: int
+
+
+def cpu_seconds(pids: list[int]) -> tuple[float, float]:
+    """The CPU time that all threads of the processes have used, and that they have waited for."""
     files = [file for pid in pids for file in Path(f"/proc/{pid}/task").glob("*/schedstat")]
-    return sum(int(file.read_text().split()[0]) for file in files) / 1e9
+    figures = [file.read_text().split() for file in files]
+    used, waited = (sum(int(each[column]) for each in figures) / 1e9 for column in (0, 1))
+    return used, waited
 
 
 def pids_of(session: int) -> Pids:
@@ -117,67 +128,6 @@ def ports(server: subprocess.Popen[str]) -> tuple[int, int]:
     return int(app[1]), int(admin[1])
 
 
-def scrape(port: int, over: int) -> int:
-    """Scrape without a pause on SCRAPERS connections, and a byte a second on another, until the descriptor
-    `over` is at its end; give the whole answers.
-    """
-    lines = {}
-    for _ in range(SCRAPERS):
-        line = socket.create_connection(("127.0.0.1", port))
-        line.sendall(METRICS)
-        lines[line.fileno()] = (line, bytearray())
-    slow = socket.socket()
-    slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    slow.connect(("127.0.0.1", port))
-    slow.sendall(METRICS * 8)
-    poll = select.poll()
-    for descriptor in (*lines, over):
-        poll.register(descriptor, select.POLLIN)
-    answers, next_byte = 0, 0.0
-    while True:
-        if time.monotonic() >= next_byte:
-            slow.recv(1, socket.MSG_DONTWAIT) if next_byte else None
-            next_byte = time.monotonic() + 1
-        for descriptor, _ in poll.poll(1000):
-            if descriptor == over:
-                return answers
-            line, got = lines[descriptor]
-            got += line.recv(1 << 18)
-            head, found, body = got.partition(b"\r\n\r\n")
-            length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE) if found else None
-            if length and len(body) >= int(length[1]):
-                answers += 1
-                got.clear()
-                line.sendall(METRICS)
-
-
-@contextlib.contextmanager
-def scraped(port: int) -> Iterator[Callable[[], int]]:
-    """Have a process of its own scrape; what is given ends it and tells its whole answers."""
-    over, end = os.pipe()
-    told, tell = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.close(end)
-        os.nice(19)
-        try:
-            os.write(tell, str(scrape(port, over)).encode())
-        finally:
-            os._exit(0)
-    os.close(over)
-    os.close(tell)
-
-    def count() -> int:
-        os.close(end)
-        return int(os.read(told, 32) or b"-1")
-
-    try:
-        yield count
-    finally:
-        os.waitpid(pid, 0)
-        os.close(told)
-
-
 def paced(port: int, rate: float, seconds: float) -> list[float]:
     """Ask at a fixed pace; give the seconds that each answer took, from when it was due."""
     lines = [socket.create_connection(("127.0.0.1", port)) for _ in range(CONNECTIONS)]
@@ -193,27 +143,39 @@ def paced(port: int, rate: float, seconds: float) -> list[float]:
     return took
 
 
-def measure(pids: Pids, port: int, admin: int, settings: argparse.Namespace, *, scrapers: bool) -> Round:
-    """One round."""
-    with scraped(admin) if scrapers else contextlib.nullcontext(lambda: 0) as count:
-        if scrapers:
+def measure(workers: list[int], port: int, settings: argparse.Namespace, target: Target | None) -> Round:
+    """One round, with scrapers of the target."""
+    with scraped(target.port) if target else contextlib.nullcontext(lambda: 0) as count:
+        if target:
             time.sleep(0.5)  # all are connected
-        before, admin_before, began = cpu_seconds(pids.workers), cpu_seconds([pids.admin]), time.monotonic()
+        asked = [target.pid] if target else []
+        before, asked_before, began = cpu_seconds(workers), cpu_seconds(asked)[0], time.monotonic()
         took = sorted(paced(port, settings.rate, settings.seconds))
         seconds = time.monotonic() - began
-        used, admin_used = cpu_seconds(pids.workers) - before, cpu_seconds([pids.admin]) - admin_before
+        used, waited = (now - then for now, then in zip(cpu_seconds(workers), before, strict=True))
+        share = (cpu_seconds(asked)[0] - asked_before) / seconds
         scrapes = count()
     p50, p99 = took[len(took) // 2], took[len(took) * 99 // 100]
-    return Round(p50, p99, used / len(took), admin_used / seconds, scrapes)
+    return Round(p50, p99, used / len(took), waited / len(took), share, scrapes)
+
+
+def fetch(admin: int) -> bytes:
+    """The page of metrics."""
+    line = http.client.HTTPConnection("127.0.0.1", admin)
+    try:
+        line.request("GET", "/metrics")
+        return line.getresponse().read()
+    finally:
+        line.close()
 
 
 def show(name: str, rounds: list[Round]) -> None:
     """Print medians, and how far the rounds differ."""
     cells = [name]
-    for figures in list(zip(*rounds, strict=True))[:3]:
+    for figures in list(zip(*rounds, strict=True))[:4]:
         middle = statistics.median(figures)
-        cells += [f"{middle * 1e6:.0f} µs", f"{(max(figures) - min(figures)) / middle:.0%}"]
-    share = statistics.median(each.admin for each in rounds)
+        cells += [f"{middle * 1e6:.1f} µs", f"{(max(figures) - min(figures)) / middle:.0%}"]
+    share = statistics.median(each.scraped for each in rounds)
     answers = statistics.median(each.scrapes for each in rounds)
     print(f"| {' | '.join(cells)} | {share:.1%} | {answers:.0f} |")
 
@@ -221,28 +183,26 @@ def show(name: str, rounds: list[Round]) -> None:
 def main(arguments: list[str]) -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--rate", type=float, default=1000, help="requests per second")
     settings = parser.parse_args(arguments)
-    build()
-    without, beside = [], []
+    names = ("alone", "control", f"{SCRAPERS} scrapers")
+    rounds: dict[str, list[Round]] = {name: [] for name in names}
     with running() as (session, port, admin):
-        line = http.client.HTTPConnection("127.0.0.1", admin)
-        line.request("GET", "/metrics")  # the first who asks starts the admin process
-        line.getresponse().read()
-        line.close()
+        page = fetch(admin)  # the first who asks starts the admin process
         pids = pids_of(session)
         paced(port, settings.rate, 1)
-        for _ in range(settings.rounds):
-            without.append(measure(pids, port, admin, settings, scrapers=False))
-            beside.append(measure(pids, port, admin, settings, scrapers=True))
-    print(
-        "| | p50 | spread | p99 | spread | workers' CPU per request | spread | admin, of a core | scrapes |"
-    )
-    print(f"|{'---|' * 9}")
-    show("alone", without)
-    show(f"{SCRAPERS} scrapers", beside)
+        with standing_in(page, min(CPUS)) as (stranger, strange):
+            targets = (None, Target(stranger, strange), Target(pids.admin, admin))
+            for _ in range(settings.rounds):
+                for name, target in zip(names, targets, strict=True):
+                    rounds[name].append(measure(pids.workers, port, settings, target))
+    figures = ("p50", "p99", "workers' CPU per request", "their wait for it")
+    print(f"| | {' | spread | '.join(figures)} | spread | the scraped, of a core | scrapes |")
+    print(f"|{'---|' * 11}")
+    for name in names:
+        show(name, rounds[name])
     return 0
 
 

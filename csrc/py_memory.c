@@ -25,10 +25,10 @@ fc_trim_memory(PyObject *self, PyObject *unused)
 
 const char fc_fill_holes_doc[] = PyDoc_STR(
     "fill_holes() -> None\n--\n\n"
-    "Take the free memory between used blocks, for good, so that what a forked process asks for lies side "
-    "by\n"
-    "side and not in holes of all the pages it shares with others: each of those would be copied.\n\n"
-    "Nothing is done where the holes are more than a MiB, which is worth more than the copies.");
+    "Take the free memory between used blocks, for good: what a forked process asks for lies side by side\n"
+    "then, and not in holes of all the pages it shares with others, each of which would be copied.\n\n"
+    "Nothing is done where the holes are more than a MiB, which is worth more than the copies, and where\n"
+    "glibc cannot say how much they are (before 2.33).");
 
 PyObject *
 fc_fill_holes(PyObject *self, PyObject *unused)

@@ -1,13 +1,16 @@
 /* forkcluster._process: what the standard library does not offer about processes.
  *
  * The module and its smallest functions: the subreaper and parent-death switches of prctl(2), a listener that
- * takes no more. The larger ones have rooms of their own. Knows no channel and no seat.
+ * takes no more, the CPU left to others. The larger ones have rooms of their own. Knows no channel and
+ * no seat.
  */
 #include "py_process.h"
 
 #include <linux/filter.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 PyDoc_STRVAR(fc_set_child_subreaper_doc, "set_child_subreaper() -> None\n--\n\n"
                                          "Become the parent of all orphans below this process (prctl(2)).");
@@ -67,8 +70,47 @@ fc_refuse_handshakes(PyObject *self, PyObject *argument)
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(fc_give_way_doc,
+             "give_way() -> None\n--\n\n"
+             "Leave the CPU to whoever serves requests, as far as the kernel lets a process choose: a ninth\n"
+             "of a worker's weight where CPUs are short, and a worker that wakes need not wait. Threads and\n"
+             "children made from now on inherit it.");
+
+/* struct sched_attr of sched_setattr(2), first version; the C library names it only since glibc 2.41. */
+typedef struct {
+    uint32_t size;
+    uint32_t policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime; /* ns; of an ordinary process the slice it asks for, since Linux 6.12 */
+    uint64_t deadline;
+    uint64_t period;
+} FcSchedAttr;
+
+/* Niceness added, the most there is, nanoseconds. */
+enum { FC_LATER = 10, FC_LAST = 19, FC_LONG_SLICE = 100 * 1000 * 1000 };
+
+/* EEVDF lets a running process finish its slice, at a nice of 19, too, and looks again at the next tick: a
+ * worker that woke waited up to 4 ms. One whose slice is shorter than the running one's does not wait.
+ * SCHED_IDLE would do the same, but starves on a busy machine, and without privilege there is no way back. */
+static PyObject *
+fc_give_way(PyObject *self, PyObject *unused)
+{
+    FcSchedAttr attr = {.size = sizeof attr};
+
+    (void)self, (void)unused;
+    if (syscall(SYS_sched_getattr, 0, &attr, sizeof attr, 0) == 0) {
+        attr.nice = attr.nice + FC_LATER < FC_LAST ? attr.nice + FC_LATER : FC_LAST;
+        attr.runtime = FC_LONG_SLICE;
+        (void)syscall(SYS_sched_setattr, 0, &attr, 0); /* refused in a sandbox: then we run as others do */
+    }
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef fc_process_methods[] = {
     {"double_fork", fc_double_fork, METH_VARARGS, fc_double_fork_doc},
+    {"give_way", fc_give_way, METH_NOARGS, fc_give_way_doc},
     {"leave_fd", fc_leave_descriptor, METH_NOARGS, fc_leave_descriptor_doc},
     {"quiet_signals", fc_quiet_signals, METH_O, fc_quiet_signals_doc},
     {"record_signals", fc_record_signals, METH_VARARGS, fc_record_signals_doc},

@@ -102,6 +102,14 @@ def test_it_cannot_write_the_scoreboard(running):
     os.close(descriptor)
 
 
+def test_it_leaves_the_cpu_to_the_workers(running):
+    """Where CPUs are short it weighs a ninth of a worker."""
+    fetch(running, "/livez")
+    (admin,), workers = running.processes("admin"), running.processes("worker")
+    nice, *theirs = (os.getpriority(os.PRIO_PROCESS, each.pid) for each in (admin, *workers))
+    assert [nice] * 2 == [min(19, each + 10) for each in theirs]
+
+
 def test_nobody_starts_it_but_a_client(server):
     """An app that nobody asks has no admin process; the first connection starts it and is answered."""
     running = server().boot()

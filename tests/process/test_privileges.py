@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness import until
+from harness import runs, until
 from test_admin import fetch
 
 from forkcluster.errors import EXIT_APPLICATION, EXIT_CONFIGURATION
@@ -36,10 +36,34 @@ def application(environ, start_response):
 """
 
 
-def nobody_can_read(path):
-    code = f"import os; os.setgid({NOBODY}); os.setuid({NOBODY}); open({str(path)!r}).close()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True)
-    return done.returncode == 0
+# In a mount namespace of the server's own a directory that only root may enter ($1) is empty but for what is
+# named after it, and anybody may enter it. $2: a place to mount it meanwhile.
+OPENED = """
+closed=$1 place=$2; shift 2
+mount --bind "$closed" "$place" && mount -t tmpfs -o mode=755 tmpfs "$closed" || exit
+while [ "$1" != -- ]; do
+    mkdir "$closed/$1" && mount --bind "$place/$1" "$closed/$1" || exit
+    shift
+done
+umount "$place" && shift && exec "$@"
+"""
+NEEDED = [Path(os.__file__), Path(sys.prefix), Path(__file__)]
+
+
+def opening(place):
+    """What a command must begin with so that nobody may read what it needs; often nothing."""
+    parents = {parent for path in NEEDED for parent in path.parents if not parent.stat().st_mode & 0o001}
+    if not parents:
+        return ()
+    closed = min(parents, key=lambda parent: len(parent.parts))
+    names = sorted({path.relative_to(closed).parts[0] for path in NEEDED if path.is_relative_to(closed)})
+    return ("unshare", "--mount", "sh", "-c", OPENED, "sh", str(closed), str(place), *names, "--")
+
+
+def nobody_can_run(wrapper):
+    """Whether that is enough."""
+    code = f"import os; os.setgid({NOBODY}); os.setuid({NOBODY}); import json; open({__file__!r}).close()"
+    return runs(*wrapper, sys.executable, "-c", code)
 
 
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
@@ -48,15 +72,18 @@ needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can become a
 @pytest.fixture
 def nobody(server, tmp_path):
     """Make servers in a directory that nobody may read."""
-    if not nobody_can_read(os.__file__) or not nobody_can_read(Path(__file__).parents[2] / "pyproject.toml"):
-        pytest.skip("this interpreter is in a place that the user nobody may not read")
+    place = tmp_path / "closed-home"
+    place.mkdir()
+    wrapper = opening(place)
+    if not nobody_can_run(wrapper):
+        pytest.skip("nobody may not read this interpreter where it is, and it cannot be mounted elsewhere")
     path = tmp_path
     while path != path.parent and path != Path("/tmp"):
         path.chmod(path.stat().st_mode | 0o055)
         path = path.parent
 
     def make(*arguments, source=APP, **settings):
-        each = server(arguments=("--user", "nobody", *arguments), **settings)
+        each = server(arguments=("--user", "nobody", *arguments), wrapper=wrapper, **settings)
         (each.directory / "app.py").write_text(source)
         return each
 

@@ -4,7 +4,6 @@ A process of its own, so that nobody who asks it can touch the master or a worke
 read-only, and has one line to the master.
 """
 
-import contextlib
 import os
 import signal
 
@@ -14,7 +13,6 @@ from forkcluster.wire.orders import AdminOrder
 from forkcluster.wire.title import set_title
 
 QUIET = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
-NICENESS = 10  # the app goes first: on a busy CPU a worker weighs nine times as much
 # The library reads these when it is imported, and would write this process's metrics where the app's are.
 FOREIGN = ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir")
 
@@ -38,6 +36,5 @@ def main(argv: list[str]) -> int:
     if identity is not None:
         become(identity)
         _process.set_parent_death_signal(signal.SIGKILL)  # a change of user has cleared it
-    with contextlib.suppress(OSError):
-        os.nice(NICENESS)
+    _process.give_way()
     return serve(order)

@@ -63,7 +63,7 @@ def start_compressing(path: str) -> int:
     try:
         _process.set_parent_death_signal(signal.SIGKILL)
         if os.getppid() == parent:
-            os.nice(10)
+            _process.give_way()
             compress(path)
             code = 0
     finally:
