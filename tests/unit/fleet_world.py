@@ -35,6 +35,7 @@ class FleetWorld:
         self.announced = False
         self.finished: int | None = None
         self.stumbled = ""
+        self.blamed = None
         self.most_alive: dict[int, int] = {}
 
     def begin(self):
@@ -144,8 +145,10 @@ class FleetWorld:
                 self.alive[number].asked = True
             case order.KillTree(number):
                 self.alive[number].killed = True
-            case order.Stumbled(text):
+            case order.Stumbled(text, _):
                 self.stumbled = text
+            case order.Blame(slot):
+                self.blamed = slot
             case do.ReadConfiguration(generation):
                 self.readings.append(generation)
             case do.Conclude(outcome):

@@ -185,6 +185,7 @@ def test_a_new_process_that_dies_ends_the_reload_and_the_old_one_was_never_touch
     world.end(new, 1)
     (outcome,) = world.outcomes
     assert (False, "a new process died before it was ready") == (outcome.done, outcome.what)
+    assert world.blamed is not None
     assert (before, {False}) == (world.alive, {run.asked for run in world.alive.values()})
 
 

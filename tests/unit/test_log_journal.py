@@ -8,7 +8,7 @@ import pytest
 from forkcluster.logger.journal import SLOT, Batch, Journal, regions
 from forkcluster.logger.records import PLAIN, Form
 from forkcluster.logger.rotation import compress, prune, rotate, tidy, uncompressed
-from forkcluster.logger.source import DEAD, MOST_HELD, Source
+from forkcluster.logger.source import DEAD, MOST_HELD, TAIL, Source
 from forkcluster.logger.target import Target
 from forkcluster.logger.writer import Writer
 from forkcluster.wire.capture import Label
@@ -283,3 +283,22 @@ def test_compression_keeps_content_time_and_mode(tmp_path):
     assert (2000, 0o640) == (packed.stat().st_mtime, packed.stat().st_mode & 0o777)
     assert LINES * 100000 == gzip.decompress(packed.read_bytes())
     assert [packed] == list(tmp_path.iterdir())
+
+
+def test_the_last_lines_are_remembered(memfd, pipe):
+    """Whole ones, as many as fit, whatever became of the memfd."""
+    reader, writer = pipe
+    source = Source(LABEL, os.dup(reader), os.dup(memfd()))
+    for number in range(40):
+        os.write(writer, b"".join(b"%07d\n" % (number * 512 + each) for each in range(512)))
+        source.pull(0.0)
+        assert source.skip()
+        source.compact()
+    os.write(writer, b"the end")
+    source.pull(0.0)
+    assert source.skip()
+    lines = source.last_words.split("\n")
+    assert ["0020479", "the end"] == lines[-2:]
+    assert TAIL - 8 < len(source.last_words) <= TAIL
+    assert 7 == len(lines[0])
+    source.close()

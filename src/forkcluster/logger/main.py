@@ -130,7 +130,8 @@ class Logger:
             self._poll.register(target.stream, select.EPOLLOUT)
         for source in [each for each in target.sources if each.ended and not each.pending]:
             # Told first: as long as the master may hand it to a successor, the journal must know its place.
-            if self._channel.send(Message(Kind.ENDED, arg=source.label.number)) is not Sent.FULL:
+            ended = Message(Kind.ENDED, source.last_words, arg=source.label.number)
+            if self._channel.send(ended) is not Sent.FULL:
                 del self._sources[source.reader]
                 target.part(source)
 

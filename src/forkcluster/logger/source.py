@@ -16,6 +16,7 @@ MOST_HELD = 1024 * 1024  # bytes that wait for a file that cannot be written; wh
 DEAD = 64 * 1024  # bytes that are given back together
 HOLD = 0.05  # seconds without a byte: the end of a traceback will not come
 PATIENCE = 2.0  # likewise the end of a line
+TAIL = 8 * 1024  # bytes that are remembered of what was taken last
 
 
 class Source:
@@ -25,6 +26,7 @@ class Source:
         self.label = label
         self.reader = reader
         self.ended = False
+        self._tail = b""
         self._spool = spool
         self.taken, self.state = place
         self._size = os.fstat(spool).st_size
@@ -79,15 +81,21 @@ class Source:
 
     def advance(self, found: Cut) -> None:
         """Go on behind what was cut off."""
-        self.taken += found.taken
+        self._take(found.taken)
         self.state = found.state
-        self._searched = self.taken
 
     def skip(self) -> bool:
         """Take all that is there for nothing; True when there was something."""
-        held, self.taken, self.state = self.pending, self._size, 0
-        self._searched = self._size
+        held = self.pending
+        self._take(held)
+        self.state = 0
         return held > 0
+
+    @property
+    def last_words(self) -> str:
+        """The whole lines at the end of what was taken, as many as are remembered."""
+        begun = self._tail.find(b"\n") + 1 if len(self._tail) == TAIL else 0
+        return self._tail[begun:].decode("utf-8", "replace")
 
     def wake_at(self) -> float | None:
         """Give the time (CLOCK_MONOTONIC) at which what is held may be cut off after all."""
@@ -123,6 +131,12 @@ class Source:
         """Close both."""
         os.close(self.reader)
         os.close(self._spool)
+
+    def _take(self, count: int) -> None:
+        kept = min(count, TAIL)
+        self._tail = (self._tail + os.pread(self._spool, kept, self.taken + count - kept))[-TAIL:]
+        self.taken += count
+        self._searched = self.taken
 
     def _urgency(self, now: float, *, final: bool) -> int:
         quiet = now - self._heard

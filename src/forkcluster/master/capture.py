@@ -16,6 +16,7 @@ from forkcluster import log
 from forkcluster.dataclass import dataclass
 from forkcluster.master.backoff import Backoff
 from forkcluster.master.children import Children
+from forkcluster.master.last_words import LastWords
 from forkcluster.master.loop import Loop
 from forkcluster.master.spawn import spawn_logger
 from forkcluster.wire.capture import ERROR, MOST_SOURCES, OUT, Label, LogOrder, labels_to_text
@@ -64,6 +65,7 @@ class Capture:
         self.dropped = 0  # lines, ever
         self._counted: dict[str, int] = {}  # of those, by path, what the present logger has told
         self.restarts = -1
+        self.last_words = LastWords(loop.now)
 
     # -- pipes
 
@@ -71,10 +73,12 @@ class Capture:
         """Make the pipes of a new process; give their writing ends, owned by the caller. Raise OSError."""
         out = self.stream(worker, generation, OUT)
         try:
-            return out, self.stream(worker, generation, ERROR)
+            error = self.stream(worker, generation, ERROR)
         except OSError:
             os.close(out)
             raise
+        self.last_words.begin(worker, (self._numbers - 1, self._numbers))
+        return out, error
 
     def stream(self, worker: str, generation: int, stream: str) -> int:
         """Make one pipe; give its writing end, owned by the caller. Raise OSError."""
@@ -145,11 +149,13 @@ class Capture:
         return self.order._replace(out="", error="")
 
     def deadline(self) -> float | None:
-        """Give the time at which `expire` must be called, None when a logger runs."""
-        return self._start_at
+        """Give the time at which `expire` must be called, None when nothing is waited for."""
+        times = [self._start_at, self.last_words.deadline()]
+        return min((time for time in times if time is not None), default=None)
 
     def expire(self, now: float) -> None:
-        """Start it again, when it is time to."""
+        """Start it again, when it is time to; answer who has waited long enough for last words."""
+        self.last_words.expire()
         if self._start_at is not None and now >= self._start_at:
             self.start()
 
@@ -209,6 +215,7 @@ class Capture:
                 pipe = self._pipes.pop(message.arg, None)
                 if pipe is not None:
                     close_all([pipe.reader, pipe.spool])
+                self.last_words.ended(message.arg, message.text)
             case Kind.FLUSHED:
                 waiting, self._flushing = self._flushing, []
                 for done in waiting:

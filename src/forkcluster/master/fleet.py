@@ -160,6 +160,7 @@ class Fleet(FleetRoll):
         elif self.roll is not None and process.generation == self.roll.generation:
             self._say("error", "process died", event=event, how=how, **names(process))
             what = "a new process died" if process.ready_at else "a new process died before it was ready"
+            self._actions.append(order.Blame(process.slot))
             self._roll_back(what, f"slot {process.slot}, pid {process.pid}: the process {how}", now)
         elif verdict is Verdict.ERRORED:
             self._rest(slot, process, State.ERRORED, failed=True)
@@ -172,17 +173,18 @@ class Fleet(FleetRoll):
             fields = {"how": how, "next_in": round(wait, 3), **names(process)}
             self._say("error", "process died", event=event, **fields)
         if not self.announced and verdict is not Verdict.STOPPED:
-            self._stumbled(f"the process {how}")
+            self._stumbled(f"the process {how}", process.slot)
 
     def _rest(self, slot: Slot, process: Process, state: State, *, failed: bool) -> None:
         slot.rest, slot.rested, slot.failed, slot.renewing = state, process.generation, failed, False
         if failed:
+            self.failed_slot = process.slot
             self.failure = f"slot {process.slot}: the process {slot.last}, and is not started again"
 
-    def _stumbled(self, text: str) -> None:
+    def _stumbled(self, text: str, slot: int) -> None:
         if not self._has_stumbled:
             self._has_stumbled = True
-            self._actions.append(order.Stumbled(text))
+            self._actions.append(order.Stumbled(text, slot))
 
     # -- scale, renew, stop ----------------------------------------------------------------------------------
 

@@ -39,6 +39,14 @@ class Stumbled:
     """A process of the first start died before it was ready; tell who waits for that start."""
 
     text: str
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """The reload that is concluded next has failed by the process that slot had."""
+
+    slot: int
 
 
 Action = (
@@ -54,4 +62,5 @@ Action = (
     | Sweep
     | KillTree
     | Stumbled
+    | Blame
 )

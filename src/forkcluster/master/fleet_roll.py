@@ -28,6 +28,7 @@ class FleetRoll:
         self.announced = False
         self.tally = Tally()
         self.failure = ""  # why a slot was given up, the latest
+        self.failed_slot: int | None = None  # which
         self.over = False  # the app has ended by itself
         self._has_stumbled = False
         self._limits = {1: limits}

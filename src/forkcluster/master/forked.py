@@ -2,8 +2,10 @@
 
 import os
 from collections import deque
+from collections.abc import Callable
 
 from forkcluster import log
+from forkcluster.dataclass import replace
 from forkcluster.errors import ApplicationError, ForkclusterError
 from forkcluster.master import actions as do
 from forkcluster.master import events as on
@@ -21,6 +23,7 @@ from forkcluster.master.notify import Standing
 from forkcluster.master.processes import Processes
 from forkcluster.master.ready import fork_screen, show
 from forkcluster.master.release import Release
+from forkcluster.master.roll import Outcome
 from forkcluster.master.sockets import Sockets
 from forkcluster.master.status import Status, unready
 from forkcluster.options.address import Inherited
@@ -36,6 +39,8 @@ class ForkMaster(Master):
         super().__init__(launch, outside)
         options = launch.options
         self._events: deque[heard.Event] = deque()
+        self._blamed: int | None = None  # the slot by which the reload failed that is concluded next
+        self._last_words = ""  # of the process by which the app is over
         self._sockets = sockets
         self._set_blocking(1)
         self._fleet = Fleet(count_workers(options), limits_of(options))
@@ -85,7 +90,7 @@ class ForkMaster(Master):
         return self._fleet.target
 
     def _failure(self) -> str:
-        return self._fleet.failure if self._exit_code else ""
+        return "\n".join(filter(None, [self._fleet.failure, self._last_words])) if self._exit_code else ""
 
     def _tell_end(self, code: int) -> None:
         if self._fleet.over and not code and not self._fleet.announced:
@@ -110,8 +115,10 @@ class ForkMaster(Master):
                 self._processes.sweep(number)
             case order.KillTree(number):
                 self._processes.kill_tree(number)
-            case order.Stumbled(text):
-                self._stumbled(text)
+            case order.Stumbled(text, slot):
+                self._stumbled(text, slot)
+            case order.Blame(slot):
+                self._blamed = slot
             case do.ReadConfiguration(generation):
                 self._read_configuration(generation)
             case do.Conclude(outcome):
@@ -153,11 +160,36 @@ class ForkMaster(Master):
         for listener in self._sockets.of(generation):
             listener.socket.setblocking(True)
 
-    def _stumbled(self, text: str) -> None:
+    def _hear_last_words(self, slot: int, then: Callable[[str], None]) -> None:
+        """Call `then` with what the process of the slot printed last; with nothing where that goes elsewhere."""
+        if self._output.capture is None:
+            then("")
+        else:
+            self._output.capture.last_words.ask(str(slot), then)
+
+    def _stumbled(self, text: str, slot: int) -> None:
         """Tell whoever waits for the first start; the policy tries again."""
-        name = self._launch.options.name
-        remedy = f"it goes on trying; forkcluster logs {name} --nostream shows what it printed"
-        self._report.failed(ApplicationError(f"the first start: {text}", remedy), goes_on=True)
+
+        def tell(words: str) -> None:
+            if self._fleet.announced or self._exit_code is not None:
+                return  # it has come up meanwhile, or is over: that is told instead
+            remedy = f"it goes on trying; forkcluster logs {self._launch.options.name} shows what it prints"
+            error = ApplicationError(f"the first start: {text}", remedy, details=words)
+            self._report.failed(error, goes_on=True)
+
+        self._hear_last_words(slot, tell)
+
+    def _conclude(self, outcome: Outcome) -> None:
+        slot, self._blamed = self._blamed, None
+        if slot is None:
+            super()._conclude(outcome)
+            return
+
+        def conclude(words: str) -> None:
+            reason = "\n".join(filter(None, [outcome.reason, words]))
+            super(ForkMaster, self)._conclude(replace(outcome, reason=reason))
+
+        self._hear_last_words(slot, conclude)
 
     def _announce(self) -> None:
         options = self._launch.options
@@ -176,7 +208,13 @@ class ForkMaster(Master):
         """End when the last stray is gone, too."""
 
         def done() -> None:
-            self._exit_code = code
+            if code and self._fleet.failed_slot is not None:
+                self._hear_last_words(self._fleet.failed_slot, over)
+            else:
+                self._exit_code = code
+
+        def over(words: str) -> None:
+            self._last_words, self._exit_code = words, code
 
         if self._launch.options.treekill:
             sweep = self._processes.kill_strays(done)
