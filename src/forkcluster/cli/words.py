@@ -9,10 +9,10 @@ FUTURE: Final = frozenset((
 # fmt: on
 """Commands that are to come: never taken for a target."""
 
-NEEDLESS: Final = {
-    word: "an upgrade stops no app; forkcluster restart all has every app run under the new forkcluster"
-    for word in ("update", "updatePM2", "deepUpdate")
-}
+NEEDLESS: Final = dict.fromkeys(
+    ("update", "updatePM2", "deepUpdate"),
+    "an upgrade stops no app; forkcluster restart all has every app run under the new forkcluster",
+)
 """Commands of PM2 for which there is nothing to do, and what to do instead: never taken for a target."""
 
 FOREIGN: Final = {
