@@ -189,7 +189,7 @@ typedef struct FcServer {
     /* The call of this thread that the monitor has met twice, and when it saw it first: written by the
      * monitor, met last and with release, read by the thread with acquire. */
     _Atomic uint64_t met;
-    uint64_t met_ns, met_cpu;
+    _Atomic uint64_t met_ns, met_cpu;
 } FcServer;
 
 typedef struct FcEngine {

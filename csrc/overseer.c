@@ -77,8 +77,8 @@ tell(const FcWatch *watch, FcServer *server, const FcGlance *glance)
     if (server == NULL || glance->held ||
         atomic_load_explicit(&server->met, memory_order_relaxed) == glance->call)
         return;
-    server->met_ns = watch->since;
-    server->met_cpu = watch->cpu_since;
+    atomic_store_explicit(&server->met_ns, watch->since, memory_order_relaxed);
+    atomic_store_explicit(&server->met_cpu, watch->cpu_since, memory_order_relaxed);
     atomic_store_explicit(&server->met, glance->call, memory_order_release);
 }
 

@@ -114,10 +114,11 @@ static void
 count_long(PyEngine *self, FcServer *me)
 {
     struct timespec t;
-    uint64_t wall = fc_now() - me->met_ns, cpu;
+    uint64_t wall = fc_now() - atomic_load_explicit(&me->met_ns, memory_order_relaxed), cpu;
 
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    cpu = (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec - me->met_cpu;
+    cpu = (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec -
+          atomic_load_explicit(&me->met_cpu, memory_order_relaxed);
     if (cpu > wall)
         cpu = wall;
     fc_add(&self->engine.line->computed_ns, cpu);

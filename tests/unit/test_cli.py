@@ -9,7 +9,7 @@ import pytest
 from forkcluster import __version__
 from forkcluster.cli.index import BY_WORD, INDEX, SECTIONS
 from forkcluster.cli.serving import build
-from forkcluster.cli.words import FOREIGN, FUTURE
+from forkcluster.cli.words import FOREIGN, FUTURE, NEEDLESS
 from forkcluster.errors import EXIT_CONFIGURATION, EXIT_USAGE
 from forkcluster.options.table import TABLE
 
@@ -136,6 +136,8 @@ def test_a_switch_has_two_flags(forkcluster, flag):
         (["app", "more"], ["unexpected extra argument"]),
         (["--limit-fields", "300"], ["--limit-fields '300'", "from 1 to 256"]),
         (["deploy"], ["not in this release yet", "./deploy.py"]),
+        (["update"], ["there is no command update", "forkcluster restart all", "./update.py"]),
+        (["deepUpdate"], ["there is no command deepUpdate", "forkcluster restart all"]),
     ],
 )
 def test_bad_usage_exits_with_2(forkcluster, arguments, words):
@@ -154,7 +156,8 @@ def test_nothing_to_serve_exits_with_2(forkcluster, tmp_path):
 def test_words_kept_for_later_are_no_options():
     """A foreign flag that has become ours is no longer foreign, and no command to come is there already."""
     flags = {flag for parameter in build().params for flag in (*parameter.opts, *parameter.secondary_opts)}
-    assert (set(), set()) == (flags & set(FOREIGN), BY_WORD.keys() & FUTURE)
+    words = FUTURE | NEEDLESS.keys()
+    assert (set(), set()) == (flags & set(FOREIGN), BY_WORD.keys() & words)
 
 
 @pytest.mark.parametrize("entry", INDEX, ids=lambda entry: entry.name)

@@ -8,7 +8,7 @@ import click
 from forkcluster.cli import report, serve
 from forkcluster.cli.index import INDEX
 from forkcluster.cli.options import TableCommand, flags, table_options
-from forkcluster.cli.words import FUTURE
+from forkcluster.cli.words import FUTURE, NEEDLESS
 from forkcluster.errors import UsageError, did_you_mean
 from forkcluster.options.file import reference
 from forkcluster.options.frozen import Request
@@ -61,6 +61,11 @@ def _serve(check_config: bool, print_config: bool, **values: object) -> None:
     if target in FUTURE:
         raise UsageError(
             f"the command {target} is not in this release yet",
+            f"a module of that name is meant? Say {target}:application, or ./{target}.py",
+        )
+    if isinstance(target, str) and target in NEEDLESS:
+        raise UsageError(
+            f"there is no command {target}, for it is not needed: {NEEDLESS[target]}",
             f"a module of that name is meant? Say {target}:application, or ./{target}.py",
         )
     request = request_of(flags(values))

@@ -9,6 +9,12 @@ FUTURE: Final = frozenset((
 # fmt: on
 """Commands that are to come: never taken for a target."""
 
+NEEDLESS: Final = dict.fromkeys(
+    ("update", "updatePM2", "deepUpdate"),
+    "an upgrade stops no app; forkcluster restart all has every app run under the new forkcluster",
+)
+"""Commands of PM2 for which there is nothing to do, and what to do instead: never taken for a target."""
+
 FOREIGN: Final = {
     "--workers": "-i or --instances says how many workers",
     "-w": "-i or --instances says how many workers",
