@@ -18,6 +18,8 @@ import time
 import warnings
 from collections.abc import Iterator
 
+from forkcluster.mold.app_metrics import VARIABLES
+
 PROBE_TIMEOUT = 5.0
 SQLITE_MAGIC = b"SQLite format 3\0"
 SQLITE_SUFFIXES = (".db", ".sqlite", ".sqlite3", "-wal", "-journal")
@@ -121,7 +123,7 @@ def _about(descriptor: int) -> Iterator[str]:
         yield SHARED_KINDS[link]
     elif link.startswith("socket:"):
         yield from _about_socket(descriptor)
-    elif _is_sqlite(descriptor, link):
+    elif _is_sqlite(descriptor, link) and not _is_opened_anew(link):
         yield f"an open sqlite file ({link})"
 
 
@@ -157,6 +159,11 @@ def _is_sqlite(descriptor: int, path: str) -> bool:
         return path.endswith(SQLITE_SUFFIXES) or os.pread(descriptor, 16, 0) == SQLITE_MAGIC
     except OSError:
         return False
+
+
+def _is_opened_anew(path: str) -> bool:
+    """Tell prometheus_client's files in multi-process mode, .db as well: a forked process opens its own."""
+    return os.path.dirname(path) in (os.environ.get(name) for name in VARIABLES)
 
 
 def _link(descriptor: int) -> str:
