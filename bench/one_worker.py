@@ -58,8 +58,9 @@ def main(target: str, interface: str, channel: int, scoreboard: int, listener: i
     if interface == "asgi":
         serve_asgi(spec, line, engine, application)
     else:
+        engine.begin(application)
         line.ready()
-        serve_wsgi(engine, application, spec.options.threads)
+        serve_wsgi(engine, spec.options.threads)
 
 
 if __name__ == "__main__":

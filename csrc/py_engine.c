@@ -306,10 +306,8 @@ engine_stop_log(PyObject *object, PyObject *ignored)
 }
 
 static PyMethodDef engine_methods[] = {
-    {"serve_wsgi", fc_serve_wsgi, METH_O,
-     "serve_wsgi(app, /)\n--\n\nServe a WSGI application on this thread alone until the drain is complete."},
     {"begin", fc_serve_begin, METH_O,
-     "begin(app, /)\n--\n\nBegin to serve a WSGI application by several threads, each of which calls "
+     "begin(app, /)\n--\n\nListen, to serve a WSGI application by one thread or several, each of which calls "
      "serve()."},
     {"attend", fc_serve_attend, METH_NOARGS,
      "attend()\n--\n\nWait until another thread is wanted; False: serving is over, they can be joined."},

@@ -358,17 +358,3 @@ fc_serve_attend(PyObject *object, PyObject *ignored)
             return PyBool_FromLong(hire == FC_HIRE_THREAD);
     }
 }
-
-PyObject *
-fc_serve_wsgi(PyObject *object, PyObject *app)
-{
-    PyObject *begun = fc_serve_begin(object, app), *served;
-
-    if (begun == NULL)
-        return NULL;
-    Py_DECREF(begun);
-    served = fc_serve(object, NULL);
-    if (!((PyEngine *)object)->forked_away && ((PyEngine *)object)->engine.log != NULL)
-        fc_engine_stop_log(&((PyEngine *)object)->engine, 1000);
-    return served;
-}

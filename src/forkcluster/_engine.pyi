@@ -30,11 +30,8 @@ class Engine:
         on_error: OnError,
         multiprocess: bool = False,
     ) -> None: ...
-    def serve_wsgi(self, app: Callable[..., object], /) -> None:
-        """Serve a WSGI application on this thread alone until the drain is complete."""
-
     def begin(self, app: Callable[..., object], /) -> None:
-        """Begin to serve a WSGI application by as many threads as the option ``threads`` allows.
+        """Listen, to serve a WSGI application by as many threads as the option ``threads`` allows.
 
         Raises ``OSError``, and ``RuntimeError`` when it serves already.
         """

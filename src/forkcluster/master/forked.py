@@ -104,7 +104,7 @@ class ForkMaster(Master):
             status = f"reloading: {fleet.roll.phase.value}"
         return Standing(fleet.announced, fleet.roll.generation if fleet.roll else 0, fleet.stopping, status)
 
-    def _perform(self, action: order.Action) -> None:
+    def _perform(self, action: order.Action) -> None:  # noqa: PLR0912  one line per action
         match action:
             case order.Spawn(generation=generation):
                 sockets = [(each.fd, _name(each)) for each in self._sockets.of(generation)]
@@ -161,7 +161,7 @@ class ForkMaster(Master):
             listener.socket.setblocking(True)
 
     def _hear_last_words(self, slot: int, then: Callable[[str], None]) -> None:
-        """Call `then` with what the process of the slot printed last; with nothing where that goes elsewhere."""
+        """Call `then` with what the process of the slot printed last, if that goes to a logger of ours."""
         if self._output.capture is None:
             then("")
         else:

@@ -1,8 +1,8 @@
 """What a process printed last, for whoever is told that it failed.
 
 The logger tells it when it has written a pipe to its end, so nothing is missed that the process printed, and
-nothing of another process is mixed in. Whoever asks is answered when both pipes have ended; a child that lives
-on may keep one open, and is not waited for.
+nothing of another process is mixed in. Whoever asks is answered when both pipes have ended; a child that
+lives on may keep one open, and is not waited for.
 """
 
 from collections.abc import Callable, Iterable
@@ -42,8 +42,8 @@ class LastWords:
         self._answer()
 
     def ask(self, worker: str, answer: Callable[[str], None]) -> None:
-        """Call `answer`, perhaps at once, with what the newest process of the slot wrote last to standard error,
-        or to standard output when there is nothing.
+        """Call `answer`, perhaps at once, with what the newest process of the slot wrote last to standard
+        error, or to standard output when there is nothing.
         """
         self._questions.append(Question(self._newest.get(worker, {}), self._now() + PATIENCE, answer))
         self._answer()

@@ -69,8 +69,9 @@ def _serve(spec: WorkerSpec, line: Line, stacks: int) -> int:
         application, _ = spec.load()
         gc.freeze()
     stop_here("worker-before-ready", spec.slot, spec.epoch, spec.generation)
+    engine.begin(application)  # it listens before the master hears so: another worker may go then
     line.ready()
-    serve_wsgi(engine, application, spec.options.threads)
+    serve_wsgi(engine, spec.options.threads)
     return 0
 
 

@@ -7,19 +7,22 @@ wants one more. They are all alike, so that an application meets one kind of thr
 import threading
 
 from forkcluster._engine import Engine
-from forkcluster.worker.spec import Application
 
 
-def serve_wsgi(engine: Engine, application: Application, most: int) -> None:
-    """Serve until the drain is complete. With `most` 1 the application runs on this, the main thread, always.
+def serve_wsgi(engine: Engine, most: int) -> None:
+    """Serve, as was begun, until the drain is complete.
+
+    With `most` 1 the application runs on this, the main thread, always.
 
     Raises OSError, and what a signal handler of the application raises.
     """
     if most == 1:
-        engine.serve_wsgi(application)
+        try:
+            engine.serve()
+        finally:
+            engine.stop_log()
         return
     threads: list[threading.Thread] = []
-    engine.begin(application)
     while engine.attend():
         thread = threading.Thread(target=engine.serve, name=f"serving-{len(threads)}", daemon=True)
         threads.append(thread)
