@@ -86,12 +86,12 @@ def test_requests_that_compute_let_the_loop_pass(live, key):
     """Applications that never wait, asked all at once, do not keep the loop from its other callbacks."""
     live.ask("watch_passes", target=f"/?{key}")
     with contextlib.ExitStack() as stack:
-        wires = [stack.enter_context(live.wire()) for _ in range(32)]
+        wires = [stack.enter_context(live.wire()) for _ in range(64)]
         for wire in wires:
             wire.request("compute", target=f"/?{key}")
         passes = {wire.answer().json for wire in wires}
     live.open(key)
-    assert len(passes) >= 10  # one or two requests a pass: a turn may be asked for twice
+    assert len(passes) >= 12  # a turn may come more than once a pass; eight requests a turn would be too many
 
 
 def test_stack_of_a_task(live, key):
