@@ -23,8 +23,10 @@ ask_for_turn(PyEngine *self)
         return;
     self->turn_due = true;
     handle = PyObject_CallOneArg(self->call_soon, self->turn);
-    if (handle == NULL)
+    if (handle == NULL) {
+        self->turn_due = false;
         PyErr_WriteUnraisable(self->turn); /* the loop is closed */
+    }
     Py_XDECREF(handle);
 }
 
@@ -210,18 +212,15 @@ tell_once(PyObject **slot)
     return result;
 }
 
-PyObject *
-fc_asgi_turn(PyObject *object, PyObject *ignored)
+static PyObject *
+take_turn(PyEngine *self)
 {
-    PyEngine *self = (PyEngine *)object;
     FcEngine *engine = &self->engine;
     unsigned handled = 0;
     bool more, drained;
     uint64_t until;
     FcConn *conn;
 
-    (void)ignored;
-    self->turn_due = false;
     if (!self->live || self->forked_away)
         Py_RETURN_NONE;
     arm_beat(self);
@@ -266,6 +265,30 @@ fc_asgi_turn(PyObject *object, PyObject *ignored)
     Py_RETURN_NONE;
 }
 
+/* The epoll set is readable. One that was asked for comes by itself: two a pass of the loop would ask for two
+ * more, and so on. */
+PyObject *
+fc_asgi_turn(PyObject *object, PyObject *ignored)
+{
+    PyEngine *self = (PyEngine *)object;
+
+    (void)ignored;
+    if (self->turn_due)
+        Py_RETURN_NONE;
+    return take_turn(self);
+}
+
+/* As was asked for. */
+PyObject *
+fc_asgi_turn_again(PyObject *object, PyObject *ignored)
+{
+    PyEngine *self = (PyEngine *)object;
+
+    (void)ignored;
+    self->turn_due = false;
+    return take_turn(self);
+}
+
 /* attach(app, loop, task_type, eager, state, on_websocket, on_drained, on_drain=None) */
 PyObject *
 fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
@@ -290,7 +313,7 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
     self->create_future = PyObject_GetAttrString(loop, "create_future");
     self->call_soon = PyObject_GetAttrString(loop, "call_soon");
     self->call_later = PyObject_GetAttrString(loop, "call_later");
-    self->turn = PyObject_GetAttrString((PyObject *)self, "turn");
+    self->turn = PyObject_GetAttrString((PyObject *)self, "turn_again");
     self->beat = PyObject_GetAttrString((PyObject *)self, "beat");
     asyncio = PyImport_ImportModule("asyncio");
     self->cancelled_error = asyncio != NULL ? PyObject_GetAttrString(asyncio, "CancelledError") : NULL;

@@ -40,6 +40,7 @@ extern PyType_Spec fc_request_spec, fc_port_spec, fc_await_spec;
 /* py_asgi.c: the loop's side */
 PyObject *fc_asgi_attach(PyEngine *engine, PyObject *args, PyObject *kwargs);
 PyObject *fc_asgi_turn(PyObject *engine, PyObject *ignored);
+PyObject *fc_asgi_turn_again(PyObject *engine, PyObject *ignored);
 PyObject *fc_asgi_beat(PyObject *engine, PyObject *ignored);
 void fc_asgi_clear(PyEngine *engine);
 int fc_asgi_visit(PyEngine *engine, visitproc visit, void *arg);

@@ -317,6 +317,8 @@ static PyMethodDef engine_methods[] = {
      "serve an ASGI application; "
      "the descriptor to be watched by the loop, with turn as its callback."},
     {"turn", fc_asgi_turn, METH_NOARGS, "turn()\n--\n\nThe loop's callback: one turn of the engine."},
+    {"turn_again", fc_asgi_turn_again, METH_NOARGS,
+     "turn_again()\n--\n\nThe turn that the last one has asked the loop for."},
     {"on_stacks", fc_asgi_on_stacks, METH_VARARGS,
      "on_stacks(signal, pipe, callback, /)\n--\n\nOn that signal write which request is running into the "
      "pipe, "

@@ -91,7 +91,7 @@ def test_requests_that_compute_let_the_loop_pass(live, key):
             wire.request("compute", target=f"/?{key}")
         passes = {wire.answer().json for wire in wires}
     live.open(key)
-    assert len(passes) >= 12  # a turn may come more than once a pass; eight requests a turn would be too many
+    assert len(passes) >= 60  # one a pass, as each takes longer than a turn may
 
 
 def test_stack_of_a_task(live, key):
