@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -51,3 +52,11 @@ def client(server: Server) -> Iterator[Client]:
     """A connection to the module's server."""
     with server.client() as made:
         yield made
+
+
+@pytest.fixture
+def fifo(tmp_path: Path) -> str:
+    """A path that the application waits on until the test opens it (`server.let_go`)."""
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    return str(path)

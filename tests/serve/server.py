@@ -146,3 +146,8 @@ class Server:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         return self.process.wait(DEADLINE)
+
+
+def let_go(fifo: str) -> None:
+    """Let the application that waits on the FIFO go on."""
+    os.close(os.open(fifo, os.O_WRONLY))
