@@ -14,10 +14,12 @@ from forkcluster.wire.client import NotRunningError, ask
 PYTHON = f"#!{sys.executable}\n"
 
 # Says who it is in a line of its own, then waits; TERM ends it with status 0.
+# It says so in one write: print() would write word by word, between the words of other instances.
 WORKER = """
 import os, signal, sys
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-print("started", os.environ["FORKCLUSTER_INSTANCE"], os.getpid(), *sys.argv[1:])
+started = " ".join(["started", os.environ["FORKCLUSTER_INSTANCE"], str(os.getpid()), *sys.argv[1:]])
+os.write(1, started.encode() + b"\\n")
 while True:
     signal.pause()
 """

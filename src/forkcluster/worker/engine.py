@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import socket
+import threading
 import traceback
 
 from forkcluster import log
@@ -72,12 +73,31 @@ def make_engine(spec: WorkerSpec, *, nested: bool = False, look: float | None = 
         on_error=report_fault,
         multiprocess=True,
     )
-    os.register_at_fork(after_in_child=lambda: _part_from(engine, spec))
+    _guard_forks(engine, spec)
     return engine
 
 
+def _guard_forks(engine: Engine, spec: WorkerSpec) -> None:
+    """Have a child that the application forks keep nothing of the worker, and end on the usual signals.
+
+    They wait while it is made: a signal that came before its own handlers stand would be lost.
+    """
+    masks: dict[int, set[int]] = {}  # by thread: several may fork
+
+    def block() -> None:
+        masks[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, QUIET)
+
+    def restore() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, masks.pop(threading.get_ident()))
+
+    def part() -> None:
+        _part_from(engine, spec)
+        restore()
+
+    os.register_at_fork(before=block, after_in_parent=restore, after_in_child=part)
+
+
 def _part_from(engine: Engine, spec: WorkerSpec) -> None:
-    """In a child that the application has forked: keep nothing of the worker, end on the usual signals."""
     engine.close_inherited()
     for descriptor in (spec.inbox, spec.scoreboard):
         with contextlib.suppress(OSError):
