@@ -62,6 +62,16 @@ void fc_conn_idle_until(FcEngine *engine, FcConn *conn, uint64_t deadline);
 /* go on with bytes (at most FC_BUF_SIZE) that its last worker has received; look at them this turn */
 void fc_conn_refill(FcEngine *engine, FcConn *conn, const char *bytes, size_t len, uint64_t deadline);
 void fc_buf_return(FcEngine *engine, FcBuf *buf); /* NULL is fine */
+/* Give the buffer more room, up to most bytes. False: no memory, or it has that already. */
+bool fc_buf_grow(FcConn *conn, uint32_t most);
+
+/* intake.c: a body on its way in */
+/* The head is complete: decide how the body comes, and take what came with the head. */
+FcParse fc_conn_frame_body(FcEngine *engine, FcConn *conn, FcHttpError *error);
+/* One recv of body bytes. FC_PARSE_MORE with *received 0: nothing there. */
+FcParse fc_conn_receive_body(FcEngine *engine, FcConn *conn, char *scratch, size_t scratch_size,
+                             size_t *received, FcHttpError *error);
+void fc_conn_await_body(FcEngine *engine, FcConn *conn); /* set its deadline: it has made progress now */
 
 /* answer.c: what goes out */
 void fc_conn_land(FcEngine *engine, FcConn *conn);      /* its request has got its answer; idempotent */
