@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -14,8 +15,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from client import Client
 from server import Server
 from starter import Starter
+from ws_client import Socket
 
 Start = Callable[..., Server]
+NUMBERS = itertools.count()
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -60,3 +63,25 @@ def fifo(tmp_path: Path) -> str:
     path = tmp_path / "fifo"
     os.mkfifo(path)
     return str(path)
+
+
+@pytest.fixture(scope="module")
+def impatient(started: Starter) -> Server:
+    """A WebSocket server that pings often and soon gives up."""
+    return started(
+        "ws_cases:application", "--ws-ping-interval=0.1", "--ws-ping-timeout=0.3", "--no-ws-deflate"
+    )
+
+
+@pytest.fixture(autouse=True)
+def _hang_up() -> Iterator[None]:
+    """Leave no WebSocket open."""
+    yield
+    while Socket.made:
+        Socket.made.pop().socket.close()
+
+
+@pytest.fixture
+def name() -> str:
+    """What this test's conversation is called in the application's output."""
+    return f"talk{next(NUMBERS)}"

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from client import Answer, Client
+from server import Server
 
+LOOPS = ["uvloop", "asyncio"]
+SERVING = ("ws_cases:application", "--ws-max-size=100K", "--header=X-All: yes")
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 KEY = base64.b64encode(b"sixteen bytes ok").decode()
 ACCEPT = base64.b64encode(
@@ -96,3 +99,16 @@ class Socket(Client):
         if size > 125:
             size = int.from_bytes(self.read(2 if size == 126 else 8), "big")
         return Frame(first & 15, self.read(size), bool(first & 0x80), first >> 4 & 7)
+
+
+def dial(server: Server, path: str, *fields: str) -> Socket:
+    """An open WebSocket."""
+    line = Socket(server.address)
+    line.open(path, *fields)
+    return line
+
+
+def ask(server: Server, path: str = "/echo", *fields: str, **replaced: str | None) -> tuple[Answer, Socket]:
+    """The answer to an upgrade, and its connection."""
+    line = Socket(server.address)
+    return line.upgrade(path, *fields, **replaced), line

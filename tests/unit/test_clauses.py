@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
-FILES = [*sorted((TESTS / "serve_asgi").glob("test_*.py")), TESTS / "serve" / "test_websocket.py"]
+FILES = [*sorted((TESTS / "serve_asgi").glob("test_*.py")), *sorted((TESTS / "serve").glob("test_ws_*.py"))]
 CLAUSE = re.compile(r"RFC \d{4}|PEP \d+|ASGI|extensions?, \"|\"[A-Z][\w -]+\"")
 
 
