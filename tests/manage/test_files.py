@@ -177,6 +177,23 @@ def test_start_takes_a_part_of_a_file_in_an_environment(place):
     assert {} == place.states()
 
 
+def test_another_environment_of_the_file_comes_by_a_reload(place):
+    """The masters stay; one that fails changes nothing, also not what later reloads and starts go by."""
+    place.run("start", "forkcluster.toml", "--only", "api")
+    master = place.masters()["api"]
+    assert "was started with no --env" in place.run("plan", "--only", "api", "--env", "staging").out
+    place.run("reload", "forkcluster.toml", "--env", "staging", "--only", "api")
+    assert (master, "staging") == (place.masters()["api"], answers(place, "api")[0])
+    place.edit(('{ A = "staging" }', '{ A = "staging" }\nenv_broken = { A = "broken" }'))
+    (place.directory / "web.py").write_text(APP + 'assert os.environ["A"] != "broken"\n')
+    assert "AssertionError" in place.run("reload", "forkcluster.toml", "--env", "broken", code=3).err
+    place.run("reload", "api")
+    assert (master, "staging") == (place.masters()["api"], answers(place, "api")[0])
+    place.run("restart", "api")
+    assert "staging" == answers(place, "api")[0]
+    assert "api is none" in place.run("reload", "api", "--env", "staging", code=2).err
+
+
 def test_apps_stop_after_those_that_depend_on_them(place):
     """Whatever the order in which they are named."""
     place.run("apply")

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 
 import click
 
-from forkcluster.cli import choosing
+from forkcluster.cli import choosing, files
 from forkcluster.cli.results import Results
 from forkcluster.cli.start import deferred_interrupt, wait_for
-from forkcluster.errors import ForkclusterError, LateError, StateError
+from forkcluster.errors import ForkclusterError, LateError, StateError, UsageError
 from forkcluster.manager import starting
 from forkcluster.manager.control import Answer, NoAnswerError, ask_all
+from forkcluster.manager.plan import Mode
 from forkcluster.manager.register import App, Register
 from forkcluster.manager.starting import Pending
 from forkcluster.manager.status import number
@@ -25,6 +26,11 @@ def build() -> click.Command:
     """Make the command."""
     options = [
         click.Option(["--running"], is_flag=True, help="Pass over apps that do not run."),
+        click.Option(
+            ["env_name", "--env"],
+            metavar="NAME",
+            help="Of a FILE: take the variables of env_NAME over those of env from now on.",
+        ),
         choosing.update_env(),
         choosing.parallel(),
     ]
@@ -44,14 +50,19 @@ def _reload(
     only: Sequence[str],
     *,
     running: bool,
+    env_name: str | None,
     update_env: bool,
     parallel: int,
     timeout: float | None,
     as_json: bool,
 ) -> int:
+    results = Results(as_json=as_json)
+    if env_name is not None:
+        planned = files.prepare(_file_of(targets, env_name), only, env_name, Mode.RELOAD)
+        files.perform(planned, results, timeout)
+        return results.finish()
     register, apps = choosing.chosen(targets, only)
     apps = [app for app in apps if app.running or not running]
-    results = Results(as_json=as_json)
     for app in [app for app in apps if app.running and not app.control]:
         results.bad(app.name, StateError("has no control socket", f"kill -HUP {app.pid} reloads it"))
     environment = starting.base_environment(os.environ) if update_env else None
@@ -74,6 +85,16 @@ def _reload(
         if not wait_for(pending, results, heard, timeout=timeout):
             break
     return results.finish("there is nothing to reload")
+
+
+def _file_of(targets: Sequence[str], env_name: str) -> str:
+    """Give the one file whose environment is to hold. Raise UsageError."""
+    if len(targets) == 1 and files.is_file(targets[0]):
+        return targets[0]
+    raise UsageError(
+        f"--env {env_name}: names variables of an ecosystem file, and {' '.join(targets)} is none",
+        f"forkcluster reload FILE --env {env_name}; restart TARGET --env KEY=VALUE sets a variable",
+    )
 
 
 def _tell(results: Results, name: str, answer: Answer) -> None:

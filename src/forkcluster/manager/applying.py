@@ -103,8 +103,7 @@ class Applying:
                 yield from self._stop(app)
                 return (yield from self._start(step.name, restarts))
             case Verb.RELOAD:
-                path = self._control(step.name)
-                return _body((yield lambda: ask(path, "reload", timeout=self.timeout)))
+                return (yield from self._reload(step.name))
             case Verb.SCALE:
                 path = self._control(step.name)
                 answer = yield lambda: ask(path, "scale", workers=str(step.workers))
@@ -143,6 +142,20 @@ class Applying:
         if isinstance(heard[0], ForkclusterError):
             raise heard[0]
         return heard[0]
+
+    def _reload(self, name: str) -> Generator[Waiting, object, Body]:
+        """Reload an app as the file asks for it now; that is written down when it has come about."""
+        record, path, wanted = self._app(name).record, self._control(name), self._of_file(name)
+        if record is None or record.request == wanted.request:
+            return _body((yield lambda: ask(path, "reload", timeout=self.timeout)))
+        asked = {"flags": dict(wanted.request.flags), "directory": wanted.request.directory}
+        answer = yield lambda: ask(path, "reload", timeout=self.timeout, request=asked)
+        with self.register.changing():
+            app = self._app(name)
+            if app.record is not None:
+                record = replace(app.record, request=wanted.request).come_to(wanted.reading.options)
+                record.save(app.place.record)
+        return _body(answer)
 
     def _stop(self, app: App) -> Generator[Waiting, object, None]:
         errors: list[ForkclusterError] = []

@@ -37,7 +37,8 @@ def _known(view: View, answer: Answer | None, path: str, wanted: Request | None)
         workers=workers if isinstance(workers, int) else 0,
         ours=ours,
         owner="" if ours else _owner(app, path),
-        differs=_differs(app, wanted, ours=ours),
+        differs="was started without the file" if app.record and wanted and not ours else "",
+        asked=_asked(app, wanted),
         state=view.state,
     )
 
@@ -72,12 +73,10 @@ def _owner(app: App, path: str) -> str:
     return f"{record.target} in {record.request.directory}"
 
 
-def _differs(app: App, wanted: Request | None, *, ours: bool) -> str:
+def _asked(app: App, wanted: Request | None) -> str:
     """Say what of the way it was asked for is another now."""
     if app.record is None or wanted is None:
         return ""
-    if not ours:
-        return "was started without the file"
     was, becomes = (request.flags.get("env_name", ("",))[-1] for request in (app.record.request, wanted))
     if was != becomes:
         return f"was started with {f'--env {was}' if was else 'no --env'}"

@@ -58,9 +58,9 @@ class Wanted:
 class Known:
     """A registered app. `ours`: it was started from this file; `owner`: to what else the name belongs.
 
-    `differs` says in words that it was asked for in another way, which a reload cannot change. `options` are
-    those that its newest generation was made of, None if that cannot be told: it does not run, or another
-    release of forkcluster runs it.
+    `differs` says in words what of the way it was started a reload cannot change, `asked` what it can.
+    `options` are those that its newest generation was made of, None if that cannot be told: it does not run,
+    or another release of forkcluster runs it.
     """
 
     name: str
@@ -70,6 +70,7 @@ class Known:
     ours: bool = True
     owner: str = ""
     differs: str = ""
+    asked: str = ""
     state: str = ""
 
 
@@ -152,8 +153,8 @@ def _compare(app: Wanted, known: Known, now: Options) -> Step:
     if deep:
         why = f"{', '.join(deep)} {'holds' if len(deep) == 1 else 'hold'} from its start on"
         return Step(Verb.RESTART, app.name, why, found)
-    if options - {"instances"}:
-        return Step(Verb.RELOAD, app.name, "its options differ", found)
+    if known.asked or options - {"instances"}:
+        return Step(Verb.RELOAD, app.name, known.asked or "its options differ", found)
     if known.workers != app.workers:
         drift = "" if options else "was scaled by hand; the file says otherwise"
         change = Change("instances", "workers", str(known.workers), str(app.workers))

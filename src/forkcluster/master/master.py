@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from forkcluster import __version__, log
 from forkcluster.dataclass import asdict, dataclass
-from forkcluster.errors import ApplicationError, UsageError
+from forkcluster.errors import ApplicationError, InternalError, UsageError
 from forkcluster.master import events as on
 from forkcluster.master.admin import Admin, open_admin
 from forkcluster.master.children import Children
@@ -31,7 +31,7 @@ from forkcluster.master.report import Report
 from forkcluster.master.roll import Outcome
 from forkcluster.master.signals import Signals
 from forkcluster.master.watching import Watching
-from forkcluster.options.frozen import NEED_RESTART, Launch, Options
+from forkcluster.options.frozen import NEED_RESTART, Launch, Options, Request
 from forkcluster.wire.control import Body
 
 QUESTIONS = ("status", "stacks", "options")  # commands that change nothing
@@ -84,6 +84,7 @@ class Master(ABC):
         if self._output.capture is not None:
             self._timed.append(Timed(self._output.capture.deadline, self._output.capture.expire))
         self._asked_environment: dict[str, str] | None = None  # for the next reload
+        self._asked_request: Request | None = None  # as well
         self._admin: Admin | None = None
         self._exit_code: int | None = None
         self._interrupted = False
@@ -202,6 +203,9 @@ class Master(ABC):
         if self._asked_environment is not None:
             take_environment(self._asked_environment)
             self._asked_environment = None
+        if self._asked_request is not None:
+            self._reader.request = self._asked_request
+            self._asked_request = None
 
         def done(result: Release | str) -> None:
             if isinstance(result, Release) and result.options.exec_mode != self._launch.options.exec_mode:
@@ -227,6 +231,7 @@ class Master(ABC):
         self._say("info" if outcome.done else "error", outcome.text, fields)
         if not outcome.done and outcome.serving in self._releases:
             take_environment(self._releases[outcome.serving].environment)
+            self._reader.request = self._releases[outcome.serving].request
         self._commands.concluded(outcome)
 
     # -- ours ------------------------------------------------------------------------------------------------
@@ -268,6 +273,8 @@ class Master(ABC):
             return
         if "environment" in request:
             self._asked_environment = environment_of(request.pop("environment"))
+        if "request" in request:
+            self._asked_request = request_of(request.pop("request"))
         self._commands.handle(request, reply)
 
     def _asked(self, what: str, asker: str) -> None:
@@ -318,6 +325,14 @@ def environment_of(value: object) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
         raise UsageError("environment: expected names and texts")
     return value
+
+
+def request_of(value: object) -> Request:
+    """Read in what other way an app is asked for. Raise UsageError."""
+    try:
+        return Request.from_mapping(value if isinstance(value, dict) else {})
+    except InternalError as error:
+        raise UsageError(f"request: {error}") from error
 
 
 def take_environment(environment: Mapping[str, str]) -> None:

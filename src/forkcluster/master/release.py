@@ -17,11 +17,12 @@ from forkcluster.options.frozen import Options, Request
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """One generation's interpreter (absolute, its directory resolved), working directory, options, the
-    absolute path of its access log ("-": standard output), and the environment its programs begin with.
+    """One generation's request, interpreter (absolute, its directory resolved), working directory, options,
+    the absolute path of its access log ("-": standard output), and the environment its programs begin with.
     """
 
     generation: int
+    request: Request
     python: str
     directory: str
     options: Options
@@ -35,9 +36,8 @@ def pin(generation: int, request: Request, options: Options) -> Release:
     log = options.access_log
     if log not in (None, "-"):
         log = os.path.join(request.directory, log)
-    return Release(
-        generation, pin_python(python_of(options)), os.path.realpath(directory, strict=True), options, log
-    )
+    directory = os.path.realpath(directory, strict=True)
+    return Release(generation, request, pin_python(python_of(options)), directory, options, log)
 
 
 def python_of(options: Options) -> str:

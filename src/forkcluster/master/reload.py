@@ -18,17 +18,17 @@ Done = Callable[[Release | str], None]
 
 
 class Reader:
-    """At most one reading of the configuration at a time."""
+    """At most one reading of the configuration at a time; `request` is what is read."""
 
     def __init__(self, children: Children, request: Request) -> None:
         self._children = children
-        self._request = request
+        self.request = request
         self._reading: Reading | None = None
 
     def start(self, generation: int, done: Done) -> None:
         """Read; then call `done` with the pinned release, or with words about what is wrong."""
         try:
-            reading = Reading(sys.executable, self._request)
+            reading = Reading(sys.executable, self.request)
         except OSError as error:
             done(f"cannot read the configuration: {error}")
             return
@@ -65,6 +65,6 @@ class Reader:
         try:
             if "error" in values:
                 return str(from_json(values["error"]))
-            return pin(generation, self._request, Launch.from_json(answer).options)
+            return pin(generation, self.request, Launch.from_json(answer).options)
         except (ForkclusterError, OSError) as error:
             return str(error)
