@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import forkcluster
-from forkcluster.errors import EXIT_CONFIGURATION
+from forkcluster.errors import EXIT_APPLICATION, EXIT_CONFIGURATION
 
 
 @pytest.fixture
@@ -35,6 +35,17 @@ def test_a_virtual_environment_without_forkcluster_is_refused_with_the_command_t
     assert done.err.partition(": ")[2] in shell.run("app:application", code=EXIT_CONFIGURATION).err
     shell.start("app:application", "--venv", "none")
     assert {"app": "ready"} == shell.states()
+
+
+def test_a_reload_into_one_without_forkcluster_tells_the_same_command(shell):
+    """The old generation goes on."""
+    shell.start()
+    before = shell.get()
+    venv.create(shell.directory / "bare", symlinks=True, with_pip=False)
+    (shell.directory / "forkcluster.toml").write_text('[app]\nvenv = "bare"\n')
+    done = shell.run("reload", "app", code=EXIT_APPLICATION)
+    assert f"{shell.directory}/bare/bin/python -m pip install forkcluster==" in done.err
+    assert before == shell.get()
 
 
 def test_the_virtual_environment_beside_the_application_is_its_own(shell, beside):

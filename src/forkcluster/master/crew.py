@@ -4,11 +4,13 @@ and turns what their channels and ends say into events. Decides nothing; inboxes
 
 import errno
 import os
+import shlex
 import signal
+import sys
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
-from forkcluster import _scoreboard, log
+from forkcluster import __version__, _scoreboard, log
 from forkcluster.dataclass import dataclass, replace
 from forkcluster.errors import InternalError
 from forkcluster.master import actions as do
@@ -21,7 +23,7 @@ from forkcluster.master.loop import Loop
 from forkcluster.master.oom import OomCounter
 from forkcluster.master.output import Output
 from forkcluster.master.rates import Rates
-from forkcluster.master.release import Release
+from forkcluster.master.release import Release, pin_python
 from forkcluster.master.seats import Ref
 from forkcluster.master.spawn import spawn_mold
 from forkcluster.master.stacks import Stacks, read_rest
@@ -42,6 +44,7 @@ class MoldHand:
 
     pid: int
     channel: Channel
+    python: str
     order: LoadOrder
     asked: set[Ref]
     stacks: int = -1  # the pipe its stacks come through
@@ -123,7 +126,7 @@ class Crew:
             captured=self._output.capture is not None,
             stamped=self._output.stamped,
         )
-        self._molds[number] = MoldHand(pid, ours, order, set())
+        self._molds[number] = MoldHand(pid, ours, release.python, order, set())
         self._children.adopt(pid, lambda how: self._mold_ended(number, how))
         self._loop.watch(ours.fileno(), lambda: self._hear_mold(number))
 
@@ -207,6 +210,8 @@ class Crew:
         self.stacks.finish(number)
         close_all([mold.stacks] if mold.stacks >= 0 else [])
         mold.channel.close()
+        if mold.stacks < 0 and how.startswith("exited") and mold.python != pin_python(sys.executable):
+            self._emit(on.MoldFailed(number, _speechless(mold.python, how)))
         self._emit(on.MoldEnded(number, how))
         for who in sorted(mold.asked):
             self._drop(who)
@@ -454,6 +459,14 @@ class Crew:
         """Unmap the scoreboard; every process is gone."""
         self.inboxes.close()
         self._board.close()
+
+
+def _speechless(python: str, how: str) -> str:
+    """Say what is likely wrong with an interpreter that is not the master's own."""
+    return (
+        f"the mold {how} before it could say anything: does {python} have forkcluster?\n"
+        f"  {shlex.quote(python)} -m pip install forkcluster=={__version__}"
+    )
 
 
 def _exec_mold(release: Release, output: Output) -> tuple[int, Channel]:
