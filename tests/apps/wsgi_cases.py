@@ -522,6 +522,26 @@ def forks_and_returns(environ, start_response):
     return [b"from the parent"]
 
 
+def forks_twice(environ, start_response):
+    """A child opens files and forks: does its child have them all?"""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(64)]
+        grandchild = os.fork()
+        if grandchild == 0:
+            here = {int(name) for name in os.listdir("/proc/self/fd")}
+            os.write(writing, b"all" if here.issuperset(opened) else b"%r" % sorted(set(opened) - here))
+            os._exit(0)
+        os.waitpid(grandchild, 0)
+        os._exit(0)
+    os.close(writing)
+    os.waitpid(child, 0)
+    with open(reading, "rb") as told:
+        start_response("200 OK", PLAIN)
+        return [told.read()]
+
+
 def reaps(environ, start_response):
     """Wait for the child of `forks`."""
     os.waitpid(int(environ["QUERY_STRING"]), 0)

@@ -219,6 +219,7 @@ class Server:
         return until(lambda: len(self.worker_pids()) == count and self.worker_pids(), f"{count} workers")
 
     def descriptors(self):
+        """How many the master has; for a moment those of an ended process, which it has yet to close, too."""
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     def clean_up(self):

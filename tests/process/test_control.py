@@ -266,7 +266,7 @@ def test_row_59_a_thousand_silent_clients_neither_block_nor_grow_the_master(serv
     finally:
         for line in crowd:
             line.close()
-    until(lambda: each.descriptors() == before, f"{before} descriptors")
+    until(lambda: each.descriptors() <= before, f"{before} descriptors")
 
 
 def test_row_59_client_that_never_reads_is_cut_and_delays_nobody(server):

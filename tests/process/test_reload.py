@@ -118,7 +118,7 @@ def test_reloads_leak_no_descriptor(server):
     for _ in range(10):
         each.reload()
     until(lambda: len(each.processes()) == 3, "the old generation to end")
-    until(lambda: each.descriptors() == before, f"{before} descriptors")
+    until(lambda: each.descriptors() <= before, f"{before} descriptors")
 
 
 def test_refused_configuration_keeps_everything(server):
@@ -168,5 +168,5 @@ def test_descriptors_and_children_stay_the_same_over_worker_deaths(server):
         mark = len(each.output)
         each.send(signal.SIGKILL, worker)
         each.wait_for("worker ready", since=mark)
-    until(lambda: each.descriptors() == before, f"{before} descriptors")
+    until(lambda: each.descriptors() <= before, f"{before} descriptors")
     assert [] == [process for process in each.processes() if process.state == "Z"]

@@ -297,6 +297,11 @@ def test_a_forked_child_ends_on_term(server: Server, client: Client, fifo: str) 
         assert b"ignored" == other.get("/ignore").body
 
 
+def test_a_forked_childs_own_children_keep_what_it_has_opened(client: Client) -> None:
+    """What was the worker's is closed once: the numbers are the child's then."""
+    assert b"all" == client.get("/forks_twice").body
+
+
 def test_multiprocessing_works_in_a_view(client: Client) -> None:
     """A pool of forked processes computes and ends."""
     assert b"55" == client.get("/pool").body

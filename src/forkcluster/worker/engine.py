@@ -1,10 +1,7 @@
 """Builds the engine of one worker from its spec. Knows its options by name; serves nothing itself."""
 
-import contextlib
 import os
-import signal
 import socket
-import threading
 import traceback
 
 from forkcluster import log
@@ -38,9 +35,6 @@ PLAIN = (
 # In sqlite3's ProgrammingError when a connection meets another thread than the one that made it.
 BOUND = "can only be used in that same thread"
 
-# Signals that mold and worker do not obey, but the application's own processes do.
-QUIET = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
-
 
 def make_engine(spec: WorkerSpec, *, nested: bool = False, look: float | None = None) -> Engine:
     """Make the engine and start its monitor, which from now on is the only reader of the channel.
@@ -63,7 +57,7 @@ def make_engine(spec: WorkerSpec, *, nested: bool = False, look: float | None = 
     options["balance"] = spec.options.balance == "least"
     options["inbox"] = spec.inbox
     options["access_log"] = _open_access_log(spec.access_log)
-    engine = Engine(
+    return Engine(
         listeners=[_describe(descriptor, nested) for descriptor in spec.listeners],
         scoreboard=spec.scoreboard,
         seat=spec.seat,
@@ -73,38 +67,6 @@ def make_engine(spec: WorkerSpec, *, nested: bool = False, look: float | None = 
         on_error=report_fault,
         multiprocess=True,
     )
-    _guard_forks(engine, spec)
-    return engine
-
-
-def _guard_forks(engine: Engine, spec: WorkerSpec) -> None:
-    """Have a child that the application forks keep nothing of the worker, and end on the usual signals.
-
-    They wait while it is made: a signal that came before its own handlers stand would be lost.
-    """
-    masks: dict[int, set[int]] = {}  # by thread: several may fork
-
-    def block() -> None:
-        masks[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, QUIET)
-
-    def restore() -> None:
-        signal.pthread_sigmask(signal.SIG_SETMASK, masks.pop(threading.get_ident()))
-
-    def part() -> None:
-        _part_from(engine, spec)
-        restore()
-
-    os.register_at_fork(before=block, after_in_parent=restore, after_in_child=part)
-
-
-def _part_from(engine: Engine, spec: WorkerSpec) -> None:
-    engine.close_inherited()
-    for descriptor in (spec.inbox, spec.scoreboard):
-        with contextlib.suppress(OSError):
-            os.close(descriptor)
-    for number in QUIET:
-        # Python's own record: the application's handler or the default; ours are set in C behind it.
-        signal.signal(number, signal.getsignal(number) or signal.SIG_DFL)
 
 
 def _open_access_log(path: str | None) -> int | None:

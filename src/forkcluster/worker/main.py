@@ -90,5 +90,5 @@ def _find_out(spec: WorkerSpec, line: Line) -> tuple[Application | None, str]:
 
 def _make_engine(spec: WorkerSpec, line: Line, stacks: int, *, nested: bool) -> Engine:
     engine = make_engine(spec, nested=nested)
-    guard_forks(line.channel, [spec.inbox, spec.scoreboard, stacks, _process.leave_fd()])
+    guard_forks(engine, line.channel, [spec.inbox, spec.scoreboard, stacks, _process.leave_fd()])
     return engine

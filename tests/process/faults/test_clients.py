@@ -179,4 +179,4 @@ def test_rows_46_and_48_leave_nothing_behind(server):
         until(lambda: load.answers.total() > 200, "answers")
     until(lambda: total(each, "open") == 0, "no connections")
     assert {} == dict(load.faults)
-    until(lambda: each.descriptors() == before, f"{before} descriptors")
+    until(lambda: each.descriptors() <= before, f"{before} descriptors")

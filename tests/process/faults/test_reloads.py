@@ -307,7 +307,7 @@ def test_reloads_under_load_of_which_some_are_broken_are_seen_by_nobody(serve):
             memory.append(resident(each.pid))
     assert {} == dict(load.faults)
     whole(each, workers=2)
-    until(lambda: each.descriptors() == before, f"{before} descriptors")
+    until(lambda: each.descriptors() <= before, f"{before} descriptors")
     assert SANITIZED or memory[-1] < memory[RELOADS // 2] + 2_000_000, "the master grows"
 
 

@@ -56,7 +56,7 @@ def test_row_27_storm_of_signals_grows_nothing(server):
 
     until(quiet, "rest", patience=60)
     assert 200 == each.get()[0]
-    until(lambda: each.descriptors() == before, f"{before} descriptors")
+    until(lambda: each.descriptors() <= before, f"{before} descriptors")
     assert [] == [process for process in each.processes() if process.state == "Z"]
 
 
