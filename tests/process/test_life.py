@@ -222,6 +222,26 @@ def test_children_forked_by_the_app_hold_no_descriptor_of_the_worker(server):
     assert "" == (each.directory / "links").read_text()
 
 
+def test_child_that_lives_on_from_the_workers_import_holds_no_descriptor_of_it(server):
+    """Also before it is known what engine the app needs; and it holds up no boot."""
+    each = server(arguments=("--preload", "never"))
+    (each.directory / "app.py").write_text(
+        "import os, signal, time\n"
+        "child = os.fork()\n"
+        "while child == 0 and os.path.exists('app.py'):\n"
+        "    time.sleep(0.01)\n"
+        "if child == 0:\n"
+        "    os._exit(0)\n"
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    links = [os.readlink(f'/proc/{child}/fd/{fd}') for fd in os.listdir(f'/proc/{child}/fd')]\n"
+        "    return [' '.join(link for link in links if 'socket' in link or 'memfd' in link).encode()]\n"
+    )
+    each.boot()
+    assert (200, b"") == each.get()
+    (each.directory / "app.py").unlink()
+
+
 def test_environment_longer_than_a_message_reaches_the_app(server):
     """A certificate or two in --env must not break the order to the mold."""
     each = server(arguments=("--env", "LONG=" + "x" * 100_000))

@@ -17,37 +17,44 @@ from forkcluster.wire.channel import Channel
 QUIET = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
 
 
-def guard_forks(engine: Engine, channel: Channel, descriptors: Sequence[int]) -> None:
-    """Have every child forked from here on keep nothing of the worker, and end on the usual signals.
+class ForkGuard:
+    """Has every child forked from now on keep nothing of the worker, and end on the usual signals.
 
     These wait while a child is made: one that came before its own handlers stand would be lost. What is the
     worker's is closed once: a child of the child may have other files under the same numbers.
     """
-    masks: dict[int, set[int]] = {}  # by thread: several may fork
-    parted = False
 
-    def block() -> None:
-        masks[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, QUIET)
+    def __init__(self, channel: Channel, listeners: Sequence[int], others: Sequence[int]) -> None:
+        self.engine: Engine | None = None  # that, once there, closes channel and listeners with its own
+        self._channel = channel
+        self._listeners = listeners
+        self._others = others
+        self._masks: dict[int, set[int]] = {}  # by thread: several may fork
+        self._parted = False
+        os.register_at_fork(before=self._block, after_in_parent=self._restore, after_in_child=self._part)
 
-    def restore() -> None:
-        signal.pthread_sigmask(signal.SIG_SETMASK, masks.pop(threading.get_ident()))
+    def _block(self) -> None:
+        self._masks[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, QUIET)
 
-    def part() -> None:
-        nonlocal parted
-        if not parted:
-            parted = True
-            _part_from(engine, channel, descriptors)
-        restore()
+    def _restore(self) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._masks.pop(threading.get_ident()))
 
-    os.register_at_fork(before=block, after_in_parent=restore, after_in_child=part)
+    def _part(self) -> None:
+        if not self._parted:
+            self._parted = True
+            self._close()
+            for number in QUIET:
+                # Python's own record: the application's handler or the default; ours are set in C behind it.
+                signal.signal(number, signal.getsignal(number) or signal.SIG_DFL)
+        self._restore()
 
-
-def _part_from(engine: Engine, channel: Channel, descriptors: Sequence[int]) -> None:
-    channel.detach()  # its descriptor is the engine's to close
-    engine.close_inherited()
-    for descriptor in descriptors:
-        with contextlib.suppress(OSError):
-            os.close(descriptor)
-    for number in QUIET:
-        # Python's own record: the application's handler or the default; ours are set in C behind it.
-        signal.signal(number, signal.getsignal(number) or signal.SIG_DFL)
+    def _close(self) -> None:
+        descriptors = list(self._others)
+        if self.engine is None:
+            descriptors += [self._channel.fileno(), *self._listeners]
+        self._channel.detach()
+        if self.engine is not None:
+            self.engine.close_inherited()
+        for descriptor in descriptors:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)

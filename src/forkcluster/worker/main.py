@@ -8,14 +8,13 @@ import gc
 import os
 
 from forkcluster import _process, log
-from forkcluster._engine import Engine
 from forkcluster.wire.channel import Channel
 from forkcluster.wire.hooks import Occasion, run
 from forkcluster.wire.stacks import register
 from forkcluster.wire.stops import stop_here
 from forkcluster.wire.title import set_title, title_of
 from forkcluster.worker.engine import make_engine
-from forkcluster.worker.inherit import guard_forks
+from forkcluster.worker.inherit import ForkGuard
 from forkcluster.worker.line import Line
 from forkcluster.worker.spec import Application, WorkerSpec
 from forkcluster.worker.threads import serve_wsgi
@@ -57,14 +56,18 @@ def _occasion(hook: str, spec: WorkerSpec) -> Occasion:
 
 def _serve(spec: WorkerSpec, line: Line, stacks: int) -> int:
     """Boot as what the app is and serve. An app that nobody knows yet is imported before the engine."""
+    guard = ForkGuard(
+        line.channel, spec.listeners, [spec.inbox, spec.scoreboard, stacks, _process.leave_fd()]
+    )
     application, interface = spec.application, spec.interface
     if application is None and not interface:
         application, interface = _find_out(spec, line)
     if interface == "asgi":
         from forkcluster.worker.asgi import serve_asgi
 
-        return serve_asgi(spec, line, _make_engine(spec, line, stacks, nested=True), application, stacks)
-    engine = _make_engine(spec, line, stacks, nested=False)
+        guard.engine = make_engine(spec, nested=True)
+        return serve_asgi(spec, line, guard.engine, application, stacks)
+    guard.engine = engine = make_engine(spec)
     if application is None:
         application, _ = spec.load()
         gc.freeze()
@@ -86,9 +89,3 @@ def _find_out(spec: WorkerSpec, line: Line) -> tuple[Application | None, str]:
         return None, "asgi"
     gc.freeze()
     return found
-
-
-def _make_engine(spec: WorkerSpec, line: Line, stacks: int, *, nested: bool) -> Engine:
-    engine = make_engine(spec, nested=nested)
-    guard_forks(engine, line.channel, [spec.inbox, spec.scoreboard, stacks, _process.leave_fd()])
-    return engine

@@ -19,7 +19,7 @@ def end_with_master(channel: int) -> Iterator[None]:
     def watch() -> None:
         poller = select.poll()
         poller.register(channel, 0)  # hang-up is always reported; messages are the monitor's to read
-        poller.register(stop, 0)
+        poller.register(stop, select.POLLIN)
         if any(descriptor == channel for descriptor, _ in poller.poll()):
             os._exit(0)
 
@@ -28,6 +28,7 @@ def end_with_master(channel: int) -> Iterator[None]:
     try:
         yield
     finally:
-        os.close(stopped)
+        os.write(stopped, b".")  # its end would not do: a process that the import forked has it, too
         thread.join()
+        os.close(stopped)
         os.close(stop)
