@@ -242,6 +242,49 @@ def test_child_that_lives_on_from_the_workers_import_holds_no_descriptor_of_it(s
     (each.directory / "app.py").unlink()
 
 
+STARTING = """
+import multiprocessing, os, time
+
+def wait():
+    while True:
+        time.sleep(60)
+
+child = multiprocessing.get_context("fork").Process(target=wait, daemon=True)
+child.start()
+
+def application(environ, start_response):
+    start_response("200 OK", [])
+    return [str(child.is_alive()).encode()]
+"""
+
+
+def test_process_that_an_import_starts_is_each_workers_own_and_ends_with_it(server):
+    """multiprocessing ends it when its worker exits; what the mold's own import has started ends, too."""
+    each = server(arguments=("--observe", "0"))
+    (each.directory / "app.py").write_text(STARTING)
+    each.boot()
+    assert "every worker imports it by itself" in each.output
+    for _ in range(2):
+        each.reload()
+        assert (200, b"True") == each.get()
+        until(lambda: ["mold", "worker", "worker"] == roles(each), "mold, worker and its process")
+    assert 0 == each.stop()
+    assert [] == processes(each.pid)
+    assert "Traceback" not in each.output
+
+
+def roles(each):
+    return sorted(process.role for process in each.processes() if process.role != "master")
+
+
+def test_processes_of_an_import_that_fails_end_with_it(server):
+    """No reload leaves one behind."""
+    each = server().boot()
+    (each.directory / "app.py").write_text(STARTING + "raise RuntimeError('no database')\n")
+    each.reload("reload failed")
+    until(lambda: ["mold", "worker"] == roles(each), "the old mold and worker alone")
+
+
 def test_environment_longer_than_a_message_reaches_the_app(server):
     """A certificate or two in --env must not break the order to the mold."""
     each = server(arguments=("--env", "LONG=" + "x" * 100_000))

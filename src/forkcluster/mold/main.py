@@ -2,9 +2,11 @@
 
 Holds no listener, no inbox and no event loop: what a worker needs comes with FORK and is closed here again.
 It ends by `_exit`: the app's atexit functions belong to its workers, some of which still use what those would
-remove.
+remove. What was loaded and cannot be forked has no workers: the processes that its import has started are
+told to end.
 """
 
+import contextlib
 import faulthandler
 import io
 import os
@@ -18,8 +20,9 @@ from forkcluster.errors import ConfigurationError
 from forkcluster.mold.app_metrics import Hook, Identity
 from forkcluster.mold.collector import Collector
 from forkcluster.mold.load import Loaded, describe_failure, load, prepare
-from forkcluster.mold.verdict import judge, open_descriptors, wants_loop
+from forkcluster.mold.verdict import children, judge, open_descriptors, wants_loop
 from forkcluster.wire.channel import Channel, close_all
+from forkcluster.wire.forks import QUIET, ForkGuard
 from forkcluster.wire.hooks import Occasion, run
 from forkcluster.wire.identity import become, resolve
 from forkcluster.wire.messages import Kind, Message
@@ -28,8 +31,6 @@ from forkcluster.wire.stacks import STACKS_SIGNAL, register
 from forkcluster.wire.stops import is_asked, stop_here
 from forkcluster.wire.title import set_title, title_of
 from forkcluster.worker.main import WorkerSpec, work
-
-QUIET = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
 
 
 def main(argv: list[str]) -> int:
@@ -58,6 +59,7 @@ def main(argv: list[str]) -> int:
         mold.load(order)
     except BaseException as error:  # the boundary of the app's import: SystemExit and KeyboardInterrupt too
         channel.send(Message(Kind.FAILED, describe_failure(error)))
+        _end_children()
         _leave(1)
     return work(mold.serve(order))
 
@@ -71,6 +73,8 @@ class Mold:
         self._collector = Collector()
         self._loaded: Loaded | None = None
         self._called = Identity("")  # by the application's own metrics
+        self._guard = ForkGuard(self._part)
+        self._forkable = True
 
     def load(self, order: LoadOrder) -> None:
         """Load the app unless the mold is to stay bare, and report. Raise what the import raises."""
@@ -98,8 +102,8 @@ class Mold:
         _process.trim_memory()
         _process.fill_holes()  # what the import has freed would be copied by every worker that uses it
         reasons = judge(before)
-        forkable = not reasons or order.options.preload == "always"
-        report = LoadReport(self._loaded.interface, self._loaded.decided, forkable, tuple(reasons))
+        self._forkable = not reasons or order.options.preload == "always"
+        report = LoadReport(self._loaded.interface, self._loaded.decided, self._forkable, tuple(reasons))
         self._report(report, order.generation)
 
     def serve(self, order: LoadOrder) -> WorkerSpec:
@@ -107,6 +111,8 @@ class Mold:
         while True:
             heard = self._channel.receive(wait=True)
             if heard is None or heard[0].kind is Kind.EXIT:
+                if not self._forkable:
+                    _end_children()
                 _leave(0)
             message, descriptors = heard
             if message.kind is Kind.HOOK:
@@ -126,10 +132,12 @@ class Mold:
         _flush()
         self._collector.freeze()
         stop_here("mold-before-fork", *where)
+        self._guard.awake = False
         try:
             role, pid = _process.double_fork(_stop_in_the_middle(*where))
         except OSError as error:
             text, number = error.strerror or str(error), error.errno or 0
+            self._guard.awake = True
             self._channel.send(Message(Kind.FORK_FAILED, text, message.seat, message.epoch, arg=number))
             return False
         if role == _process.ROLE_WORKER:
@@ -140,6 +148,7 @@ class Mold:
             os.close(self._stacks)
             self._collector.resume()
             return True
+        self._guard.awake = True
         stop_here("mold-before-forked", *where)
         self._channel.send(Message(Kind.FORKED, "", message.seat, message.epoch, arg=pid))
         return False
@@ -168,6 +177,12 @@ class Mold:
             wants_loop=wants_loop,
             describe_failure=describe_failure,
         )
+
+    def _part(self) -> None:
+        """In a child that the import forks."""
+        channel = self._channel.fileno()
+        self._channel.detach()
+        close_all([channel, self._stacks])
 
     def _report(self, report: LoadReport, generation: int) -> None:
         stop_here("mold-before-loaded", generation)
@@ -231,6 +246,13 @@ def _flush() -> None:
                 stream.flush()
             except (OSError, ValueError):
                 continue
+
+
+def _end_children() -> None:
+    """Tell the processes to end that an import has started which is for nothing."""
+    for pid in children():
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGTERM)
 
 
 def _leave(code: int) -> NoReturn:

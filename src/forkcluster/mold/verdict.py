@@ -1,8 +1,9 @@
 """Whether a loaded app may be forked: what would be lost in a worker, or shared by all of them.
 
 Told from facts the kernel knows, after one probe fork, since some libraries stop their threads for a fork by
-themselves (OpenBLAS) and others do not (grpc). What counts: threads, stream sockets connected to another
-process, open sqlite files, epoll and io_uring. What does not: descriptors that were open before the import,
+themselves (OpenBLAS) and others do not (grpc). What counts: threads, child processes (the first worker to
+exit would end what all use), stream sockets connected to another process, open sqlite files, epoll and
+io_uring. What does not: descriptors that were open before the import,
 datagram sockets (syslog, statsd), pairs that the process holds both ends of.
 """
 
@@ -24,6 +25,7 @@ PROBE_TIMEOUT = 5.0
 SQLITE_MAGIC = b"SQLite format 3\0"
 SQLITE_SUFFIXES = (".db", ".sqlite", ".sqlite3", "-wal", "-journal")
 LOOPLESS = re.compile(r"no (running|current) event loop")  # asyncio's words
+HELPERS = re.compile(r"from multiprocessing\.(resource_tracker|forkserver) import main")
 SHARED_KINDS = {"anon_inode:[eventpoll]": "an epoll descriptor", "anon_inode:[io_uring]": "an io_uring"}
 
 
@@ -49,9 +51,20 @@ def judge(before: frozenset[int]) -> list[str]:
     if not _probe():
         reasons.append(f"a probe fork did not end within {PROBE_TIMEOUT:g} s")
     reasons += _threads()
+    reasons += [f"a child process ({_name(pid)})" for pid in children()]
     for descriptor in sorted(open_descriptors() - before):
         reasons += _about(descriptor)
     return reasons
+
+
+def children() -> list[int]:
+    """Give the pids of our living children; those of multiprocessing that end with their last user not."""
+    found = [
+        int(word)
+        for task in _listed("/proc/self/task")
+        for word in _read(f"/proc/self/task/{task}/children").split()
+    ]
+    return [pid for pid in found if _state(pid) not in ("Z", "X", "") and not HELPERS.search(_command(pid))]
 
 
 def wants_loop(error: BaseException) -> bool:
@@ -109,12 +122,30 @@ def _surplus_threads() -> list[str]:
     return [known.get(task) or _comm(task) for task in tasks]
 
 
-def _comm(task: str) -> str:
+def _read(path: str) -> str:
+    """Give a file of procfs; empty where there is none."""
     try:
-        with open(f"/proc/self/task/{task}/comm", encoding="utf-8", errors="replace") as file:
-            return file.read().strip()
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
     except OSError:
-        return task
+        return ""
+
+
+def _state(pid: int) -> str:
+    return _read(f"/proc/{pid}/stat").rpartition(")")[2].strip()[:1]
+
+
+def _command(pid: int) -> str:
+    return " ".join(_read(f"/proc/{pid}/cmdline").replace("\0", " ").split())
+
+
+def _name(pid: int) -> str:
+    command = _command(pid)
+    return f"pid {pid}: {command[:60]}" if command and command != _command(os.getpid()) else f"pid {pid}"
+
+
+def _comm(task: str) -> str:
+    return _read(f"/proc/self/task/{task}/comm").strip() or task
 
 
 def _about(descriptor: int) -> Iterator[str]:

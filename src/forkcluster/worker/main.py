@@ -14,7 +14,7 @@ from forkcluster.wire.stacks import register
 from forkcluster.wire.stops import stop_here
 from forkcluster.wire.title import set_title, title_of
 from forkcluster.worker.engine import make_engine
-from forkcluster.worker.inherit import ForkGuard
+from forkcluster.worker.inherit import Inheritance
 from forkcluster.worker.line import Line
 from forkcluster.worker.spec import Application, WorkerSpec
 from forkcluster.worker.threads import serve_wsgi
@@ -56,18 +56,17 @@ def _occasion(hook: str, spec: WorkerSpec) -> Occasion:
 
 def _serve(spec: WorkerSpec, line: Line, stacks: int) -> int:
     """Boot as what the app is and serve. An app that nobody knows yet is imported before the engine."""
-    guard = ForkGuard(
-        line.channel, spec.listeners, [spec.inbox, spec.scoreboard, stacks, _process.leave_fd()]
-    )
+    others = [spec.inbox, spec.scoreboard, stacks, _process.leave_fd()]
+    inheritance = Inheritance(line.channel, spec.listeners, others)
     application, interface = spec.application, spec.interface
     if application is None and not interface:
         application, interface = _find_out(spec, line)
     if interface == "asgi":
         from forkcluster.worker.asgi import serve_asgi
 
-        guard.engine = make_engine(spec, nested=True)
-        return serve_asgi(spec, line, guard.engine, application, stacks)
-    guard.engine = engine = make_engine(spec)
+        inheritance.engine = make_engine(spec, nested=True)
+        return serve_asgi(spec, line, inheritance.engine, application, stacks)
+    inheritance.engine = engine = make_engine(spec)
     if application is None:
         application, _ = spec.load()
         gc.freeze()
