@@ -59,7 +59,7 @@ def main(argv: list[str]) -> int:
         mold.load(order)
     except BaseException as error:  # the boundary of the app's import: SystemExit and KeyboardInterrupt too
         channel.send(Message(Kind.FAILED, describe_failure(error)))
-        _end_children()
+        mold.end_children()
         _leave(1)
     return work(mold.serve(order))
 
@@ -75,6 +75,7 @@ class Mold:
         self._called = Identity("")  # by the application's own metrics
         self._guard = ForkGuard(self._part)
         self._forkable = True
+        self._children: frozenset[int] = frozenset()  # those of a hook, which are there before the import
 
     def load(self, order: LoadOrder) -> None:
         """Load the app unless the mold is to stay bare, and report. Raise what the import raises."""
@@ -88,7 +89,7 @@ class Mold:
         if order.bare:
             self._report(LoadReport(), order.generation)
             return
-        before = open_descriptors()
+        before, self._children = open_descriptors(), frozenset(children())
         try:
             with self._collector.loading():
                 self._loaded = load(order)
@@ -101,7 +102,7 @@ class Mold:
             return
         _process.trim_memory()
         _process.fill_holes()  # what the import has freed would be copied by every worker that uses it
-        reasons = judge(before)
+        reasons = judge(before, self._children)
         self._forkable = not reasons or order.options.preload == "always"
         report = LoadReport(self._loaded.interface, self._loaded.decided, self._forkable, tuple(reasons))
         self._report(report, order.generation)
@@ -112,7 +113,7 @@ class Mold:
             heard = self._channel.receive(wait=True)
             if heard is None or heard[0].kind is Kind.EXIT:
                 if not self._forkable:
-                    _end_children()
+                    self.end_children()
                 _leave(0)
             message, descriptors = heard
             if message.kind is Kind.HOOK:
@@ -125,6 +126,13 @@ class Mold:
             if self._fork(message, order.generation):
                 return self._spec(order, message, descriptors)
             close_all(descriptors)
+
+    def end_children(self) -> None:
+        """Tell the processes to end that the import has started for nothing."""
+        for pid in children():
+            if pid not in self._children:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGTERM)
 
     def _fork(self, message: Message, generation: int) -> bool:
         """Fork; tell the master; True in the worker."""
@@ -246,13 +254,6 @@ def _flush() -> None:
                 stream.flush()
             except (OSError, ValueError):
                 continue
-
-
-def _end_children() -> None:
-    """Tell the processes to end that an import has started which is for nothing."""
-    for pid in children():
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGTERM)
 
 
 def _leave(code: int) -> NoReturn:

@@ -42,16 +42,17 @@ def _listed(directory: str) -> list[str]:
         return []
 
 
-def judge(before: frozenset[int]) -> list[str]:
+def judge(before: frozenset[int], known: frozenset[int] = frozenset()) -> list[str]:
     """Give the reasons why this process must not be forked; none when it may.
 
-    `before`: the descriptors that were open before the app was imported; they are not its doing.
+    `before`: the descriptors that were open before the app was imported, `known`: the children that were
+    there; they are not its doing.
     """
     reasons = []
     if not _probe():
         reasons.append(f"a probe fork did not end within {PROBE_TIMEOUT:g} s")
     reasons += _threads()
-    reasons += [f"a child process ({_name(pid)})" for pid in children()]
+    reasons += [f"a child process ({_name(pid)})" for pid in children() if pid not in known]
     for descriptor in sorted(open_descriptors() - before):
         reasons += _about(descriptor)
     return reasons
