@@ -1,8 +1,8 @@
 """Whether a loaded app may be forked: what would be lost in a worker, or shared by all of them.
 
 Told from facts the kernel knows, after one probe fork, since some libraries stop their threads for a fork by
-themselves (OpenBLAS) and others do not (grpc). What counts: threads, child processes (the first worker to exit
-would end what all use), stream sockets connected to another process, open sqlite files, epoll and io_uring.
+themselves (OpenBLAS) and others do not (grpc). What counts: threads, child processes (the first worker that
+exits would end what all use), stream sockets connected to another process, open sqlite files, epoll and io_uring.
 What does not: descriptors that were open before the import, datagram sockets (syslog, statsd), pairs that the
 process holds both ends of.
 """
