@@ -2,9 +2,9 @@
 
 Told from facts the kernel knows, after one probe fork, since some libraries stop their threads for a fork by
 themselves (OpenBLAS) and others do not (grpc). What counts: threads, child processes (the first worker that
-exits would end what all use), stream sockets connected to another process, open sqlite files, epoll and io_uring.
-What does not: descriptors that were open before the import, datagram sockets (syslog, statsd), pairs that the
-process holds both ends of.
+exits would end what all use), stream sockets connected to another process, open sqlite files, epoll and
+io_uring. What does not: descriptors that were open before the import, datagram sockets (syslog, statsd),
+pairs that the process holds both ends of.
 """
 
 import contextlib
