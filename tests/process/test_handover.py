@@ -163,13 +163,13 @@ def test_connections_one_after_the_other_are_shared_without_handing_over(serve):
 
     while 0 in accepted():  # ready is one thing, the first look of its acceptor another
         call_once()
-    before = accepted()
+    before, handed = accepted(), total(each, "handed_out")
     for _ in range(400):
         call_once()
     served = sorted(now - then for now, then in zip(accepted(), before, strict=True))
     assert 400 == sum(served)
     assert served[0] > 0.8 * served[-1], served
-    assert total(each, "handed_out") < 20
+    assert total(each, "handed_out") - handed < 40  # a tenth, also on a busy machine
 
 
 def test_kernel_balance_hands_nothing_over(serve):
