@@ -115,8 +115,6 @@ flush(FcEngine *engine, FcConn *conn)
     FcFlush result = fc_output_flush(&conn->out, conn->fd, &sent, &engine->spent);
 
     count_sent(engine, conn, sent);
-    if (result == FC_FLUSH_MORE)
-        conn->wants_room = false; /* no edge will come: the next watch asks anew, and is told at once */
     return result;
 }
 

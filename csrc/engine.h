@@ -104,7 +104,6 @@ typedef struct FcConn {
     uint8_t listener;
     uint8_t hops;
     bool registered;   /* in the epoll set */
-    bool wants_room;   /* registered for EPOLLOUT, too */
     bool queued;       /* in the ready queue */
     bool readable;     /* an edge came that has not been read to its end */
     bool hung_up;      /* RDHUP, HUP or ERR seen */

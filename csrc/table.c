@@ -49,7 +49,7 @@ fc_conn_adopt(FcEngine *engine, int fd)
     conn->fd = fd;
     conn->state = FC_CONN_IDLE;
     conn->hops = 0;
-    conn->registered = conn->wants_room = conn->queued = conn->readable = conn->hung_up = false;
+    conn->registered = conn->queued = conn->readable = conn->hung_up = false;
     conn->wants = 0;
     conn->cut_short = conn->keep_alive = conn->head_sent = conn->counted_idle = conn->probe = conn->unparsed =
         false;
@@ -129,7 +129,8 @@ fc_conn_watch(FcEngine *engine, FcConn *conn, bool room)
 {
     struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET};
 
-    if (conn->registered && (!room || conn->wants_room))
+    /* Who waits for room asks anew each time: the edge may have come while nobody waited. */
+    if (conn->registered && !room)
         return;
     if (room)
         event.events |= EPOLLOUT;
@@ -140,7 +141,6 @@ fc_conn_watch(FcEngine *engine, FcConn *conn, bool room)
         return;
     }
     conn->registered = true;
-    conn->wants_room = room;
 }
 
 void
@@ -148,7 +148,7 @@ fc_conn_unwatch(FcEngine *engine, FcConn *conn)
 {
     if (conn->registered)
         epoll_ctl(engine->epoll, EPOLL_CTL_DEL, conn->fd, NULL);
-    conn->registered = conn->wants_room = false;
+    conn->registered = false;
 }
 
 /* Close some idle connections to get descriptors back, those that have waited longest first. */
