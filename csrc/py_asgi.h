@@ -96,6 +96,8 @@ void fc_port_part(struct FcPort **port);
 /* py_asgi_wait.c */
 PySendResult fc_asgi_wait(FcAsgi *request, PyObject **slot, PyObject **future);
 PySendResult fc_asgi_wait_for_room(FcAsgi *request, PyObject **future);
+/* What a send has queued goes out, whether anybody waits for that or not. */
+void fc_asgi_keep_sending(FcAsgi *request);
 void fc_asgi_wake(FcModule *module, PyObject **slot);
 bool fc_asgi_awaited(FcModule *module, PyObject *futures);
 /* PYGEN_NEXT without a future: the Task takes its next step in the loop's next pass. */

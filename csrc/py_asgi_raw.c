@@ -142,13 +142,10 @@ fc_raw_write(PyObject *object, PyObject *data)
     vector.iov_len = (size_t)view.len;
     result = fc_conn_send(&request->answer.engine->engine, conn, &vector, 1, NULL, &kept);
     PyBuffer_Release(&view);
-    if (result == FC_BROKEN) {
+    if (result == FC_BROKEN)
         request->gone = true;
-    } else if (result == FC_QUEUED &&
-               !(conn->wants & FC_WANT_ROOM)) { /* whether anybody waits or not, it must go on */
-        fc_asgi_want(request, FC_WANT_ROOM, request->answer.engine->engine.config.write_timeout);
-        fc_asgi_schedule(request->answer.engine);
-    }
+    else
+        fc_asgi_keep_sending(request);
     return PyBool_FromLong(result != FC_BROKEN);
 }
 

@@ -151,6 +151,7 @@ send_body(FcAsgi *request, const Message *message, PyObject **result, PyObject *
     request->unbroken += (size_t)len;
     if (request->answer.conn->out.size > FC_HIGH_WATER)
         return fc_asgi_wait_for_room(request, future);
+    fc_asgi_keep_sending(request);
     if (fc_asgi_should_pass(request))
         return fc_asgi_pass(request, future);
     return fc_asgi_sent(result);

@@ -73,6 +73,17 @@ fc_asgi_awaited(FcModule *module, PyObject *futures)
 }
 
 /* Sleep until the queue has gone down to `until` bytes; the deadline is that of a slow reader. */
+void
+fc_asgi_keep_sending(FcAsgi *request)
+{
+    FcConn *conn = request->answer.conn;
+
+    if (fc_output_empty(&conn->out) || conn->wants & FC_WANT_ROOM)
+        return;
+    fc_asgi_want(request, FC_WANT_ROOM, 0);
+    fc_asgi_schedule(request->answer.engine);
+}
+
 PySendResult
 fc_asgi_wait_for_room(FcAsgi *request, PyObject **future)
 {

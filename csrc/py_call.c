@@ -79,7 +79,7 @@ write_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject 
     if (PyBytes_GET_SIZE(args[0]) > 0)
         sent = fc_answer_send(&call->answer, PyBytes_AS_STRING(args[0]), (size_t)PyBytes_GET_SIZE(args[0]),
                               args[0], false);
-    if (sent && call->answer.conn->out.size > FC_HIGH_WATER) {
+    if (sent && !fc_output_empty(&call->answer.conn->out)) { /* no next call may come for long */
         FcEngine *engine = &call->answer.engine->engine;
         FcConn *conn = call->answer.conn;
 

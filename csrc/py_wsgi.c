@@ -94,7 +94,7 @@ pump(FcCall *call)
         Py_DECREF(item);
         if (!sent)
             return CUT;
-        if (call->answer.conn->out.size > FC_HIGH_WATER)
+        if (!fc_output_empty(&call->answer.conn->out)) /* the next chunk may be a long time coming */
             return PARKED;
     }
     if (PyErr_Occurred())
