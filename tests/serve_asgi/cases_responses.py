@@ -26,6 +26,17 @@ async def pieces(scope, receive, send):
 
 
 @case
+async def some_pieces(scope, receive, send):
+    """As many pieces of 64 KiB as the header says; the end when the gate opens."""
+    await start(send)
+    for _ in range(int(dict(scope["headers"])[b"count"])):
+        await body(send, b"x" * 65536, True)
+    note(scope, "given")
+    await gate(scope).wait()
+    await body(send)
+
+
+@case
 async def late_end(scope, receive, send):
     """All bytes; the end of the answer when the gate opens."""
     await start(send, 200, [(b"content-length", b"3")])
