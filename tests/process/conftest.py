@@ -3,7 +3,14 @@
 import pytest
 from fork_harness import ForkServer, write
 from harness import Server
-from strict import APPS
+from strict import APPS, close_what_is_left
+
+
+@pytest.fixture(autouse=True)
+def _connections():
+    """No connection outlives its test."""
+    yield
+    close_what_is_left()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import json
 import select
 import socket
 import threading
+import weakref
 
 PATIENCE = 10.0
 
@@ -57,6 +58,7 @@ async def application(scope, receive, send):
 
 APPS = {"wsgi": APP, "asgi": ASGI_APP}
 _ids = itertools.count()
+_made = weakref.WeakSet()
 
 
 class Fault(Exception):  # noqa: N818  what the client saw is not an error of the client
@@ -75,6 +77,7 @@ class Connection:
             raise Fault(f"unreachable {error}") from None
         self.buffer = b""
         self.staying = True
+        _made.add(self)
 
     def ask(self, path="/", body=None, close=False):
         """One request and its answer."""
@@ -135,6 +138,12 @@ class Connection:
 
     def close(self):
         self.socket.close()
+
+
+def close_what_is_left():
+    """Close what a failed test has left open: the next is not to be blamed for it."""
+    for connection in list(_made):
+        connection.close()
 
 
 class Load:

@@ -271,16 +271,15 @@ def test_row_04_worker_killed_in_a_handover_loses_what_it_held_and_nothing_that_
     """kill -9 at each step: what was sent and not received lives on; what it alone had is gone."""
     each, connections = stop_in_a_handover(serve, point)
     victim = stopped(each)
-    now = lines(each)
-    line = now.pop(victim)
-    (other,) = now.values()
-    held = line["open"]
-    if point == "handover-after-send":  # its copies are not closed yet, nor counted as handed out
-        held -= other["sent"] - line["handed_out"]
-    if point == "inbox-after-receive":  # what it has received is not counted yet
-        held += line["sent"] - line["handed_in"]
+    (other,) = set(each.worker_pids()) - {victim}
+    until(
+        lambda: lines(each)[other]["sent"] == lines(each)[other]["taken"],
+        "what was sent to the other to be there",
+    )
+    shared = held_by(each, other, connections)  # sent, and the sender's copies not yet closed
+    alone = [connection for connection in held_by(each, victim, connections) if connection not in shared]
     each.send(signal.SIGKILL, victim)
-    assert held == ask_all(connections)
+    assert len(alone) == ask_all(connections)
     close_all(connections)
 
 
