@@ -72,7 +72,6 @@ fc_asgi_awaited(FcModule *module, PyObject *futures)
     return found;
 }
 
-/* Sleep until the queue has gone down to `until` bytes; the deadline is that of a slow reader. */
 void
 fc_asgi_keep_sending(FcAsgi *request)
 {
@@ -84,6 +83,7 @@ fc_asgi_keep_sending(FcAsgi *request)
     fc_asgi_schedule(request->answer.engine);
 }
 
+/* Sleep until the queue has gone down; the deadline is that of a slow reader. */
 PySendResult
 fc_asgi_wait_for_room(FcAsgi *request, PyObject **future)
 {

@@ -250,6 +250,16 @@ def streams(environ, start_response):
     yield b"second"
 
 
+def pieces(environ, start_response):
+    """As many pieces of 64 KiB as the argument says, each told; then the end, when the FIFO lets go."""
+    count, fifo = environ["QUERY_STRING"].split("&")
+    start_response("200 OK", PLAIN)
+    for at in range(int(count)):
+        say("piece", at, fifo)
+        yield b"x" * 65536
+    wait_for(fifo)
+
+
 def sized_stream(environ, start_response):
     start_response("200 OK", [("Content-Length", "11"), *PLAIN])
     yield b"first"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from client import DEADLINE, Answer, Client, Cut
-from server import Server, until
+from server import Server, let_go, until
 from starter import Starter
 
 GET = "GET {} HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -434,6 +434,27 @@ def test_a_slow_reader_holds_up_nobody(server: Server, path: str, tmp_path: Path
             slow.unread, missing = b"", 50_000_000 - len(slow.unread)
             while missing:
                 missing -= len(slow.socket.recv(1 << 20))
+
+
+def test_what_a_pausing_stream_has_given_arrives(server: Server, tmp_path: Path) -> None:
+    """... though the kernel did not take it at once, and the application gives nothing more for long."""
+    fifo, told = tmp_path / "fifo", []
+    os.mkfifo(fifo)
+    with server.client(receive_buffer=4096) as client:
+        client.request("GET", f"/pieces?500&{tmp_path}")
+        until(
+            lambda: told.append(server.log.count(f" {tmp_path}")) or [told[-1] or None] * 3 == told[-3:],
+            "a stall",
+        )
+    for count in range(told[-1] - 4, told[-1] + 1):
+        with server.client(receive_buffer=4096) as client:
+            client.request("GET", f"/pieces?{count}&{fifo}").head()
+            missing = count * len("10000\r\n" + 65536 * "x" + "\r\n") - len(client.unread)
+            while missing:
+                missing -= len(client.socket.recv(missing))
+            client.unread = b""
+            let_go(str(fifo))
+            assert b"0\r\n\r\n" == client.socket.recv(99)
 
 
 def test_a_slow_upload_holds_up_nobody(server: Server) -> None:
