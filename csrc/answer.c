@@ -81,9 +81,8 @@ fc_conn_send(FcEngine *engine, FcConn *conn, struct iovec *vectors, int count, v
     return queue_rest(conn, vectors, count, (size_t)n, owner, kept) ? FC_QUEUED : FC_BROKEN;
 }
 
-/* Bytes that were sent and that the client has not taken. */
-static int
-in_kernel(const FcConn *conn)
+int
+fc_conn_in_kernel(const FcConn *conn)
 {
     int bytes = 0;
 
@@ -93,7 +92,7 @@ in_kernel(const FcConn *conn)
 static void
 await_room(FcEngine *engine, FcConn *conn)
 {
-    conn->in_kernel = in_kernel(conn);
+    conn->in_kernel = fc_conn_in_kernel(conn);
     fc_timer_set(&engine->timers, &conn->timer, engine->now + engine->config.write_timeout);
 }
 
@@ -102,7 +101,7 @@ await_room(FcEngine *engine, FcConn *conn)
 bool
 fc_conn_takes(FcEngine *engine, FcConn *conn)
 {
-    if (in_kernel(conn) >= conn->in_kernel)
+    if (fc_conn_in_kernel(conn) >= conn->in_kernel)
         return false;
     await_room(engine, conn);
     return true;
@@ -158,16 +157,16 @@ fc_conn_flush_blocking(const FcEngine *engine, FcConn *conn, FcFlushed *flushed)
     struct pollfd poller = {.fd = conn->fd, .events = POLLOUT};
     uint64_t until = fc_now() + engine->config.write_timeout, now, left = conn->out.size;
 
-    conn->in_kernel = in_kernel(conn);
+    conn->in_kernel = fc_conn_in_kernel(conn);
     for (;;) {
         FcFlush result = fc_output_flush(&conn->out, conn->fd, &flushed->sent, &flushed->spent);
 
         if (result == FC_FLUSH_DONE || result == FC_FLUSH_BROKEN)
             return result == FC_FLUSH_DONE;
         now = fc_now();
-        if (conn->out.size < left || (now >= until && in_kernel(conn) < conn->in_kernel)) {
+        if (conn->out.size < left || (now >= until && fc_conn_in_kernel(conn) < conn->in_kernel)) {
             left = conn->out.size;
-            conn->in_kernel = in_kernel(conn);
+            conn->in_kernel = fc_conn_in_kernel(conn);
             until = now + engine->config.write_timeout;
         }
         if (now >= until)

@@ -355,6 +355,8 @@ FcSend fc_conn_send(FcEngine *engine, FcConn *conn, struct iovec *vectors, int c
                     bool *kept);
 /* Send length bytes of a file from offset. fd is borrowed and must stay open until the answer is finished. */
 FcSend fc_conn_send_file(FcEngine *engine, FcConn *conn, int fd, off_t offset, uint64_t length);
+/* Bytes that were sent and that the client has not taken. */
+int fc_conn_in_kernel(const FcConn *conn);
 /* Block until everything queued is sent, with the write deadline: without T or G. False: the client is gone
  * or too slow. Then, with G, hand in what came of it: bytes sent, and segments as of fc_engine_spent(). */
 typedef struct FcFlushed {

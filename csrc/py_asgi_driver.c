@@ -204,6 +204,15 @@ get_queued(PyObject *object, void *ignored)
     return PyLong_FromUnsignedLongLong(conn != NULL ? conn->out.size : 0);
 }
 
+static PyObject *
+get_untaken(PyObject *object, void *ignored)
+{
+    FcConn *conn = ((FcAsgi *)object)->answer.conn;
+
+    (void)ignored;
+    return PyLong_FromUnsignedLongLong(conn != NULL ? conn->out.size + (uint64_t)fc_conn_in_kernel(conn) : 0);
+}
+
 /* What inspect.getcoroutinestate() is to find where the application waits in something that has no such
  * attributes, as the iterator of an awaitable or of a coroutine compiled by Cython. */
 static PyObject *
@@ -280,6 +289,7 @@ static PyGetSetDef request_getset[] = {
     {"cr_running", get_of_coro, NULL, "Of the application's coroutine.", "cr_running"},
     {"cr_suspended", get_of_coro, NULL, "Of the application's coroutine.", "cr_suspended"},
     {"queued", get_queued, NULL, "Bytes that wait to be sent.", NULL},
+    {"untaken", get_untaken, NULL, "Those, and what was sent and the client's side has not received.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -92,6 +92,10 @@ class Request:
     def queued(self) -> int:
         """Bytes that wait to be sent."""
 
+    @property
+    def untaken(self) -> int:
+        """Those, and what was sent and the client's side has not received. A system call."""
+
     def raw_receive(self) -> Awaitable[bytes]:
         """Await bytes of the client; b"" at the end."""
 

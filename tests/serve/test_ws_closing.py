@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import signal
 import socket
 
@@ -220,6 +221,27 @@ def test_slow_application_is_not_the_clients_fault(impatient, name, tmp_path):
     while (received := line.frame()).opcode == PING:
         line.send(frame(PONG, received.data))
     assert b"8 480000" == received.data
+
+
+def test_client_with_much_to_read_comes_to_its_ping_late(impatient, name):
+    """A ping is behind what was sent before it: while the client reads on, its pong is not late.
+
+    Clause: RFC 6455 section 5.5.3 (pong).
+    """
+    line = Socket(impatient.address, receive_buffer=16384)
+    line.open(f"/flood?id={name}&pieces=80")
+    pieces = pings = 0
+    while (received := line.frame()).opcode != CLOSE:
+        if received.opcode == PING:
+            line.send(frame(PONG, received.data))
+            pings += 1
+        else:
+            pieces += 1
+            select.select(
+                [], [], [], 0.02
+            )  # the slowness of this client: 40 pieces take longer than a pong may
+    assert (80, 1000) == (pieces, received.code)
+    assert pings
 
 
 # -- drain ---------------------------------------------------------------------------------------------

@@ -35,6 +35,8 @@ class Transport(Protocol):
 
     @property
     def queued(self) -> int: ...
+    @property
+    def untaken(self) -> int: ...
     def raw_read(self) -> bytes | None: ...
     def raw_watch(self, callback: Callable[[], object] | None, /) -> None: ...
     def raw_write(self, data: bytes, /) -> bool: ...
@@ -74,9 +76,9 @@ class Connection:
     """One WebSocket. `run` is its whole life."""
 
     __slots__ = (
-        "_answer", "_early", "_events", "_finished", "_kind", "_leaving", "_loop", "_over", "_parts",
-        "_paused", "_ping_data", "_protocol", "_queued", "_response", "_settings", "_timer", "_transport",
-        "_waiting", "stage",
+        "_answer", "_asked_at", "_early", "_events", "_finished", "_kind", "_leaving", "_loop", "_over",
+        "_parts", "_paused", "_ping_data", "_protocol", "_queued", "_response", "_settings", "_taken",
+        "_timer", "_transport", "_waiting", "_written", "stage",
     )  # fmt: skip
 
     def __init__(
@@ -101,6 +103,9 @@ class Connection:
         self._answer: Callable[[Event], Awaitable[None]] | None = None
         self._timer: asyncio.TimerHandle | None = None  # the next ping, its answer, or the end of closing
         self._ping_data = 0
+        self._written = 0  # bytes of the stream to the client
+        self._asked_at = 0  # where in it the last question begins: a ping, or our close frame
+        self._taken = 0  # how much of it the client's side had when last looked at
 
     # -- life ------------------------------------------------------------------------------------------------
 
@@ -333,6 +338,7 @@ class Connection:
         if self.stage is not Stage.OPEN:
             return
         self._ping_data += 1
+        self._ask()
         self._protocol.send_ping(self._ping_data.to_bytes(4, "big"))
         settings = self._settings
         if settings.ping_timeout:
@@ -346,9 +352,9 @@ class Connection:
             self._set_timer(self._settings.ping_interval, self._ping)
 
     def _no_pong(self) -> None:
-        """The answer is late; while we do not read, that is not the client's fault."""
+        """The answer is late: not its fault while we do not read, or while it has much to read first."""
         self._timer = None
-        if self._paused:
+        if self._paused or self._comes_nearer():
             self._timer = self._loop.call_later(self._settings.ping_timeout, self._no_pong)
         elif self.stage is Stage.OPEN:
             self.stage = Stage.GONE
@@ -360,6 +366,18 @@ class Connection:
             self._timer.cancel()
         self._timer = self._loop.call_later(delay, callback)
 
+    def _ask(self) -> None:
+        """Remember what the client has yet to read before the question that is sent now."""
+        self._asked_at = self._written
+        self._taken = self._written - self._transport.untaken
+
+    def _comes_nearer(self) -> bool:
+        """Whether the question had not come to the client at the last look, but it has read on since."""
+        taken = self._written - self._transport.untaken
+        nearer = self._taken < min(taken, self._asked_at)
+        self._taken = taken
+        return nearer
+
     # -- ends ------------------------------------------------------------------------------------------------
 
     def _flush(self) -> None:
@@ -369,6 +387,7 @@ class Connection:
             return
         end = not writes[-1]
         data = writes[0] if len(writes) == 1 else b"".join(writes)
+        self._written += len(data)
         if data and not self._transport.raw_write(data):
             self._lost()
         elif end:
@@ -385,6 +404,7 @@ class Connection:
 
     def _send_close(self, code: int, reason: str) -> None:
         """Begin the closing handshake; read on, for the client's part of it."""
+        self._ask()
         self._protocol.send_close(code, reason)
         self._flush()
         if not self._over:
@@ -394,7 +414,10 @@ class Connection:
     def _give_up(self) -> None:
         """The client does not close its side."""
         self._timer = None
-        self._lost()
+        if self._comes_nearer():
+            self._timer = self._loop.call_later(CLOSE_TIMEOUT, self._give_up)
+        else:
+            self._lost()
 
     def _lost(self) -> None:
         """The connection is of no use any more: cut it."""
