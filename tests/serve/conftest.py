@@ -13,7 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from client import Client
-from server import Server
+from server import Server, until
 from starter import Starter
 from ws_client import Socket
 
@@ -55,6 +55,18 @@ def client(server: Server) -> Iterator[Client]:
     """A connection to the module's server."""
     with server.client() as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def nothing_left_open(server: Server) -> Iterator[None]:
+    """At the end the worker has the descriptors that it had after its first answer."""
+    with server.client() as client:
+        client.get("/ignore")
+        pid = server.workers()[0]
+        before = len(server.descriptors(pid))
+        yield
+        assert [pid] == server.workers()
+        until(lambda: len(server.descriptors(pid)) <= before, f"{server.descriptors(pid)}, before {before}")
 
 
 @pytest.fixture

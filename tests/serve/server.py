@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from client import DEADLINE, Client
+from client import DEADLINE, Answer, Client
 
 APPS = Path(__file__).resolve().parents[1] / "apps"
 T = TypeVar("T")
@@ -151,3 +151,14 @@ class Server:
 def let_go(fifo: str) -> None:
     """Let the application that waits on the FIFO go on."""
     os.close(os.open(fifo, os.O_WRONLY))
+
+
+def assert_refused(answer: Answer, status: int) -> None:
+    """An answer of the server's own: whole, plain, and the last."""
+    assert (status, "close", "text/plain") == (
+        answer.status,
+        answer.one("Connection"),
+        answer.one("Content-Type"),
+    )
+    assert f"{status} {answer.phrase}\n".encode() == answer.body
+    assert answer.one("Server") == "forkcluster" and answer.one("Date")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from client import Client
 from server import Server, let_go, until
 from starter import Starter
+
+pytestmark = pytest.mark.usefixtures("nothing_left_open")
 
 
 @pytest.fixture(scope="module")
@@ -305,15 +306,3 @@ def test_a_forked_childs_own_children_keep_what_it_has_opened(client: Client) ->
 def test_multiprocessing_works_in_a_view(client: Client) -> None:
     """A pool of forked processes computes and ends."""
     assert b"55" == client.get("/pool").body
-
-
-@pytest.fixture(scope="module", autouse=True)
-def nothing_left_open(server: Server) -> Iterator[None]:
-    """At the end the worker has the descriptors that it had after its first answer."""
-    with server.client() as client:
-        client.get("/ignore")
-        pid = server.workers()[0]
-        before = len(server.descriptors(pid))
-        yield
-        assert [pid] == server.workers()
-        until(lambda: len(server.descriptors(pid)) <= before, f"{server.descriptors(pid)}, before {before}")
