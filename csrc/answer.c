@@ -346,9 +346,16 @@ fc_conn_park(FcEngine *engine, FcConn *conn)
         fc_conn_queue(engine, conn);
 }
 
+/* Whether the gateway waits for more of a body that has a deadline. */
+static bool
+wants_stream(const FcConn *conn)
+{
+    return conn->wants & FC_WANT_BODY && conn->body.kind == FC_BODY_STREAM;
+}
+
 /* The gateway keeps the connection and waits for room. */
 static FcLook
-after_flush(FcConn *conn, FcFlush result)
+after_flush(FcEngine *engine, FcConn *conn, FcFlush result)
 {
     if (result == FC_FLUSH_AGAIN && conn->out.size > FC_LOW_WATER)
         return FC_LOOK_WAIT;
@@ -356,22 +363,29 @@ after_flush(FcConn *conn, FcFlush result)
         conn->why = FC_WHY_ROOM;
         return FC_LOOK_OUT;
     }
-    fc_timer_clear(&conn->timer);
     conn->wants &= (uint8_t)~FC_WANT_ROOM;
+    if (wants_stream(conn)) /* whose deadline gave way to that of a slow reader */
+        fc_conn_await_stream(engine, conn);
+    else
+        fc_timer_clear(&conn->timer);
     conn->why = result == FC_FLUSH_BROKEN ? FC_WHY_GONE : FC_WHY_ROOM;
     return FC_LOOK_OUT;
 }
 
 void
-fc_conn_want(FcEngine *engine, FcConn *conn, uint8_t wants, uint64_t timeout_ns)
+fc_conn_want(FcEngine *engine, FcConn *conn, uint8_t wants)
 {
+    bool waits_for_room = conn->wants & FC_WANT_ROOM;
+
     conn->wants |= wants;
     fc_conn_watch(engine, conn, (wants & FC_WANT_ROOM) != 0);
     engine->now = fc_now();
+    if (waits_for_room) /* what is sent meanwhile gives a client that takes nothing no more time */
+        return;
     if (wants & FC_WANT_ROOM)
         await_room(engine, conn);
-    else if (timeout_ns != 0)
-        fc_timer_set(&engine->timers, &conn->timer, engine->now + timeout_ns);
+    else if (wants_stream(conn))
+        fc_conn_await_stream(engine, conn);
 }
 
 FcLook
@@ -387,7 +401,7 @@ fc_conn_flush(FcEngine *engine, FcConn *conn)
     if (result == FC_FLUSH_AGAIN && conn->out.size < left)
         await_room(engine, conn);
     if (conn->state == FC_CONN_OUT)
-        return after_flush(conn, result);
+        return after_flush(engine, conn, result);
     if (result == FC_FLUSH_AGAIN)
         return FC_LOOK_WAIT;
     if (conn->state == FC_CONN_PARKED) {

@@ -72,6 +72,9 @@ FcParse fc_conn_frame_body(FcEngine *engine, FcConn *conn, FcHttpError *error);
 FcParse fc_conn_receive_body(FcEngine *engine, FcConn *conn, char *scratch, size_t scratch_size,
                              size_t *received, FcHttpError *error);
 void fc_conn_await_body(FcEngine *engine, FcConn *conn); /* set its deadline: it has made progress now */
+/* A streamed body, which the application waits for, or no longer: the time between does not count. */
+void fc_conn_await_stream(FcEngine *engine, FcConn *conn);
+void fc_conn_rest_stream(FcEngine *engine, FcConn *conn);
 
 /* answer.c: what goes out */
 void fc_conn_land(FcEngine *engine, FcConn *conn);      /* its request has got its answer; idempotent */

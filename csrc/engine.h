@@ -122,7 +122,8 @@ typedef struct FcConn {
     uint64_t accepted_ns;
     uint64_t begun_ns; /* when the request in hand was complete and given out */
     uint64_t body_begun_ns;
-    uint64_t answered; /* bytes of the present answer so far, sent or queued */
+    uint64_t body_rests_ns; /* a streamed one: since when nobody waits for it; 0: the application does */
+    uint64_t answered;      /* bytes of the present answer so far, sent or queued */
     uint64_t answered_body;
     int in_kernel;       /* bytes the client had not taken when the write deadline was set */
     struct FcConn *next; /* ready queue, free list */
@@ -217,6 +218,7 @@ typedef struct FcEngine {
     struct epoll_event fetched[FC_EVENTS];
     _Atomic unsigned n_fetched;
     uint64_t sleep_until; /* T: when the leader who sleeps looks at deadlines */
+    uint64_t polled_ns;   /* T: when events were fetched last */
     unsigned accept_left; /* of the present burst */
     int accept_from;      /* listener of the present burst, -1: none */
     FcConn *ready, **ready_tail;
@@ -338,9 +340,10 @@ bool fc_conn_body_complete(const FcConn *conn);
 bool fc_conn_takes_trailers(const FcConn *conn);
 /* Receive whatever comes, for a connection that no longer speaks HTTP. As fc_conn_stream without an end. */
 FcStream fc_conn_raw(FcEngine *engine, FcConn *conn, char *to, size_t cap, size_t *got);
-/* The gateway keeps the connection and waits: for FC_WANT_* in addition to what it wants already, for at most
- * timeout_ns (0: no limit; then FC_WHY_GONE, or FC_WHY_LATE when it is only for the body). T. */
-void fc_conn_want(FcEngine *engine, FcConn *conn, uint8_t wants, uint64_t timeout_ns);
+/* The gateway keeps the connection and waits: for FC_WANT_* in addition to what it wants already. A client
+ * that takes nothing for the write deadline is FC_WHY_GONE; a streamed body that stalls, or is too slow as a
+ * whole in the time that it was waited for, FC_WHY_LATE. T. */
+void fc_conn_want(FcEngine *engine, FcConn *conn, uint8_t wants);
 
 typedef enum FcSend {
     FC_SENT,   /* all of it is in the kernel */

@@ -31,6 +31,22 @@ fc_conn_await_body(FcEngine *engine, FcConn *conn)
     fc_timer_set(&engine->timers, &conn->timer, body_deadline(engine, conn, engine->now));
 }
 
+void
+fc_conn_await_stream(FcEngine *engine, FcConn *conn)
+{
+    if (conn->body_rests_ns != 0)
+        conn->body_begun_ns += engine->now - conn->body_rests_ns;
+    conn->body_rests_ns = 0;
+    fc_conn_await_body(engine, conn);
+}
+
+void
+fc_conn_rest_stream(FcEngine *engine, FcConn *conn)
+{
+    conn->body_rests_ns = engine->now;
+    fc_timer_clear(&conn->timer);
+}
+
 /* Decode chunked bytes in place: [conn->body_at, buf->len). FC_PARSE_DONE leaves pipelined bytes at
  * request_end. */
 static FcParse
@@ -191,7 +207,7 @@ fc_conn_frame_body(FcEngine *engine, FcConn *conn, FcHttpError *error)
         }
         conn->chunked = (FcChunked){0};
         conn->body.kind = FC_BODY_STREAM;
-        conn->body_begun_ns = engine->now;
+        conn->body_begun_ns = conn->body_rests_ns = engine->now;
         return FC_PARSE_DONE;
     }
     if (request->expect_continue && here == 0 && !request->chunked) {

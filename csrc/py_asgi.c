@@ -86,12 +86,12 @@ fc_asgi_schedule(PyEngine *self)
 }
 
 void
-fc_asgi_want(FcAsgi *request, uint8_t wants, uint64_t timeout_ns)
+fc_asgi_want(FcAsgi *request, uint8_t wants)
 {
     PyEngine *self = request->answer.engine;
 
     fc_enter(self);
-    fc_conn_want(&self->engine, request->answer.conn, wants, timeout_ns);
+    fc_conn_want(&self->engine, request->answer.conn, wants);
     fc_leave(self);
 }
 

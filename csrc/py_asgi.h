@@ -48,7 +48,7 @@ int fc_asgi_visit(PyEngine *engine, visitproc visit, void *arg);
 /* Outside of a turn something was done with a connection. */
 void fc_asgi_schedule(PyEngine *engine);
 /* fc_conn_want() for its connection. */
-void fc_asgi_want(FcAsgi *request, uint8_t wants, uint64_t timeout_ns);
+void fc_asgi_want(FcAsgi *request, uint8_t wants);
 /* Before the engine is freed: requests that still run lose their connections. */
 void fc_asgi_forget(PyEngine *engine);
 

@@ -125,7 +125,10 @@ fc_asgi_send_early_hint(FcAsgi *request, PyObject *event, PyObject **result)
          fc_conn_send(&request->answer.engine->engine, conn, &vector, 1, NULL, &kept) != FC_BROKEN;
     conn->head_sent = begun; /* what "100 Continue" and a cut go by is the answer itself */
     Py_DECREF(text);
-    return ok ? fc_asgi_sent(result) : fc_asgi_broken(request);
+    if (!ok)
+        return fc_asgi_broken(request);
+    fc_asgi_keep_sending(request);
+    return fc_asgi_sent(result);
 }
 
 /* RFC 9110 section 6.5.1: what frames a message, routes it or says how to read its body comes before the

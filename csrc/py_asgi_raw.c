@@ -34,7 +34,7 @@ fc_asgi_raw_receive(FcAsgi *request, PyObject **result, PyObject **future)
         request->gone = true;
         return at_end(self, result);
     }
-    fc_asgi_want(request, FC_WANT_BODY, 0);
+    fc_asgi_want(request, FC_WANT_BODY);
     return fc_asgi_wait(request, &request->waiting_receive, future);
 }
 
@@ -58,7 +58,7 @@ fc_asgi_raw_read(FcAsgi *request)
         request->gone = true;
         return Py_NewRef(self->module->empty_bytes);
     }
-    fc_asgi_want(request, FC_WANT_BODY, 0);
+    fc_asgi_want(request, FC_WANT_BODY);
     Py_RETURN_NONE;
 }
 

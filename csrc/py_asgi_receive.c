@@ -62,7 +62,7 @@ receive_stream(FcAsgi *request, PyObject **result, PyObject **future)
     }
     /* The application may take its time between two receives: the clock runs while we wait for the client
      * only. */
-    fc_asgi_want(request, FC_WANT_BODY, self->engine.config.body_timeout);
+    fc_asgi_want(request, FC_WANT_BODY);
     fc_asgi_schedule(self);
     return fc_asgi_wait(request, &request->waiting_receive, future);
 }
@@ -87,6 +87,6 @@ fc_asgi_receive(FcAsgi *request, PyObject **result, PyObject **future)
         request->gone = true;
         return give_disconnect(request, result);
     }
-    fc_asgi_want(request, FC_WANT_GONE, 0);
+    fc_asgi_want(request, FC_WANT_GONE);
     return fc_asgi_wait(request, &request->waiting_receive, future);
 }

@@ -178,6 +178,8 @@ fc_asgi_event(FcAsgi *request, FcWhy why)
         break;
     case FC_WHY_BODY:
     case FC_WHY_REQUEST:
+        if (request->answer.conn->out.size <= FC_LOW_WATER) /* the same event may have brought room */
+            fc_asgi_wake(module, &request->waiting_send);
         fc_asgi_wake(module, &request->waiting_receive);
         call_watcher(request);
         break;

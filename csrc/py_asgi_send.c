@@ -112,6 +112,7 @@ fc_asgi_finish_body(FcAsgi *request, PyObject **result)
 {
     if (request->answer.trailers) {
         request->in_trailers = true;
+        fc_asgi_keep_sending(request);
         return fc_asgi_sent(result);
     }
     fc_asgi_over(request, fc_answer_end(&request->answer, NULL, 0));

@@ -79,7 +79,7 @@ fc_asgi_keep_sending(FcAsgi *request)
 
     if (fc_output_empty(&conn->out) || conn->wants & FC_WANT_ROOM)
         return;
-    fc_asgi_want(request, FC_WANT_ROOM, 0);
+    fc_asgi_want(request, FC_WANT_ROOM);
     fc_asgi_schedule(request->answer.engine);
 }
 
@@ -87,7 +87,7 @@ fc_asgi_keep_sending(FcAsgi *request)
 PySendResult
 fc_asgi_wait_for_room(FcAsgi *request, PyObject **future)
 {
-    fc_asgi_want(request, FC_WANT_ROOM, request->answer.engine->engine.config.write_timeout);
+    fc_asgi_want(request, FC_WANT_ROOM);
     fc_asgi_schedule(request->answer.engine);
     return fc_asgi_wait(request, &request->waiting_send, future);
 }

@@ -11,7 +11,8 @@
 #include "departure.h"
 #include "handover.h"
 
-#define TIMERS_A_TURN 256 /* looked at between two looks at events */
+#define TIMERS_A_TURN 256        /* looked at between two looks at events */
+#define FAIR_NS       1000000ull /* queued connections go first for so long */
 
 /* A deadline has passed. */
 static FcLook
@@ -49,20 +50,20 @@ time_out(FcEngine *engine, FcConn *conn)
     return FC_LOOK_GONE;
 }
 
-/* A connection that the gateway keeps has events: give it out if they are what it waits for. */
+/* A connection that the gateway keeps has events: give it out if they are what it waits for. One event may
+ * say both that there is room and that something has come, and says so once: FC_WHY_BODY and FC_WHY_GONE are
+ * for who waits for room, too. */
 static FcLook
 look_at_kept(FcEngine *engine, FcConn *conn)
 {
-    if (conn->wants & FC_WANT_ROOM) {
-        FcLook look = fc_conn_flush(engine, conn);
+    FcLook look = conn->wants & FC_WANT_ROOM ? fc_conn_flush(engine, conn) : FC_LOOK_WAIT;
 
-        if (look != FC_LOOK_WAIT)
-            return look;
-    }
+    if (look == FC_LOOK_OUT && conn->why == FC_WHY_GONE)
+        return look;
     if (conn->wants & FC_WANT_BODY && (conn->readable || conn->hung_up)) {
         conn->wants &= (uint8_t)~FC_WANT_BODY;
         if (!(conn->wants & FC_WANT_ROOM)) /* else the deadline is that of a slow reader */
-            fc_timer_clear(&conn->timer);
+            fc_conn_rest_stream(engine, conn);
         conn->why = FC_WHY_BODY;
         return FC_LOOK_OUT;
     }
@@ -71,7 +72,7 @@ look_at_kept(FcEngine *engine, FcConn *conn)
         conn->why = FC_WHY_GONE;
         return FC_LOOK_OUT;
     }
-    return FC_LOOK_WAIT;
+    return look;
 }
 
 /* Look at a connection that has events, or that was queued. */
@@ -209,14 +210,46 @@ fc_engine_housekeep(FcEngine *engine)
         close_idle(engine);
 }
 
+/* What is due without an event. A connection that its deadline has given back to the gateway; NULL: none. */
+static FcConn *
+look_at_time(FcEngine *engine)
+{
+    unsigned budget = TIMERS_A_TURN;
+    FcTimer *timer;
+
+    fc_engine_housekeep(engine);
+    while ((timer = fc_timers_expired(&engine->timers, engine->now, &budget)) != NULL) {
+        FcConn *conn = (FcConn *)timer; /* its first member */
+
+        if (time_out(engine, conn) == FC_LOOK_OUT)
+            return conn;
+    }
+    return NULL;
+}
+
+/* Connections that have always more (pipelined requests, a fast upload) are queued again and again: whether
+ * it is time to look for others. */
+static bool
+is_unfair(const FcEngine *engine)
+{
+    return engine->ready != NULL && engine->event_at == engine->event_end && engine->accept_left == 0 &&
+           fc_now() >= engine->polled_ns + FAIR_NS;
+}
+
 FcConn *
 fc_engine_next(FcEngine *engine)
 {
-    unsigned budget = TIMERS_A_TURN;
     FcConn *conn;
-    FcTimer *timer;
 
-    while ((conn = pick(engine)) != NULL) {
+    for (;;) {
+        if (is_unfair(engine)) {
+            fc_engine_poll(engine); /* a failure is the next poll's to tell */
+            if ((conn = look_at_time(engine)) != NULL)
+                return conn;
+        }
+        conn = pick(engine);
+        if (conn == NULL)
+            return look_at_time(engine);
         if (conn->state == FC_CONN_FREE) { /* closed while it was queued */
             conn->next = engine->free;
             engine->free = conn;
@@ -225,13 +258,6 @@ fc_engine_next(FcEngine *engine)
         if (look_at(engine, conn) == FC_LOOK_OUT)
             return conn;
     }
-    fc_engine_housekeep(engine);
-    while ((timer = fc_timers_expired(&engine->timers, engine->now, &budget)) != NULL) {
-        conn = (FcConn *)timer; /* its first member */
-        if (time_out(engine, conn) == FC_LOOK_OUT)
-            return conn;
-    }
-    return NULL;
 }
 
 /* When there is something to do without an event; UINT64_MAX: never. */
@@ -321,6 +347,7 @@ fc_engine_wake(FcEngine *engine)
 {
     engine->now = fc_now();
     fc_engine_recall(engine);
+    engine->polled_ns = engine->now;
     fc_store(&engine->line->heartbeat_ns, engine->now);
 }
 
@@ -344,7 +371,7 @@ fc_engine_poll(FcEngine *engine)
     int n = epoll_wait(engine->epoll, engine->events, FC_EVENTS, 0);
     int error = n < 0 ? errno : 0;
 
-    engine->now = fc_now();
+    engine->now = engine->polled_ns = fc_now();
     engine->event_at = 0;
     engine->event_end = n > 0 ? (unsigned)n : 0;
     fc_store(&engine->line->heartbeat_ns, engine->now);
