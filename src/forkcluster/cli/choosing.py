@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import click
 
+from forkcluster.cli import streams
 from forkcluster.cli.serve import working_directory
 from forkcluster.errors import ForkclusterError
 from forkcluster.manager.register import App, Register
@@ -94,14 +95,14 @@ def tell_silent(apps: Sequence[App]) -> None:
         if view.state == "silent":
             pid = view.app.pid
             text = f"{view.app.name}: its master does not answer; it is waited for (kill -9 {pid} ends it)"
-            click.echo(text, err=True)
+            streams.tell(text, err=True)
 
 
 def tell_unwritten(what: str) -> None:
     """Say what could not be written down about apps that are stopped all the same; nothing for nothing."""
     if what:
         text = "the apps are stopped all the same, but until this is written resurrect and a boot start them"
-        click.echo(f"{click.style('forkcluster:', fg='yellow')} {what}\n  {text}", err=True)
+        streams.tell(f"{click.style('forkcluster:', fg='yellow')} {what}\n  {text}", err=True)
 
 
 def chosen(words: Sequence[str], names: Sequence[str] = ()) -> tuple[Register, list[App]]:

@@ -4,7 +4,7 @@ import os
 
 import click
 
-from forkcluster.cli import choosing
+from forkcluster.cli import choosing, streams
 from forkcluster.errors import EXIT_OK
 from forkcluster.manager import saved
 from forkcluster.manager.register import Register
@@ -20,5 +20,5 @@ def build() -> click.Command:
 def _cleardump() -> int:
     register = Register.find(os.environ)
     was_there = saved.clear(register)
-    click.echo("the saved list is forgotten" if was_there else "no list was saved")
+    streams.say("the saved list is forgotten" if was_there else "no list was saved")
     return EXIT_OK

@@ -7,9 +7,10 @@ from typing import NoReturn
 import click
 
 from forkcluster import __version__
+from forkcluster.cli import streams
 from forkcluster.cli.index import BY_WORD, DEFAULT, INDEX, SECTIONS
 from forkcluster.cli.words import FOREIGN
-from forkcluster.errors import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK, ForkclusterError, did_you_mean
+from forkcluster.errors import EXIT_INTERRUPTED, EXIT_OK, ForkclusterError, did_you_mean
 
 EPILOG = """\b
 Examples:
@@ -77,6 +78,26 @@ def _suggest(arguments: Sequence[str]) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command and exit with its code; every expected error becomes a message on standard error."""
+    streams.open_closed()
+    failed = None
+    try:
+        code = _code_of(arguments)
+    except OSError as error:
+        code, failed = EXIT_OK, error
+    unwritten = streams.finish()
+    if failed is not None and unwritten is None:
+        raise failed
+    if unwritten is not None and code == EXIT_OK:
+        _tell_error(unwritten)
+        code = unwritten.exit_code
+    sys.exit(code)
+
+
+def _tell_error(error: ForkclusterError) -> None:
+    streams.tell(f"{click.style('forkcluster:', fg='red')} {error}", err=True)
+
+
+def _code_of(arguments: Sequence[str] | None) -> int:
     try:
         code = build().main(arguments, prog_name="forkcluster", standalone_mode=False)
     except click.NoSuchOption as error:
@@ -89,11 +110,9 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
         _suggest(arguments if arguments is not None else sys.argv[1:])
         code = error.exit_code
     except click.Abort:
-        click.echo("interrupted; what was asked for goes on", err=True)
+        streams.tell("interrupted; what was asked for goes on", err=True)
         code = EXIT_INTERRUPTED
-    except BrokenPipeError:
-        code = EXIT_FAILURE
     except ForkclusterError as error:
-        click.echo(f"{click.style('forkcluster:', fg='red')} {error}", err=True)
+        _tell_error(error)
         code = error.exit_code
-    sys.exit(code if isinstance(code, int) else EXIT_OK)
+    return code if isinstance(code, int) else EXIT_OK

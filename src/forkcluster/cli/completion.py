@@ -3,6 +3,7 @@
 import click
 from click.shell_completion import get_completion_class
 
+from forkcluster.cli import streams
 from forkcluster.errors import InternalError
 
 SHELLS = ("bash", "zsh", "fish")
@@ -24,4 +25,4 @@ def _complete(shell: str) -> None:
     root = click.get_current_context().find_root().command
     if found is None:
         raise InternalError(f"click has no completion for {shell}")
-    click.echo(found(root, {}, "forkcluster", "_FORKCLUSTER_COMPLETE").source())
+    streams.say(found(root, {}, "forkcluster", "_FORKCLUSTER_COMPLETE").source())

@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from forkcluster.cli import choosing
+from forkcluster.cli import choosing, streams
 from forkcluster.cli.quantities import duration, milliseconds, percent, size
 from forkcluster.cli.table import Column, show
 from forkcluster.errors import EXIT_OK
@@ -32,7 +32,7 @@ def _describe(targets: Sequence[str], only: Sequence[str], as_json: bool) -> int
     views = look(apps)
     if as_json:
         found = [{**described(view), "events": _events(view, EVENTS)} for view in views]
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        streams.say(json.dumps(found, indent=2, ensure_ascii=False))
         return EXIT_OK
     for view in views:
         _print(view)
@@ -46,20 +46,20 @@ def _events(view: View, count: int) -> list[Mapping[str, object]]:
 
 def _print(view: View) -> None:
     facts = described(view)
-    click.echo(f"{click.style(view.app.name, bold=True)} is {view.state}: {STATES[view.state]}")
+    streams.say(f"{click.style(view.app.name, bold=True)} is {view.state}: {STATES[view.state]}")
     for label, text in _rows(view, facts):
         if text:
-            click.echo(f"  {click.style(f'{label:<12}', dim=True)} {text}")
+            streams.say(f"  {click.style(f'{label:<12}', dim=True)} {text}")
     workers = facts["workers"]
     if isinstance(workers, list) and workers:
-        click.echo(show(WORKERS, workers), nl=False)
+        streams.say(show(WORKERS, workers), nl=False)
     if view.app.fault:
-        click.echo(view.app.fault)
+        streams.say(view.app.fault)
     failure = view.app.outcome.failure if view.app.outcome and view.state == "errored" else None
     if failure is not None:
-        click.echo(f"{failure}\n{getattr(failure, 'details', '')}".rstrip("\n"))
+        streams.say(f"{failure}\n{getattr(failure, 'details', '')}".rstrip("\n"))
     for event in _events(view, EVENTS):
-        click.echo(line_of(event))
+        streams.say(line_of(event))
 
 
 def _id(view: View) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-from forkcluster.cli import choosing
+from forkcluster.cli import choosing, streams
 from forkcluster.errors import EXIT_OK, StateError
 from forkcluster.manager.register import App
 from forkcluster.manager.secrets import masked
@@ -27,13 +27,13 @@ def _env(targets: Sequence[str], only: Sequence[str], show_secrets: bool, as_jso
     if not show_secrets:
         found = {name: masked(variables) for name, variables in found.items()}
     if as_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        streams.say(json.dumps(found, indent=2, ensure_ascii=False))
         return EXIT_OK
     for name, variables in found.items():
         if len(found) > 1:
-            click.echo(f"# {name}")
+            streams.say(f"# {name}")
         for variable, text in sorted(variables.items()):
-            click.echo(f"{variable}={text}")
+            streams.say(f"{variable}={text}")
     return EXIT_OK
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import click
 
-from forkcluster.cli import choosing
+from forkcluster.cli import choosing, streams
 from forkcluster.cli.results import Results
 from forkcluster.cli.serve import working_directory
 from forkcluster.cli.start import tell
@@ -155,7 +155,7 @@ def perform(planned: Planned, results: Results, timeout: float | None, *, wait: 
     try:
         applying.perform(planned.steps, lambda step, result: _tell(results, step, result))
     except KeyboardInterrupt:
-        click.echo("\nnot waited for any longer; what was begun goes on (forkcluster list)", err=True)
+        streams.tell("\nnot waited for any longer; what was begun goes on (forkcluster list)", err=True)
         results.finish()
         raise click.Abort from None
 

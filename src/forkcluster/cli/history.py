@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import click
 
-from forkcluster.cli import choosing
+from forkcluster.cli import choosing, streams
 from forkcluster.errors import EXIT_OK
 from forkcluster.manager.events import events_of, line_of
 
@@ -31,13 +31,13 @@ def _history(targets: Sequence[str], only: Sequence[str], lines: int, as_json: b
     _, apps = choosing.chosen(targets, only)
     found = {app.name: events_of(app, lines) for app in apps}
     if as_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        streams.say(json.dumps(found, indent=2, ensure_ascii=False))
         return EXIT_OK
     for name, events in found.items():
         if len(found) > 1:
-            click.echo(click.style(name, bold=True))
+            streams.say(click.style(name, bold=True))
         for event in events:
-            click.echo(line_of(event))
+            streams.say(line_of(event))
         if not events:
-            click.echo(f"nothing is known to have happened to {name}")
+            streams.say(f"nothing is known to have happened to {name}")
     return EXIT_OK

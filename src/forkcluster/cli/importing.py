@@ -5,6 +5,7 @@ import sys
 
 import click
 
+from forkcluster.cli import streams
 from forkcluster.cli.serve import working_directory
 from forkcluster.errors import ConfigurationError, UsageError
 from forkcluster.manager import importing
@@ -37,7 +38,7 @@ def _import(file: str, output: str | None, target: str | None) -> None:
     for line in found.lost:
         click.echo(f"{click.style('not carried over:', fg='yellow')} {line}", err=True)
     if output is None:
-        click.echo(text, nl=False)
+        streams.say(text, nl=False)
         return
     try:
         with open(output, "x", encoding="utf-8") as new:

@@ -4,6 +4,7 @@ from typing import Literal
 
 import click
 
+from forkcluster.cli import streams
 from forkcluster.cli.serve import working_directory
 from forkcluster.manager import sample
 
@@ -18,4 +19,4 @@ def build() -> click.Command:
 def _init(file: str | Literal["simple"]) -> None:
     # `pm2 ecosystem simple` asks for a shorter one; ours is short.
     path = sample.create(working_directory(), sample.NAME if file == "simple" else file)
-    click.echo(f"wrote {path}; forkcluster plan says what it would do, forkcluster apply does it")
+    streams.say(f"wrote {path}; forkcluster plan says what it would do, forkcluster apply does it")

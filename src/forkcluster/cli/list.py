@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from forkcluster.cli import choosing
+from forkcluster.cli import choosing, streams
 from forkcluster.cli.quantities import duration, milliseconds, percent, size
 from forkcluster.cli.serve import working_directory
 from forkcluster.cli.table import Column, show
@@ -38,11 +38,11 @@ def list_apps(targets: Sequence[str], only: Sequence[str], as_json: bool) -> int
     apps = register.apps()
     views = look(only_these(only, resolve(targets, apps, working_directory()) if targets else apps))
     if as_json:
-        click.echo(json.dumps([described(view) for view in views], indent=2, ensure_ascii=False))
+        streams.say(json.dumps([described(view) for view in views], indent=2, ensure_ascii=False))
     elif views:
-        click.echo(show(COLUMNS, views), nl=False)
+        streams.say(show(COLUMNS, views), nl=False)
     else:
-        click.echo("no app is registered: forkcluster start TARGET starts one")
+        streams.say("no app is registered: forkcluster start TARGET starts one")
     return EXIT_OK
 
 

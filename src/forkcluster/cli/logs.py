@@ -11,7 +11,7 @@ from typing import Final
 
 import click
 
-from forkcluster.cli import choosing
+from forkcluster.cli import choosing, streams
 from forkcluster.errors import EXIT_INTERRUPTED, EXIT_OK, NotFoundError
 from forkcluster.manager.output import STREAMS, File, Record, files, joined, parse
 from forkcluster.manager.register import App, Register
@@ -126,10 +126,10 @@ class Printer:
     def show(self, record: Record) -> None:
         """Print one record, however many lines it has."""
         if self._as_json:
-            click.echo(json.dumps(described(record), ensure_ascii=False))
+            streams.say(json.dumps(described(record), ensure_ascii=False))
             return
         for line in record.text.split("\n"):
-            click.echo(self._head(record) + self._marked(printable(line)))
+            streams.say(self._head(record) + self._marked(printable(line)))
 
     def _head(self, record: Record) -> str:
         if self._raw:

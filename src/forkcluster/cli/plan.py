@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import click
 
-from forkcluster.cli import files
+from forkcluster.cli import files, streams
 from forkcluster.errors import EXIT_CHANGES, EXIT_OK
 from forkcluster.manager.plan import Mode
 
@@ -38,6 +38,6 @@ def _plan(
     detailed_exitcode: bool,
 ) -> int:
     planned = files.prepare(file, only, env_name, Mode.APPLY, prune=prune)
-    click.echo(files.as_json(planned) if as_json else files.show(planned))
+    streams.say(files.as_json(planned) if as_json else files.show(planned))
     changes = any(step.verb.changes for step in planned.steps)
     return EXIT_CHANGES if changes and detailed_exitcode else EXIT_OK

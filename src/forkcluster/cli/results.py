@@ -6,7 +6,8 @@ import json
 
 import click
 
-from forkcluster.errors import EXIT_INTERRUPTED, EXIT_OK, ForkclusterError
+from forkcluster.cli.streams import UnwrittenError, tell
+from forkcluster.errors import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK, ForkclusterError
 
 
 class Results:
@@ -16,18 +17,19 @@ class Results:
         self._as_json = as_json
         self._rows: list[dict[str, object]] = []
         self._code = EXIT_OK
+        self._unwritten: UnwrittenError | None = None
 
     def good(self, name: str, text: str, **facts: object) -> None:
         """Say what was done."""
         self._rows.append({"name": name, "ok": True, **facts})
         if not self._as_json:
-            click.echo(f"{click.style('●', fg='green')} {click.style(name, bold=True)} {text}")
+            self._tell(f"{click.style('●', fg='green')} {click.style(name, bold=True)} {text}")
 
     def add(self, name: str, text: str, **facts: object) -> None:
         """Give what was asked for, bare: for scripts."""
         self._rows.append({"name": name, "ok": True, **facts})
         if not self._as_json:
-            click.echo(text)
+            self._tell(text)
 
     def bad(self, name: str, error: ForkclusterError) -> None:
         """Say what failed, with the application's traceback if there is one."""
@@ -35,19 +37,29 @@ class Results:
         self._rows.append({"name": name, "ok": False, "error": error.to_json()})
         if self._as_json:
             return
-        click.echo(f"{click.style('●', fg='red')} {click.style(name, bold=True)}: {error}", err=True)
+        self._tell(f"{click.style('●', fg='red')} {click.style(name, bold=True)}: {error}", err=True)
         if details := getattr(error, "details", ""):
-            click.echo(details.rstrip("\n"), err=True)
+            self._tell(details.rstrip("\n"), err=True)
 
     def interrupted(self, text: str) -> None:
         """Say that a Ctrl-C has ended the waiting."""
         self._code = EXIT_INTERRUPTED
-        click.echo(f"\n{text}", err=True)
+        self._tell(f"\n{text}", err=True)
 
     def finish(self, nothing: str = "") -> int:
         """Print what is left to print; give the exit code. `nothing` is said when there was nothing to do."""
         if self._as_json:
-            click.echo(json.dumps(self._rows, indent=2, ensure_ascii=False))
+            self._tell(json.dumps(self._rows, indent=2, ensure_ascii=False))
         elif nothing and not self._rows:
-            click.echo(nothing)
+            self._tell(nothing)
+        if self._unwritten is not None:
+            tell(f"{click.style('forkcluster:', fg='red')} {self._unwritten}", err=True)
         return self._code
+
+    def _tell(self, text: str, *, err: bool = False) -> None:
+        """Print a line. One that cannot be written is a failure, and the work goes on."""
+        error = tell(text, err=err)
+        if error is not None:
+            self._code = self._code or EXIT_FAILURE
+            if not isinstance(error, BrokenPipeError):  # a reader that has left wants no more
+                self._unwritten = UnwrittenError("standard error" if err else "standard output", error)

@@ -4,7 +4,7 @@ import os
 
 import click
 
-from forkcluster.cli import choosing
+from forkcluster.cli import choosing, streams
 from forkcluster.errors import EXIT_OK, StateError
 from forkcluster.manager import saved
 from forkcluster.manager.register import Register
@@ -25,5 +25,5 @@ def _save(force: bool) -> int:
     if not apps and not force:
         raise StateError("no app is registered: the list that was saved before is kept", "--force empties it")
     count = saved.save(register, apps)
-    click.echo(f"{count} app{'s' if count != 1 else ''} saved in {saved.path_of(register)}")
+    streams.say(f"{count} app{'s' if count != 1 else ''} saved in {saved.path_of(register)}")
     return EXIT_OK

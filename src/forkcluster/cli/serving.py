@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import click
 
-from forkcluster.cli import report, serve
+from forkcluster.cli import report, serve, streams
 from forkcluster.cli.index import INDEX
 from forkcluster.cli.options import TableCommand, flags, table_options
 from forkcluster.cli.words import FUTURE, NEEDLESS
@@ -74,9 +74,9 @@ def _serve(check_config: bool, print_config: bool, **values: object) -> None:
     if isinstance(target, str) and not elsewhere:
         _refuse_misspelt(target)
     if print_config:
-        click.echo(report.settings(reading), nl=False)
+        streams.say(report.settings(reading), nl=False)
     elif check_config:
-        click.echo(report.verdict(reading))
+        streams.say(report.verdict(reading))
     else:
         if reading.options.venv and reading.options.exec_mode != "fork":
             from forkcluster.manager.interpreter import interpreter_of, prove

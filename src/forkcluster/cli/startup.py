@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from forkcluster.cli import choosing
+from forkcluster.cli import choosing, streams
 from forkcluster.errors import EXIT_OK, StateError, UsageError
 from forkcluster.manager import units
 from forkcluster.manager.register import Register
@@ -56,11 +56,11 @@ def _startup(
 ) -> int:
     unit = _unit(platform, user, home, name, system=system)
     if show:
-        click.echo(unit.text, nl=False)
+        streams.say(unit.text, nl=False)
         return EXIT_OK
     _check(unit)
     for line in units.install(unit):
-        click.echo(line)
+        streams.say(line)
     return EXIT_OK
 
 
@@ -70,7 +70,7 @@ def _unstartup(
     unit = _unit(platform, user, home, name, system=system)
     _check(unit)
     for line in units.remove(unit):
-        click.echo(line)
+        streams.say(line)
     return EXIT_OK
 
 
