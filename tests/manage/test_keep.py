@@ -52,14 +52,27 @@ def test_cleardump_forgets_the_saved_list(shell):
     assert ({}, "no list was saved\n") == (shell.states(), shell.run("cleardump").out)
 
 
-def test_a_damaged_list_is_refused_by_name(shell):
-    """The one before it is still there."""
-    shell.start()
+@pytest.mark.parametrize("text", ["{", '{"apps": 1}', '{"apps": [{"version": 1}]}'])
+def test_a_damaged_list_keeps_no_app_from_coming_back(shell, text):
+    """Neither one that is registered, nor one of the list before; the damaged one is named."""
+    shell.start("app:application", "--name", "one")
+    shell.start("app:application", "--name", "two")
     shell.run("save")
     shell.run("save")
-    (shell.home / "dump.json").write_text("{")
+    shell.run("delete", "two")
+    shell.kill_master("one")
+    (shell.home / "dump.json").write_text(text)
     assert "dump.json.bak" in shell.run("resurrect", code=EXIT_CONFIGURATION).err
-    assert (shell.home / "dump.json.bak").exists()
+    assert {"one": "ready", "two": "ready"} == shell.states()
+
+
+def test_a_damaged_list_without_one_before_it_keeps_no_registered_app_from_coming_back(shell):
+    """The records are all there."""
+    shell.start()
+    shell.kill_master()
+    (shell.home / "dump.json").write_text("{")
+    assert "dump.json" in shell.run("resurrect", code=EXIT_CONFIGURATION).err
+    assert {"app": "ready"} == shell.states()
 
 
 def test_a_damaged_record_is_shown_and_can_be_deleted(shell):

@@ -9,6 +9,7 @@ from forkcluster.cli.results import Results
 from forkcluster.cli.start import deferred_interrupt, wait_for
 from forkcluster.errors import ForkclusterError
 from forkcluster.manager import order, saved, starting
+from forkcluster.manager.record import Record
 from forkcluster.manager.register import App, Register
 
 HELP = """Start every app that should run and does not: after a reboot, after its master was killed. Apps that
@@ -45,13 +46,22 @@ def _resurrect(parallel: int, wait: bool, timeout: float | None, as_json: bool) 
 
 def _bring_back(register: Register, results: Results) -> None:
     known = {app.name for app in register.apps() if not app.foreground}
-    for record in saved.saved(register):
+    for record in _kept(register, results):
         if record.name in known:
             continue
         try:
             saved.bring_back(register, record)
         except ForkclusterError as error:
             results.bad(record.name, error)
+
+
+def _kept(register: Register, results: Results) -> list[Record]:
+    """Give the saved records; those of the list before when the last one is damaged."""
+    try:
+        return saved.saved(register)
+    except ForkclusterError as error:
+        results.bad("the saved list", error)
+        return saved.saved_before(register)
 
 
 def _begin(register: Register, app: App, results: Results) -> list[starting.Pending]:

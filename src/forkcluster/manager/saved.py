@@ -42,10 +42,25 @@ def save(register: Register, apps: Sequence[App]) -> int:
 def saved(register: Register) -> list[Record]:
     """Give the kept records; none when nothing is kept. Raise ConfigurationError."""
     path = path_of(register)
+    try:
+        return _read(path)
+    except ConfigurationError as error:
+        remedy = f"the list before it, {path}.bak, is taken; forkcluster save writes a new one"
+        raise ConfigurationError(error.message, remedy) from error
+
+
+def saved_before(register: Register) -> list[Record]:
+    """Give the records of the list before; none when it is not there or damaged, too."""
+    with contextlib.suppress(ConfigurationError):
+        return _read(f"{path_of(register)}.bak")
+    return []
+
+
+def _read(path: str) -> list[Record]:
     values = read_json(path)
     if values is None:
         if os.path.lexists(path):
-            raise ConfigurationError(f"reading {path}: damaged", f"the list before it is in {path}.bak")
+            raise ConfigurationError(f"reading {path}: damaged")
         return []
     apps = values.get("apps")
     if not isinstance(apps, list):
