@@ -8,6 +8,8 @@ import signal
 
 from harness import until
 
+from forkcluster.errors import EXIT_FAILURE
+
 APP = """
 import logging, sys
 print("loading")
@@ -44,6 +46,18 @@ def test_logs_shows_the_last_lines_of_all_apps(shell):
     assert ["app      0 | asked /one"] == shown(shell, "app", "--out", "--lines", "1")
     assert ["careful /two"] == shown(shell, "shop", "--err", "--lines", "1", "--raw")
     assert [] == shown(shell, "app", "--lines", "0")
+
+
+def test_a_log_that_is_a_directory_is_told_beside_the_others(shell):
+    """One line, and the exit code is not 0."""
+    shell.run("start", "echo hello; exec sleep 1000", "--name", "one", "--min-uptime", "0.1")
+    out, error = (shell.home / f"logs/one-{stream}.log" for stream in ("out", "error"))
+    until(lambda: "hello" in out.read_text(), "the app's line")
+    shell.run("stop", "one")
+    error.unlink()
+    error.mkdir()
+    done = shell.run("logs", "--nostream", code=EXIT_FAILURE)
+    assert (True, f"reading {error}: Is a directory\n") == ("hello" in done.out, done.err)
 
 
 def test_logs_keeps_a_traceback_whole(shell):

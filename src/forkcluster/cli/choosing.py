@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 import click
 
 from forkcluster.cli import streams
-from forkcluster.cli.serve import working_directory
+from forkcluster.cli.serve import directory_of_words
 from forkcluster.errors import ForkclusterError
 from forkcluster.manager.register import App, Register
 from forkcluster.manager.status import look
@@ -108,4 +108,4 @@ def tell_unwritten(what: str) -> None:
 def chosen(words: Sequence[str], names: Sequence[str] = ()) -> tuple[Register, list[App]]:
     """Give the register and the apps that were meant. Raise NotFoundError."""
     register = Register.find(os.environ)
-    return register, only(names, resolve(words, register.apps(), working_directory()))
+    return register, only(names, resolve(words, register.apps(), directory_of_words()))

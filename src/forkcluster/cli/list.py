@@ -9,7 +9,7 @@ import click
 
 from forkcluster.cli import choosing, streams
 from forkcluster.cli.quantities import duration, milliseconds, percent, size
-from forkcluster.cli.serve import working_directory
+from forkcluster.cli.serve import directory_of_words
 from forkcluster.cli.table import Column, show
 from forkcluster.errors import EXIT_OK
 from forkcluster.manager.register import Register
@@ -36,7 +36,7 @@ def list_apps(targets: Sequence[str], only: Sequence[str], as_json: bool) -> int
     """Print the table, or JSON; give the exit code."""
     register = Register.find(os.environ)
     apps = register.apps()
-    views = look(only_these(only, resolve(targets, apps, working_directory()) if targets else apps))
+    views = look(only_these(only, resolve(targets, apps, directory_of_words()) if targets else apps))
     if as_json:
         streams.say(json.dumps([described(view) for view in views], indent=2, ensure_ascii=False))
     elif views:

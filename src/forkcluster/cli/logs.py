@@ -12,7 +12,7 @@ from typing import Final
 import click
 
 from forkcluster.cli import choosing, streams
-from forkcluster.errors import EXIT_INTERRUPTED, EXIT_OK, NotFoundError
+from forkcluster.errors import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK, NotFoundError
 from forkcluster.manager.output import STREAMS, File, Record, files, joined, parse
 from forkcluster.manager.register import App, Register
 from forkcluster.manager.tail import Follower, last_lines
@@ -61,20 +61,20 @@ def _logs(
     highlight: str | None,
     as_json: bool,
 ) -> int:
-    streams = (ERROR,) if only_error and not only_out else (OUT,) if only_out and not only_error else STREAMS
-    found = [file for app in _apps(targets, only) for file in files(app, streams)]
+    kinds = (ERROR,) if only_error and not only_out else (OUT,) if only_out and not only_error else STREAMS
+    found = [file for app in _apps(targets, only) for file in files(app, kinds)]
     if not found:
         raise NotFoundError(
             "there are no files with output of an app", "forkcluster list shows what there is"
         )
     printer = Printer(found, raw=raw, timestamp=timestamp, highlight=highlight, as_json=as_json)
     ends = _show_last(found, lines, printer)
-    if follow:
+    if follow and ends:
         try:
-            _follow([Follower(file.path, ends[file]) for file in found], found, printer)
+            _follow([Follower(file.path, end) for file, end in ends.items()], list(ends), printer)
         except KeyboardInterrupt:
             return EXIT_INTERRUPTED
-    return EXIT_OK
+    return EXIT_OK if len(ends) == len(found) else EXIT_FAILURE
 
 
 def _apps(targets: Sequence[str], only: Sequence[str]) -> list[App]:
@@ -84,10 +84,14 @@ def _apps(targets: Sequence[str], only: Sequence[str]) -> list[App]:
 
 
 def _show_last(found: Sequence[File], lines: int, printer: "Printer") -> dict[File, int]:
-    """Show the last records, by time where the files tell it; give where each file was read to."""
+    """Show the last records, by time where the files tell it; give where each readable file was read to."""
     shown, ends = [], {}
     for file in found:
-        last, ends[file] = last_lines(file.path, lines + MOST_BEFORE if lines else 0)
+        try:
+            last, ends[file] = last_lines(file.path, lines + MOST_BEFORE if lines else 0)
+        except OSError as error:
+            streams.tell(f"reading {file.path}: {error.strerror or error}", err=True)
+            continue
         parsed = [parse(file, line.decode("utf-8", "backslashreplace")) for line in last]
         start = max(0, len(parsed) - lines)
         while 0 < start < len(parsed) and parsed[start].joint is not None:

@@ -9,7 +9,7 @@ import os
 import sys
 from typing import NoReturn
 
-from forkcluster.errors import InternalError
+from forkcluster.errors import ConfigurationError, InternalError
 from forkcluster.options.frozen import Launch
 from forkcluster.wire.program import command, memory
 from forkcluster.wire.title import title_of
@@ -34,7 +34,20 @@ def working_directory() -> str:
     named = os.environ.get("PWD", "")
     if os.path.isabs(named) and _same(named, "."):
         return named
-    return os.getcwd()
+    try:
+        return os.getcwd()
+    except OSError as error:
+        text = f"finding the working directory: {error.strerror}"
+        raise ConfigurationError(text, "it was removed: cd to one that is there") from error
+
+
+def directory_of_words() -> str:
+    """Where relative paths among the words start: the working directory, or where it was if it is gone."""
+    try:
+        return working_directory()
+    except ConfigurationError:
+        named = os.environ.get("PWD", "")
+        return named if os.path.isabs(named) else "/"
 
 
 def _same(one: str, other: str) -> bool:

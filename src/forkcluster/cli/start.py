@@ -10,7 +10,7 @@ import click
 from forkcluster.cli import choosing
 from forkcluster.cli.options import TableCommand, flags, table_options
 from forkcluster.cli.results import Results
-from forkcluster.cli.serve import working_directory
+from forkcluster.cli.serve import directory_of_words, working_directory
 from forkcluster.cli.serving import request_of
 from forkcluster.errors import ForkclusterError, UsageError
 from forkcluster.manager import starting
@@ -96,7 +96,7 @@ def _begin(
     register: Register, word: str | None, given: Flags, results: Results, *, force: bool
 ) -> list[Pending]:
     """Begin what one word means; what cannot be is told at once."""
-    directory = working_directory()
+    directory = directory_of_words()
     known = [] if word is None or force else registered(word, register.apps())
     if word is not None and known and not _stands_here(word, known, directory):
         return [p for app in known if (p := _begin_known(register, app, given, results)) is not None]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import click
 
 from forkcluster.cli import choosing
-from forkcluster.cli.serve import working_directory
+from forkcluster.cli.serve import directory_of_words
 from forkcluster.errors import EXIT_OK, UsageError
 from forkcluster.manager.register import App, Register
 from forkcluster.manager.targets import only as only_these
@@ -35,7 +35,7 @@ def _monit(targets: Sequence[str], only: Sequence[str]) -> int:
     if not sys.stdout.isatty():
         raise UsageError("monit needs a terminal", "forkcluster list shows all apps once")
     register = Register.find(os.environ)
-    directory = working_directory()
+    directory = directory_of_words()
 
     def apps() -> list[App]:
         found = register.apps()
