@@ -30,6 +30,15 @@ def test_reload_of_a_broken_release_prints_the_traceback_and_changes_nothing(she
     assert "RuntimeError: no database" in result["error"]["details"]
 
 
+def test_restart_of_an_app_whose_directory_cannot_be_used_stops_nothing(shell):
+    """It would not be started again."""
+    shell.start()
+    before = shell.masters()
+    (shell.home / "apps/app").chmod(0o777)
+    done = shell.run("restart", "app", code=EXIT_CONFIGURATION)
+    assert (True, before) == ("others may write there" in done.err, shell.masters())
+
+
 def test_reload_of_an_app_that_does_not_run_starts_it(shell):
     """Stopped, or killed."""
     shell.start()

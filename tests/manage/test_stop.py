@@ -1,12 +1,15 @@
 """stop and delete: the processes are gone when the command has ended."""
 
 import os
+import shutil
 import signal
+import subprocess
 
+import pytest
 from harness import processes, until
 from shell import alive
 
-from forkcluster.errors import EXIT_FAILURE, EXIT_LATE, EXIT_USAGE
+from forkcluster.errors import EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_LATE, EXIT_USAGE
 
 
 def test_stop_waits_for_the_end_and_keeps_the_record(shell):
@@ -55,6 +58,33 @@ def test_delete_stops_and_forgets_and_keeps_the_logs(shell):
     assert (shell.home / "logs" / "app-error.log").exists()
     shell.start()
     assert 0 == shell.list()["app"]["id"]
+
+
+@pytest.fixture
+def unwritable():
+    """Make directories that not even root may write to, until the test has ended."""
+    made = []
+
+    def make(path):
+        if shutil.which("chattr") is None or subprocess.run(["chattr", "+i", path], check=False).returncode:
+            pytest.skip("this file system, or this user, makes nothing immutable")
+        made.append(path)
+
+    yield make
+    for path in made:
+        subprocess.run(["chattr", "-i", path], check=True)
+
+
+def test_what_cannot_be_removed_or_written_is_told_with_what_to_look_at(shell, unwritable):
+    """The system's word, not its number; nobody is told to make room on a disk that has it."""
+    shell.start()
+    shell.run("stop", "app")
+    unwritable(shell.home / "apps/app")
+    done = shell.run("delete", "app", code=EXIT_CONFIGURATION)
+    assert f"removing {shell.home}/apps/app: Operation not permitted\n  see who may write" in done.err
+    for words in (("scale", "app", "2"), ("reset", "app")):
+        done = shell.run(*words, code=EXIT_CONFIGURATION)
+        assert (True, False) == ("see who may write" in done.err, "make room" in done.err)
 
 
 def test_delete_passes_over_the_foreground(shell):

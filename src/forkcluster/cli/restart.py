@@ -75,7 +75,7 @@ def _begin(
 
     for app in apps:
         try:
-            renewals[app.name] = _renewed(app, given, environment)
+            renewals[app.name] = _renewed(register, app, given, environment)
         except ForkclusterError as error:
             results.bad(app.name, error)
     good = [app for app in apps if app.name in renewals]
@@ -85,10 +85,11 @@ def _begin(
     return pending
 
 
-def _renewed(app: App, given: Flags, environment: starting.Env | None) -> Renewed:
+def _renewed(register: Register, app: App, given: Flags, environment: starting.Env | None) -> Renewed:
     if app.foreground:
         raise StateError(
             f"{app.name} runs in the foreground: only who started it can start it again",
             f"forkcluster reload {app.name} loads new code",
         )
+    starting.make_room(register, app.name)  # what cannot be started again is not stopped
     return starting.renewed(app, given, environment)

@@ -4,6 +4,7 @@
 environment holds secrets. Knows no processes.
 """
 
+import errno
 import json
 import time
 from collections.abc import Mapping
@@ -64,8 +65,13 @@ class Record:
         except OSError as error:
             raise ConfigurationError(
                 f"writing the record {path}: {error.strerror}",
-                "the old one is as it was; make room and say it again",
+                f"the old one is as it was; {_remedy(error)} and say it again",
             ) from error
+
+
+def _remedy(error: OSError) -> str:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "make room" if full else "see who may write to that directory (ls -ld; lsattr -d),"
 
 
 def from_mapping(values: Mapping[str, object], where: str) -> Record:

@@ -152,6 +152,9 @@ class Register:
         try:
             shutil.rmtree(app.place.directory)
         except OSError as error:
-            raise ConfigurationError(f"removing {app.place.directory}: {error}") from error
+            raise ConfigurationError(
+                f"removing {app.place.directory}: {error.strerror}",
+                f"see who may write there (ls -ld; lsattr -d), then: forkcluster delete {app.name}",
+            ) from error
         finally:
             lock.close()

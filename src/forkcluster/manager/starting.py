@@ -147,11 +147,17 @@ def begin_again(register: Register, renewal: Renewed, restarts: int | None = Non
         return _begin(register, replace(record, restarts=kept, forgiven=0), reading)
 
 
-def _begin(register: Register, record: Record, reading: Reading) -> Pending:
-    """Take the lock, write the record, execute the master. The home's lock is held."""
-    place = register.place(record.name)
+def make_room(register: Register, name: str) -> AppPlace:
+    """Make the directories that a start of this app needs, and give its place. Raise ConfigurationError."""
+    place = register.place(name)
     make_place(place)
     make_private(os.path.join(register.home, "logs"))
+    return place
+
+
+def _begin(register: Register, record: Record, reading: Reading) -> Pending:
+    """Take the lock, write the record, execute the master. The home's lock is held."""
+    place = make_room(register, record.name)
     lock = register.take(place)
     if lock is None:
         raise _taken(place)
