@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from forkcluster.dataclass import replace
-from forkcluster.errors import ForkclusterError, LateError, StateError
-from forkcluster.manager.control import NoAnswerError, ask_all
+from forkcluster.errors import ForkclusterError, LateError, PeerError, StateError
+from forkcluster.manager.control import NoAnswerError, NotRunningError, ask_all
 from forkcluster.manager.record import STOPPED
 from forkcluster.manager.register import App, Register
 from forkcluster.manager.status import look
@@ -81,16 +81,24 @@ def _settled(app: App) -> App:
 
 
 def _ended(app: App, answer: object, until: float | None) -> ForkclusterError | None:
-    """Wait for the lock of an app that was told to stop."""
+    """Wait for the end of an app that was told to stop. One that does not hear us may be ending already."""
     error = answer if isinstance(answer, ForkclusterError) else None
-    while held(app.place.lock) is not None:
-        if error is not None and not isinstance(error, NoAnswerError):
+    unheard = isinstance(error, NotRunningError | PeerError)
+    while _lives(app):
+        late = until is not None and time.monotonic() > until
+        if error is not None and not isinstance(error, NoAnswerError) and (late or not unheard):
             return error
-        if until is not None and time.monotonic() > until:
+        if late:
             text = f"{app.name} has not ended yet (pid {app.pid}); it goes on stopping"
             return LateError(text, f"kill -9 {app.pid} ends it at once")
         time.sleep(LOOK)
     return None
+
+
+def _lives(app: App) -> bool:
+    """Tell whether the master that was looked at holds the lock, and not one that was started since."""
+    holder = held(app.place.lock)
+    return holder is not None and (app.pid is None or holder.get("pid", app.pid) == app.pid)
 
 
 def kill(app: App) -> None:

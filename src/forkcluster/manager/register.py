@@ -145,7 +145,15 @@ class Register:
             raise ConfigurationError(f"locking {place.lock}: {error.strerror}") from error
 
     def forget(self, app: App) -> None:
-        """Remove an app that does not run; its logs stay. Raise StateError when it runs again."""
+        """Remove an app that does not run, unless another command has; its logs stay.
+
+        Raise StateError when it runs again.
+        """
+        with self.changing():
+            if os.path.lexists(app.place.directory):
+                self._remove(app)
+
+    def _remove(self, app: App) -> None:
         lock = self.take(app.place)
         if lock is None:
             raise StateError(f"{app.name} was started meanwhile", "stop it first")
