@@ -1,5 +1,6 @@
 """Commands of fork mode, started in the background."""
 
+import pytest
 from harness import until
 
 from forkcluster.errors import EXIT_APPLICATION, EXIT_CONFIGURATION
@@ -41,11 +42,14 @@ def test_a_command_that_dies_at_once_fails_the_start(shell):
     until(lambda: shell.list()["bad"]["status"] == "errored", "errored")
 
 
-def test_a_job_that_has_done_its_work_is_a_good_start(shell):
-    """--no-autorestart: it ends, and is listed as stopped."""
+@pytest.mark.parametrize(
+    "options", [("--no-autorestart",), ("--restart", "on-failure"), ("--stop-exit-codes", "0")]
+)
+def test_a_job_that_has_done_its_work_is_a_good_start(shell, options):
+    """Whatever keeps it from being started again: it ends, says so, and is listed as stopped."""
     shell.write("job.sh", "echo done\n")
-    done = shell.run("start", "./job.sh", "--no-autorestart")
-    assert "job is up" in done.out
+    done = shell.run("start", "./job.sh", *options)
+    assert "● job has done its work, and ended\n" == done.out
     until(lambda: shell.list()["job"]["status"] == "stopped", "stopped")
 
 

@@ -166,6 +166,9 @@ def tell(results: Results, name: str, heard: Outcome | ForkclusterError) -> None
         results.bad(name, heard)
     elif heard.end is End.READY:
         facts = heard.facts
+        if facts.get("workers") == 0:  # its processes have ended for good, each as it should
+            results.good(name, "has done its work, and ended", state="stopped")
+            return
         urls = facts.get("urls")
         where = f" at {', '.join(map(str, urls))}" if isinstance(urls, list) and urls else ""
         text = f"is up{where}: {facts.get('workers')} ready, pid {facts.get('pid')}"
