@@ -101,6 +101,9 @@ def test_seconds_that_look_like_milliseconds_are_noted(place):
         ("[app]\nchdir = 'nowhere'\n", "no such directory", "relative paths start in"),
         ("[app]\nlog_config = 'nothing.json'\n", "No such file", ""),
         ("[app]\nenv_file = 'nothing.env'\n", "No such file", ""),
+        ('[app]\nargs = ["a\\u0000b"]\n', "args is ['a\\x00b']: expected words without NUL", ""),
+        ("[app.env]\n'A B' = '1'\n", "'A B' cannot be a variable's name", ""),
+        ('[app.env]\nA = "a\\u0000b"\n', "line 1: env is a dict: A has a value with NUL", ""),
     ],
 )
 def test_a_wrong_file_is_refused_with_place_and_remedy(place, text, message, remedy):
@@ -109,6 +112,23 @@ def test_a_wrong_file_is_refused_with_place_and_remedy(place, text, message, rem
     with pytest.raises(ConfigurationError) as caught:
         place.read()
     assert (message in caught.value.message, remedy in caught.value.remedy) == (True, True), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"target": "./w.sh", "args": ["\ud800"]}, "args is ['\\ud800']: expected words without NUL"),
+        ({"env": {"A": "\ud800"}}, "env is a dict: A has a value with NUL or half a surrogate pair"),
+        ({"env": {"\ud800": "1"}}, "'\\ud800' cannot be a variable's name"),
+    ],
+)
+def test_half_a_surrogate_pair_of_a_json_file_is_refused(place, value, message):
+    """No program can be given one; what a terminal gives that is not UTF-8 is passed on."""
+    place.write(json.dumps({"app": value}), "forkcluster.json")
+    with pytest.raises(ConfigurationError) as caught:
+        place.read({"config": "forkcluster.json"})
+    assert message in caught.value.message
+    assert ("\udcff",) == place.read({"target": "/bin/sh", "args": "\udcff"}).options.args
 
 
 def test_a_file_that_was_asked_for_must_be_there(place):

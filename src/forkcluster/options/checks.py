@@ -14,15 +14,30 @@ FRAMING: Final = frozenset(
 )
 
 
+def passable(text: str) -> bool:
+    """Tell whether a system call would take the text whole: no NUL, and no half of a surrogate pair."""
+    try:
+        return b"\0" not in text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+
+
 def path(text: str) -> None:
     """A path that a system call would take."""
-    if not text or "\0" in text:
+    if not text or not passable(text):
         raise ValueError("expected a path")
+
+
+def argument(text: str) -> None:
+    """A word that a program can be given."""
+    if not passable(text):
+        raise ValueError("expected words without NUL, and without half a surrogate pair")
 
 
 def target(text: str) -> None:
     """A target's shape only; whether it is there is the mold's to find out."""
-    if not text or text != text.strip() or "\0" in text or text.startswith(("-", ":")) or text.endswith(":"):
+    shape = text and text == text.strip() and not text.startswith(("-", ":")) and not text.endswith(":")
+    if not shape or not passable(text):
         raise ValueError("expected module:attribute, module, or path/to/file.py[:attribute]")
 
 
@@ -140,8 +155,12 @@ def trusted(text: str) -> None:
 def environment_pair(text: str) -> tuple[str, str]:
     """KEY=VALUE; the value may be empty and may hold more equal signs."""
     key, equals, value = text.partition("=")
-    if not equals or not key.strip() or re.search(r"[\s\0]", key) or "\0" in value:
+    if not equals:
         raise ValueError("expected KEY=VALUE")
+    if not key or re.search(r"\s", key) or not passable(key):
+        raise ValueError(f"{key!r} cannot be a variable's name; expected KEY=VALUE")
+    if not passable(value):
+        raise ValueError(f"{key} has a value with NUL or half a surrogate pair; expected KEY=VALUE")
     return key, value
 
 

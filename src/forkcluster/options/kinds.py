@@ -249,17 +249,22 @@ class Words(Texts):
     exact: bool = False
 
     def from_texts(self, texts: list[str]) -> tuple[str, ...]:
-        return tuple(texts) if self.exact else tuple(word for text in texts for word in _split(text))
+        return self._checked(texts if self.exact else [word for text in texts for word in _split(text)])
 
     def from_variable(self, text: str) -> tuple[str, ...]:
-        return tuple(_split(text))
+        return self._checked(_split(text))
 
     def from_toml(self, value: object) -> tuple[str, ...]:
         if isinstance(value, str):
-            return tuple(_split(value))
+            return self._checked(_split(value))
         if not isinstance(value, list) or not all(isinstance(each, str | int | float) for each in value):
             raise ValueError(f"expected {self.noun}")
-        return tuple(_scalar(each, self.noun) for each in value)
+        return self._checked([_scalar(each, self.noun) for each in value])
+
+    def _checked(self, words: list[str]) -> tuple[str, ...]:
+        for word in words if self.check is not None else ():
+            self.from_text(word)
+        return tuple(words)
 
 
 def _split(text: str) -> list[str]:

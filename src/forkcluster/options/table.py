@@ -270,8 +270,8 @@ def _processes() -> list[Option]:
             "auto: what the target looks like.",
         ),
         Option(
-            name="args", kind=Words("a text or a list of texts", "ARGS", exact=True), group=group,
-            positional=True,
+            name="args", kind=Words("a text or a list of texts", "ARGS", checks.argument, exact=True),
+            group=group, positional=True,
             help="Arguments of the command, in fork mode; on the command line they follow the target.",
         ),
         Option(
@@ -281,8 +281,8 @@ def _processes() -> list[Option]:
             help="What runs the target, in fork mode; none: it runs by itself.",
         ),
         Option(
-            name="interpreter_args", kind=Words("a text or a list of texts", "ARGS"), group=group,
-            aliases=("node_args",),
+            name="interpreter_args", kind=Words("a text or a list of texts", "ARGS", checks.argument),
+            group=group, aliases=("node_args",),
             help="Arguments of the interpreter.",
         ),
         Option(
