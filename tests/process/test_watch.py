@@ -82,3 +82,25 @@ def test_without_the_package_the_error_says_what_to_install(server, tmp_path):
     each = server(arguments=("--watch",), environment={"PYTHONPATH": str(tmp_path)}).start()
     assert EXIT_CONFIGURATION == each.wait()
     assert "pip install 'forkcluster[watch]'" in each.output
+
+
+def test_a_path_that_is_gone_is_told_in_a_line_each_time_the_watcher_is_started(server):
+    """No traceback of a library."""
+    each = server(arguments=("--watch", "--watch-path", "assets"))
+    assets = each.directory / "assets"
+    assets.mkdir()
+    each.boot()
+    until(lambda: each.processes("watcher"), "the watcher")
+    (watcher,) = each.processes("watcher")
+    assets.rmdir()
+    each.send(signal.SIGKILL, watcher.pid)
+    each.wait_for("cannot watch")
+    each.wait_for("the watcher ended")
+    assert "Traceback" not in each.output
+
+
+def test_a_path_that_is_not_there_is_refused(server):
+    """Nothing would ever be seen."""
+    each = server(arguments=("--watch", "--watch-path", "nowhere")).start()
+    assert EXIT_CONFIGURATION == each.wait()
+    assert "watch_path is nowhere: no such file or directory" in each.output

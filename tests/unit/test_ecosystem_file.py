@@ -267,6 +267,8 @@ def test_a_name_is_put_together(place):
 
 def test_watch_may_name_paths(place):
     """true, a path or a list of paths."""
+    for name in ("src", "conf"):
+        (place.path / name).mkdir()
     options = place.options([{"name": "a", "target": "app", "watch": ["src", "conf"]}])
     assert (True, ("src", "conf")) == (options.watch, options.watch_path)
 

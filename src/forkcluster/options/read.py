@@ -77,6 +77,8 @@ def read(request: Request, environment: Mapping[str, str], config: Described | N
     values = {name: setting.value for name, setting in settings.items()}
     options = Options(**{name: values[name] for name in names(Options)})  # type: ignore[arg-type]
     _check_together(options)
+    if options.watch:
+        _check_watch(options, base)
     _check_mode(options, base, {**environment, **dict(options.env)})
     notes = (*config.notes, *_notes(environment, options, config))
     return Reading(options, tuple(settings.values()), notes)
@@ -269,13 +271,22 @@ def _check_together(options: Options) -> None:
         raise ConfigurationError(
             "header sets Server, which is sent already", "add --no-server-header to send only yours"
         )
-    for package in ("watchfiles", "pathspec") if options.watch else ():
-        if find_spec(package) is None:
-            raise ConfigurationError(f"watch needs the package {package}", "pip install 'forkcluster[watch]'")
-    if options.watch and options.control == "off":
-        raise ConfigurationError("watch asks for reloads through the control socket", "drop --control off")
     if options.log_config is not None:
         logconfig.check(options.log_config)
+
+
+def _check_watch(options: Options, base: str) -> None:
+    """What watching needs. Raises ConfigurationError."""
+    for package in ("watchfiles", "pathspec"):
+        if find_spec(package) is None:
+            raise ConfigurationError(f"watch needs the package {package}", "pip install 'forkcluster[watch]'")
+    if options.control == "off":
+        raise ConfigurationError("watch asks for reloads through the control socket", "drop --control off")
+    for path in options.watch_path:
+        if not os.path.exists(os.path.join(base, path)):
+            raise ConfigurationError(
+                f"watch_path is {path}: no such file or directory", f"relative paths start in {base}"
+            )
 
 
 def _check_mode(options: Options, base: str, environment: Mapping[str, str]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import pathspec
 import watchfiles
+from watchfiles._rust_notify import WatchfilesRustInternalError
 
 from forkcluster import _process, log
 from forkcluster.errors import ApplicationError, ForkclusterError
@@ -52,6 +53,15 @@ def main(argv: list[str]) -> int:
         return 1
     set_title(title)
     log.configure("watcher")
+    try:
+        return _watch(order)
+    except (OSError, WatchfilesRustInternalError) as error:
+        log.error("cannot watch", paths=" ".join(order.paths), error=str(error))
+        return 1
+
+
+def _watch(order: WatchOrder) -> int:
+    """Ask for a reload after each change; give the exit code when the master is gone. Raise OSError."""
     step = max(1, int(order.delay * 1000))
     watching = watchfiles.watch(
         *order.paths,
