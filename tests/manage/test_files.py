@@ -241,6 +241,14 @@ def test_a_sample_is_written_and_served(place):
     assert ["ready"] == list(place.states().values())
 
 
+@pytest.mark.parametrize("words", [("init", "x.yaml"), ("import", "-", "-o", "x.json")])
+def test_toml_is_written_only_into_files_that_are_read_as_toml(place, words):
+    """Nothing is written under another suffix."""
+    before = os.listdir(place.directory)
+    done = place.run(*words, code=2, stdin='{"apps": []}')
+    assert (True, before) == ("name a file that ends in .toml" in done.err, os.listdir(place.directory))
+
+
 def test_imports_become_files_that_are_served(place):
     """PM2's JSON to standard output, gunicorn's module to a file."""
     pm2 = {"apps": [{"name": "p", "script": "web:application", "kill_timeout": 3000, "pmx": True}]}

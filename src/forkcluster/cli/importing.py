@@ -10,6 +10,7 @@ from forkcluster.cli.serve import working_directory
 from forkcluster.errors import ConfigurationError, UsageError
 from forkcluster.manager import importing
 from forkcluster.options.formats import read as formats
+from forkcluster.options.formats import write
 
 HELP = """Write a configuration of another tool in our words: to standard output, or with -o to a file.
 
@@ -30,6 +31,8 @@ def build() -> click.Command:
 
 
 def _import(file: str, output: str | None, target: str | None) -> None:
+    if output is not None:
+        write.check_name(output)
     if file == "-":
         found = importing.import_document(formats.parse("<stdin>", "json", sys.stdin.buffer.read()))
     else:

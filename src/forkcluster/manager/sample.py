@@ -64,7 +64,10 @@ def text(directory: str) -> str:
 
 def create(directory: str, name: str = NAME) -> str:
     """Write the file, which must not be there; give its path. Raises UsageError or ConfigurationError."""
+    from forkcluster.options.formats import write
+
     path = os.path.join(directory, name)
+    write.check_name(path)
     try:
         with open(path, "x", encoding="utf-8") as file:
             file.write(text(directory))

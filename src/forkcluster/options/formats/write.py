@@ -4,6 +4,14 @@ import json
 import re
 from collections.abc import Mapping
 
+from forkcluster.errors import UsageError
+
+
+def check_name(path: str) -> None:
+    """Raise UsageError for a file that would be read as something else than TOML."""
+    if not path.endswith(".toml"):
+        raise UsageError(f"writing {path}: what is written is TOML", "name a file that ends in .toml")
+
 
 def key(name: str) -> str:
     """Give a key, in quotes where it needs them."""
