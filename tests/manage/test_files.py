@@ -69,7 +69,8 @@ def answers(shell, name):
 
 def actions(shell, *words):
     """What a plan would do, by name."""
-    return {step["name"]: step["action"] for step in shell.run("plan", "--json", *words).json["steps"]}
+    found = shell.run("plan", "--json", *words, code=None).json["steps"]
+    return {step["name"]: step["action"] for step in found}
 
 
 def test_apply_brings_about_what_the_file_says_and_no_more(place):
@@ -224,8 +225,10 @@ def test_a_name_of_another_file_is_not_taken_over(place):
     (other / "forkcluster.toml").write_text(FILE)
     (other / "web.py").write_text(APP)
     assert {"web": "start", "api": "refuse"} == actions(place, "other/forkcluster.toml")
-    done = place.run("apply", "other/forkcluster.toml", code=1)
-    assert f"the name belongs to {place.directory}/forkcluster.toml" in done.err
+    for words in (("apply",), ("plan",), ("plan", "--detailed-exitcode")):
+        done = place.run(*words, "other/forkcluster.toml", code=1)
+        assert f"the name belongs to {place.directory}/forkcluster.toml" in done.err
+        assert "forget that app: forkcluster delete api" in done.err
     assert {"api": "ready"} == place.states()
 
 

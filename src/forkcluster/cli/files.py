@@ -110,6 +110,16 @@ def as_json(planned: Planned) -> str:
     )
 
 
+def refusals(planned: Planned) -> dict[str, StateError]:
+    """Why apps of the file cannot be what it says, by name; one is enough that nothing is done."""
+    remedy = "call one of them by another name, or forget that app: forkcluster delete"
+    return {
+        step.name: StateError(step.why, f"{remedy} {step.name}")
+        for step in planned.steps
+        if step.verb is Verb.REFUSE
+    }
+
+
 def is_file(word: str) -> bool:
     """Tell whether a word of the command line names a configuration file, or standard input."""
     return word == "-" or is_configuration(word)
@@ -141,11 +151,9 @@ def start(
 
 def perform(planned: Planned, results: Results, timeout: float | None, *, wait: bool = True) -> None:
     """Do what was planned, telling what each app came to."""
-    refused = [step for step in planned.steps if step.verb is Verb.REFUSE]
-    if refused:
-        for step in refused:
-            remedy = f"call one of them by another name, or forget that app: forkcluster delete {step.name}"
-            results.bad(step.name, StateError(step.why, remedy))
+    if refused := refusals(planned):
+        for name, error in refused.items():
+            results.bad(name, error)
         return
     for step in planned.steps:
         if step.verb is Verb.KEEP:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import click
 
 from forkcluster.cli import files, streams
-from forkcluster.errors import EXIT_CHANGES, EXIT_OK
+from forkcluster.errors import EXIT_CHANGES, EXIT_OK, StateError
 from forkcluster.manager.plan import Mode
 
 HELP = """Compare a configuration file with what runs, and say what `forkcluster apply` would do.
@@ -39,5 +39,9 @@ def _plan(
 ) -> int:
     planned = files.prepare(file, only, env_name, Mode.APPLY, prune=prune)
     streams.say(files.as_json(planned) if as_json else files.show(planned))
+    if refused := files.refusals(planned):
+        for name, error in refused.items():
+            streams.tell(f"{click.style('●', fg='red')} {click.style(name, bold=True)}: {error}", err=True)
+        return StateError.exit_code
     changes = any(step.verb.changes for step in planned.steps)
     return EXIT_CHANGES if changes and detailed_exitcode else EXIT_OK
