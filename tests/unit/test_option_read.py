@@ -216,3 +216,11 @@ def test_the_program_ignores_modules_beside_the_application(place):
         place.write("raise SystemExit(99)", f"{name}.py")
     done = run_program(Request({}, str(place.path)).to_json({}), place.path)
     assert (0, "app") == (done.returncode, Launch.from_json(done.stdout).options.target), done.stderr
+
+
+@pytest.mark.parametrize("text", ["[app]\ncron = '0 3 * * *'\n", "[app]\ncron = 0\n"])
+def test_a_cron_expression_is_switched_off_by_0_on_the_command_line_as_in_a_file(place, text):
+    """It takes the place of the file's, and of one that the app was started with."""
+    place.write(text)
+    assert place.read({"cron_restart": ("5 4 * * *", "0")}).options.cron_restart is None
+    assert place.read(None, {"FORKCLUSTER_CRON_RESTART": "0"}).options.cron_restart is None

@@ -22,6 +22,7 @@ TYPES = {
     kinds.Count: int,
     kinds.Size: int,
     kinds.Duration: float,
+    kinds.TextOrZero: str,
     kinds.Texts: tuple[str, ...],
     kinds.PairList: tuple[tuple[str, str], ...],
     kinds.Words: tuple[str, ...],

@@ -60,6 +60,14 @@ class Secret(Kind):
 
 
 @dataclass(frozen=True)
+class TextOrZero(Kind):
+    """Text, or 0 for nothing at all."""
+
+    def from_text(self, text: str) -> Value:
+        return None if text == "0" else super().from_text(text)
+
+
+@dataclass(frozen=True)
 class Word(Kind):
     """Text that may be a number: in a file it may stand without quotes."""
 

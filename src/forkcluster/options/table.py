@@ -21,6 +21,7 @@ from forkcluster.options.kinds import (
     Secret,
     Size,
     Switch,
+    TextOrZero,
     Texts,
     Value,
     Word,
@@ -345,9 +346,9 @@ def _restarts() -> list[Option]:
             help="Restarts wait so long at first, then half as long again each time, up to 15 s. 0: off.",
         ),
         Option(
-            name="cron_restart", kind=Kind("a cron expression", "CRON", checks.cron), group=group,
-            aliases=("cron",),
-            help="Reload at these times, such as '0 3 * * *'; needs forkcluster[cron].",
+            name="cron_restart", kind=TextOrZero("a cron expression, or 0", "CRON", checks.cron),
+            group=group, aliases=("cron",),
+            help="Reload at these times, such as '0 3 * * *'; needs forkcluster[cron]. 0: at none.",
         ),
     ]
 
