@@ -1,6 +1,7 @@
 """save, resurrect, kill, startup: what comes back, and what does not."""
 
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -9,7 +10,7 @@ import pytest
 from harness import until
 from shell import alive
 
-from forkcluster.errors import EXIT_CONFIGURATION, EXIT_FAILURE
+from forkcluster.errors import EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_USAGE
 
 
 def test_what_was_killed_comes_back_and_what_was_stopped_does_not(shell):
@@ -175,6 +176,16 @@ def test_startup_prints_a_unit_that_systemd_understands(shell):
             unit.write_text(text)
             done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True)
             assert (0, "") == (done.returncode, done.stderr)
+
+
+def test_startup_for_a_user_who_is_not_there_is_refused(shell):
+    """Whether or not their home is named; for one who is, it is theirs."""
+    for words in ((), ("--hp", "/srv/apps")):
+        done = shell.run("startup", "--print", "--system", "-u", "nosuch", *words, code=EXIT_USAGE)
+        assert ("", True) == (done.out, "there is no user nosuch" in done.err)
+    user = pwd.getpwnam("daemon")
+    text = shell.run("startup", "--print", "--system", "-u", "daemon").out
+    assert f'"FORKCLUSTER_HOME={user.pw_dir}/.forkcluster"' in text
 
 
 @pytest.mark.skipif(os.path.isdir("/run/systemd/system"), reason="systemd is here, and would be told")

@@ -55,6 +55,7 @@ def _startup(
     show: bool,
 ) -> int:
     unit = _unit(platform, user, home, name, system=system)
+    units.check_user(unit.user)
     if show:
         streams.say(unit.text, nl=False)
         return EXIT_OK

@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Sequence
 
 from forkcluster.dataclass import dataclass
-from forkcluster.errors import ConfigurationError, StateError
+from forkcluster.errors import ConfigurationError, StateError, UsageError
 from forkcluster.wire.files import write_whole
 
 START_TIME = 600  # seconds
@@ -103,6 +103,14 @@ def present() -> bool:
 def user_name() -> str:
     """The name of the user that this process is."""
     return pwd.getpwuid(os.geteuid()).pw_name
+
+
+def check_user(user: str) -> None:
+    """Raise UsageError for a user that this machine does not know."""
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        raise UsageError(f"there is no user {user} on this machine", "getent passwd lists them") from None
 
 
 def install(unit: Unit) -> list[str]:
