@@ -39,6 +39,16 @@ def test_restart_of_an_app_whose_directory_cannot_be_used_stops_nothing(shell):
     assert (True, before) == ("others may write there" in done.err, shell.masters())
 
 
+def test_restart_of_an_app_whose_own_directory_was_removed_names_it(shell):
+    """Nothing is stopped."""
+    shell.run("start", "/bin/sleep", "--name", "one", "--min-uptime", "0.1", "--", "1000")
+    before = shell.masters()
+    gone, shell.directory = shell.directory, shell.directory.rename(shell.directory.with_name("moved"))
+    done = shell.run("restart", "one", code=EXIT_CONFIGURATION)
+    assert f"one: looking at the app's directory {gone}: it is not there" in done.err
+    assert before == shell.masters()
+
+
 def test_reload_of_an_app_that_does_not_run_starts_it(shell):
     """Stopped, or killed."""
     shell.start()

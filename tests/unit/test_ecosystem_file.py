@@ -350,3 +350,14 @@ def from_toml_or_refuse(option, value):
         option.kind.from_toml(value)
     except ValueError:
         return
+
+
+@pytest.mark.parametrize("mode", ["auto", "fork"])
+def test_an_app_that_names_nothing_to_run_is_refused_by_its_name(place, mode):
+    """The file and the app are named, and what to add."""
+    (place.path / "app.py").unlink()
+    path = place.write({"apps": [{"name": "lone", "exec_mode": mode}]}, "forkcluster.json")
+    with pytest.raises(ConfigurationError) as caught:
+        place.read("forkcluster.json", app="lone")
+    assert f"reading the configuration {path}: app lone: " in caught.value.message
+    assert "add target" in caught.value.remedy

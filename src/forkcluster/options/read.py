@@ -69,7 +69,7 @@ def read(request: Request, environment: Mapping[str, str], config: Described | N
     settings["env"] = _environment(settings, request, variables, config)
     base = _base(request.directory, settings["chdir"])
     settings |= _target_and_name(
-        settings, base, {**environment, **dict(cast("Pairs", settings["env"].value))}
+        settings, base, {**environment, **dict(cast("Pairs", settings["env"].value))}, config
     )
     settings["venv"] = _venv(settings["venv"], base)
     settings |= {name: _absolute(settings[name], request.directory) for name in OWN_FILES}
@@ -197,6 +197,9 @@ def _layer(option: Option, layer: Layer) -> Value:
 def _base(directory: str, chdir: Setting) -> str:
     """The directory the application is loaded in. Raises ConfigurationError if --chdir names none."""
     base = os.path.join(directory, cast("str | None", chdir.value) or "")
+    if chdir.value is None and not os.path.isdir(base):
+        text = f"looking at the app's directory {directory}: it is not there"
+        raise ConfigurationError(text, "make it again, or delete the app and start it elsewhere")
     if not os.path.isdir(base):
         raise ConfigurationError(
             f"chdir is {chdir.value} ({chdir.origin}): no such directory",
@@ -229,18 +232,33 @@ def _absolute(setting: Setting, directory: str) -> Setting:
 
 
 def _target_and_name(
-    settings: Mapping[str, Setting], base: str, environment: Mapping[str, str]
+    settings: Mapping[str, Setting], base: str, environment: Mapping[str, str], config: Described
 ) -> dict[str, Setting]:
     """Fill in what was not said: look for the target in `base`, take the name from the target."""
     target, name = settings["target"], settings["name"]
-    if target.value is None and settings["exec_mode"].value == "fork":
-        raise UsageError("fork mode runs a command, and none was named", "such as forkcluster ./worker.sh")
     if target.value is None:
-        found = discover.discover(base, environment)
+        found = _found(settings, base, environment, config)
         target = Setting(target.option, found.target, f"found: {found.why}")
     if name.value is None:
         name = Setting(name.option, discover.app_name(str(target.value)), "taken from the target")
     return {"target": target, "name": name}
+
+
+def _found(
+    settings: Mapping[str, Setting], base: str, environment: Mapping[str, str], config: Described
+) -> discover.Found:
+    """Look for the target that was not named. Raises UsageError; ConfigurationError for an app of a file."""
+    try:
+        if settings["exec_mode"].value == "fork":
+            text = "fork mode runs a command, and none was named"
+            raise UsageError(text, "such as forkcluster ./worker.sh")
+        return discover.discover(base, environment)
+    except UsageError as error:
+        if not config.alone:
+            raise
+        where = f"reading the configuration {config.path}: app {settings['name'].value}"
+        remedy = 'add target = "module:attribute" to the app, or script = "./worker.sh"'
+        raise ConfigurationError(f"{where}: {error.message}", remedy) from error
 
 
 def _exec_mode(settings: Mapping[str, Setting], base: str) -> Setting:
