@@ -24,6 +24,18 @@ def test_what_was_killed_comes_back_and_what_was_stopped_does_not(shell):
     assert "every app that should run does" in shell.run("resurrect").out
 
 
+def test_two_resurrects_at_once_both_reach_their_goal(shell):
+    """Whoever finds that another one was quicker has nothing to complain of."""
+    names = ("one", "two", "three")
+    for name in names:
+        shell.start("app:application", "--name", name)
+        shell.kill_master(name)
+    both = [shell.begin("resurrect", "--parallel", "1") for _ in range(2)]
+    told = [each.communicate() for each in both]
+    assert [0, 0] == [each.returncode for each in both], told
+    assert dict.fromkeys(names, "ready") == shell.states()
+
+
 def test_save_kill_resurrect(shell):
     """kill forgets everything; resurrect brings back what was saved, with ids, options and environment."""
     shell.environment = {"MINE": "yes"}

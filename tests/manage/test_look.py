@@ -42,6 +42,17 @@ def test_pid_and_id_are_for_scripts(shell):
     assert "does not run" in shell.run("pid", "app", code=EXIT_FAILURE).err
 
 
+def test_ping_of_an_app_that_does_not_run_says_so(shell):
+    """Of those that are named it is one; of all it is not asked."""
+    shell.start()
+    shell.run("stop", "app")
+    done = shell.run("ping", "app", code=EXIT_FAILURE)
+    assert ("", True) == (done.out, "app: does not run" in done.err)
+    assert [False] == [each["ok"] for each in shell.run("ping", "app", "--json", code=EXIT_FAILURE).json]
+    for words in ((), ("all",)):
+        assert "no app runs" in shell.run("ping", *words).out
+
+
 def test_ping_asks_every_master(shell):
     """One that does not answer is no pong."""
     assert "no app runs" in shell.run("ping").out

@@ -224,3 +224,15 @@ def test_a_cron_expression_is_switched_off_by_0_on_the_command_line_as_in_a_file
     place.write(text)
     assert place.read({"cron_restart": ("5 4 * * *", "0")}).options.cron_restart is None
     assert place.read(None, {"FORKCLUSTER_CRON_RESTART": "0"}).options.cron_restart is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "remedy"),
+    [({"name": "all"}, ""), ({"namespace": "all"}, ""), ({"target": "all:app"}, "--name gives it one")],
+)
+def test_no_app_or_namespace_is_called_all(place, flags, remedy):
+    """Commands take that word for every app."""
+    with pytest.raises(UsageError) as caught:
+        place.read(flags)
+    assert "commands take that word for every app" in caught.value.message
+    assert remedy == caught.value.remedy

@@ -68,5 +68,9 @@ def _begin(register: Register, app: App, results: Results) -> list[starting.Pend
     try:
         return [starting.begin_again(register, starting.renewed(app))]
     except ForkclusterError as error:
-        results.bad(app.name, error)
+        now = register.app(app.name)
+        if now is not None and now.running:  # another command was quicker
+            results.good(app.name, "is started already", state="started")
+        else:
+            results.bad(app.name, error)
         return []

@@ -45,6 +45,8 @@ def app_name(text: str) -> None:
     """An app's name: it stands in titles, file names and metrics."""
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}", text):
         raise ValueError("expected a name of letters, digits, '.', '_' and '-', at most 64")
+    if text == "all":
+        raise ValueError("commands take that word for every app; expected another name")
 
 
 def owner(text: str) -> None:

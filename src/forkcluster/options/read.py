@@ -14,7 +14,7 @@ from typing import cast
 
 from forkcluster.dataclass import dataclass, names
 from forkcluster.errors import ConfigurationError, UsageError, did_you_mean
-from forkcluster.options import cron, discover, envfile, file, logconfig, mode, program
+from forkcluster.options import checks, cron, discover, envfile, file, logconfig, mode, program
 from forkcluster.options.entry import Described, Layer
 from forkcluster.options.formats.document import shown
 from forkcluster.options.frozen import Launch, Options, Pairs, Request
@@ -240,8 +240,18 @@ def _target_and_name(
         found = _found(settings, base, environment, config)
         target = Setting(target.option, found.target, f"found: {found.why}")
     if name.value is None:
+        _check_taken_name(str(target.value))
         name = Setting(name.option, discover.app_name(str(target.value)), "taken from the target")
     return {"target": target, "name": name}
+
+
+def _check_taken_name(target: str) -> None:
+    """Raise UsageError when the name that an app takes from its target is none that it may have."""
+    taken = discover.app_name(target)
+    try:
+        checks.app_name(taken)
+    except ValueError as error:
+        raise UsageError(f"the name {taken}, taken from {target}: {error}", "--name gives it one") from None
 
 
 def _found(
