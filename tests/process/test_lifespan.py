@@ -262,6 +262,27 @@ def test_import_that_wants_a_running_loop_is_served_from_a_bare_mold(serve, argu
     assert "Traceback" not in each.output
 
 
+NEEDS_NO_LOOP = """
+import asyncio, sqlite3
+BASE = sqlite3.connect("base.db")
+BASE.execute("create table if not exists t (x)")
+try:
+    asyncio.get_running_loop()
+except RuntimeError:
+    pass
+else:
+    raise RuntimeError("imported in a running loop")
+"""
+
+
+@pytest.mark.parametrize("arguments", [(), ("--preload", "never"), ("--interface", "asgi")])
+def test_import_that_wants_no_running_loop_is_repeated_without_one(serve, arguments):
+    """What the mold has imported and must not fork is imported by the workers in the same way."""
+    each = serve(NEEDS_NO_LOOP + with_lifespan(), *arguments, workers=2)
+    assert 1 == told(each)["state"]["a"]
+    assert "Traceback" not in each.output
+
+
 def test_preload_always_insists(serve):
     """Then it is an error, with its traceback."""
     each = serve(NEEDS_A_LOOP + with_lifespan(), "--preload", "always", boot=False)

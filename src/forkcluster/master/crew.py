@@ -109,7 +109,7 @@ class Crew:
             self._emit(on.MoldFailed(number, text))
             self._emit(on.MoldEnded(number, "could not be started"))
             return
-        known = self.reports.get(release.generation, LoadReport()).interface
+        known = self.reports.get(release.generation, LoadReport()).known
         hook = ""
         if release.generation > self._hooked:
             hook = "on_reload" if self._hooked else "on_starting"

@@ -97,7 +97,7 @@ class Mold:
             if order.options.preload == "always" or not wants_loop(error):
                 raise
             reason = f"its import wants a running event loop ({error})"
-            report = LoadReport("asgi", reason, forkable=False, reasons=(reason,))
+            report = LoadReport("asgi", reason, forkable=False, reasons=(reason,), wants_loop=True)
             self._report(report, order.generation)
             return
         _process.trim_memory()

@@ -34,7 +34,7 @@ class WatchOrder:
 class LoadOrder:
     """What to load and how. `directory` is absolute and resolved; `bare`: the workers will import the app;
     `access_log` is absolute, or "-" for standard output; `interface` is what an earlier mold of the
-    generation told, or empty.
+    generation told, or empty: the workers import the app and see.
     """
 
     generation: int
@@ -130,12 +130,21 @@ class AdminOrder:
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """What the mold found: the interface and how it was told, and why it must not be forked, if so."""
+    """What the mold found: the interface and how it was told, and why it must not be forked, if so.
+
+    `wants_loop`: the import failed, as it wants a running event loop.
+    """
 
     interface: str = ""
     decided: str = ""
     forkable: bool = True
     reasons: tuple[str, ...] = ()
+    wants_loop: bool = False
+
+    @property
+    def known(self) -> str:
+        """The interface for a bare mold; empty for ASGI that is imported without a loop, as it was here."""
+        return "" if self.interface == "asgi" and not self.wants_loop else self.interface
 
     def to_json(self) -> str:
         """The report as one JSON object."""
@@ -147,6 +156,7 @@ class LoadReport:
         try:
             values = json.loads(text)
             reasons = tuple(map(str, values["reasons"]))
-            return cls(str(values["interface"]), str(values["decided"]), bool(values["forkable"]), reasons)
+            interface, decided = str(values["interface"]), str(values["decided"])
+            return cls(interface, decided, bool(values["forkable"]), reasons, bool(values["wants_loop"]))
         except (ValueError, KeyError, TypeError) as error:
             raise InternalError(f"the master cannot read the mold's report: {error!r}") from error
