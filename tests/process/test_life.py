@@ -167,6 +167,20 @@ def test_threads_at_import_make_a_bare_mold(server):
     assert (200, b"True") == each.get()
 
 
+def test_app_that_ignores_its_children_boots_reloads_and_is_replaced(server):
+    """With SIGCHLD ignored the kernel reaps for the mold, which forks as usual."""
+    each = server()
+    with (each.directory / "app.py").open("a") as file:
+        file.write("\nimport signal\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\n")
+    each.boot()
+    each.reload()
+    (killed,) = each.wait_for_workers(1)
+    each.send(signal.SIGKILL, killed)
+    until(lambda: each.worker_pids() - {killed}, "a replacement")
+    assert 200 == each.get()[0]
+    assert "cannot be forked safely" not in each.output
+
+
 def test_stdout_of_the_app_is_inherited(server):
     """What an app prints never passes through the master, and is printed once."""
     each = server(workers=2)

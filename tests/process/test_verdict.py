@@ -68,8 +68,19 @@ def test_open_sqlite_file_is_found_by_its_content(tmp_path):
         "import socket\nlistener = socket.create_server(('127.0.0.1', 0))\n"
         "client = socket.create_connection(listener.getsockname()); keep = listener.accept()",
         "keep = open('/dev/null')",
+        "import signal\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)",
     ],
-    ids=["nothing", "ended thread", "own pair", "tracker", "ended process", "datagram", "own tcp", "file"],
+    ids=[
+        "nothing",
+        "ended thread",
+        "own pair",
+        "tracker",
+        "ended process",
+        "datagram",
+        "own tcp",
+        "file",
+        "ignored children",
+    ],
 )
 def test_what_survives_a_fork_is_no_reason(code):
     """Nothing of these is shared with another process."""

@@ -96,7 +96,8 @@ def _probe() -> bool:
     ended = bool(poller.poll(PROBE_TIMEOUT * 1000))
     if not ended:
         os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    with contextlib.suppress(ChildProcessError):  # the app ignores SIGCHLD: the kernel has reaped it
+        os.waitpid(pid, 0)
     os.close(hear)
     return ended
 
