@@ -6,9 +6,11 @@ import gc
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from typing import cast
 
+from forkcluster import log
 from forkcluster._engine import Engine
 from forkcluster.errors import ApplicationError
 from forkcluster.wire.stacks import answer_also
@@ -32,9 +34,20 @@ def serve_asgi(
 
     `stacks` is the pipe that the signal for stacks is answered by.
 
-    Raises what the import or the startup raises, and what ends the loop from inside (SystemExit).
+    Raises what the import or the startup raises, SystemExit too.
     """
-    return run(make_loop(spec.options.loop), _serve(spec, line, engine, application, stacks))
+    main = _serve(spec, line, engine, application, stacks)
+    return run(make_loop(spec.options.loop), main, lambda error: _outlive(line, error))
+
+
+def _outlive(line: Line, error: BaseException) -> bool:
+    """A task or callback of the application exits: be retired, in order. False: it is still to start."""
+    if not line.booted:
+        return False
+    text = "".join(traceback.format_exception(error)).rstrip()
+    log.error(f"exit in a task or callback of the application\n{text}")
+    line.leave("the application asked to exit")
+    return True
 
 
 async def _serve(

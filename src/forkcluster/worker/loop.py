@@ -5,7 +5,7 @@ uvloop is imported here, after the fork, never in the mold.
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 from weakref import WeakSet
 
@@ -40,10 +40,15 @@ def quicken_tasks() -> None:
                 quicken(tasks)
 
 
-def run(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, Result]) -> Result:
+def run(
+    loop: asyncio.AbstractEventLoop,
+    main: Coroutine[Any, Any, Result],
+    outlives: Callable[[BaseException], bool] = lambda error: False,
+) -> Result:
     """Run the coroutine, then end what else runs on the loop and close it.
 
-    What the coroutine raises is raised without the loop's own frames.
+    `outlives` hears what another task or a callback would end the loop with (SystemExit, KeyboardInterrupt),
+    and tells whether it goes on. What the coroutine raises is raised without the loop's own frames.
     """
 
     async def guarded() -> Result | Exception:
@@ -55,7 +60,7 @@ def run(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, Result]) -> R
     quicken_tasks()
     asyncio.set_event_loop(loop)
     try:
-        result = loop.run_until_complete(loop.create_task(guarded(), name="serve"))
+        result = _complete(loop, loop.create_task(guarded(), name="serve"), outlives)
     finally:
         try:
             _cancel_rest(loop)
@@ -68,6 +73,19 @@ def run(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, Result]) -> R
     if isinstance(result, Exception):
         raise result
     return result
+
+
+def _complete(
+    loop: asyncio.AbstractEventLoop, task: asyncio.Task[Result], outlives: Callable[[BaseException], bool]
+) -> Result:
+    """Run the loop until the task is done, across exits of others that are to be outlived."""
+    while not task.done():
+        try:
+            loop.run_until_complete(task)
+        except (SystemExit, KeyboardInterrupt) as error:
+            if not task.done() and not outlives(error):
+                raise
+    return task.result()
 
 
 def _cancel_rest(loop: asyncio.AbstractEventLoop) -> None:
