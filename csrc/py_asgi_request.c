@@ -8,6 +8,7 @@
 #include "py_asgi.h"
 
 #define SPARE_REQUESTS 64 /* as many as one turn may begin */
+#define DEEPEST        16 /* exceptions that are followed from one to its cause */
 
 static FcAsgi *
 spare_request(PyEngine *engine)
@@ -254,6 +255,64 @@ report(FcAsgi *request, const char *where)
     Py_XDECREF(scope);
 }
 
+/* What a group of exceptions holds, as a new reference; NULL: it is none. Before 3.11 groups are a library's.
+ */
+static PyObject *
+members_of(PyObject *error)
+{
+    PyObject *members = PyObject_GetAttrString(error, "exceptions");
+
+    if (members != NULL && PyTuple_Check(members) && PyTuple_GET_SIZE(members) > 0)
+        return members;
+    PyErr_Clear();
+    Py_XDECREF(members);
+    return NULL;
+}
+
+/* Whether that is the OSError of a send(), or what an application makes of it: an exception raised from it or
+ * of a class of its own, a group of such. One of Python's that is raised while it is handled is a fault. */
+static bool
+tells_of_departure(PyObject *error /* borrowed, may be NULL */, unsigned deep)
+{
+    PyObject *members, *next;
+    bool tells;
+
+    if (error == NULL || deep == 0 || !PyExceptionInstance_Check(error))
+        return false;
+    if (Py_IS_TYPE(error, (PyTypeObject *)PyExc_OSError))
+        return true;
+    members = members_of(error);
+    if (members != NULL) {
+        tells = true;
+        for (Py_ssize_t i = 0; tells && i < PyTuple_GET_SIZE(members); i++)
+            tells = tells_of_departure(PyTuple_GET_ITEM(members, i), deep - 1);
+        Py_DECREF(members);
+        return tells;
+    }
+    next = PyException_GetCause(error);
+    if (next == NULL && PyType_HasFeature(Py_TYPE(error), Py_TPFLAGS_HEAPTYPE))
+        next = PyException_GetContext(error);
+    tells = tells_of_departure(next, deep - 1);
+    Py_XDECREF(next);
+    return tells;
+}
+
+/* The exception that is set comes of the client's departure. */
+static bool
+came_of_departure(void)
+{
+    PyObject *type, *value, *traceback;
+    bool came;
+
+    if (PyErr_ExceptionMatches(PyExc_OSError))
+        return true;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    came = tells_of_departure(value, DEEPEST);
+    PyErr_Restore(type, value, traceback);
+    return came;
+}
+
 /* Without an exception, or with one that is set: what becomes of the answer. Leaves no exception. */
 static void
 conclude(FcAsgi *request)
@@ -262,7 +321,7 @@ conclude(FcAsgi *request)
     bool begun = request->answer.head_done || request->answer.broken;
 
     /* The client has left, and the application was told so: nothing to report. */
-    if (failed && request->gone && PyErr_ExceptionMatches(PyExc_OSError)) {
+    if (failed && request->gone && came_of_departure()) {
         PyErr_Clear();
         failed = false;
     }

@@ -1,6 +1,7 @@
 """Cases of what is answered: responses and the extensions that change them."""
 
 import asyncio
+import contextlib
 import os
 
 from case_tools import NOTES, answer, body, case, gate, key_of, note, refusal, start
@@ -73,6 +74,71 @@ async def flood(scope, receive, send):
         NOTES[key_of(scope)] = [i + 1]
     await body(send)
     note(scope, "done")
+
+
+class ClientDisconnectError(Exception):
+    """What Starlette makes of an OSError."""
+
+
+async def _flood_until_left(scope, send):
+    """Send until the client has left; give the error that says so."""
+    await start(send)
+    try:
+        while True:
+            await body(send, b"x" * 65536, True)
+    finally:
+        note(scope, "left")
+
+
+@case
+async def leave_by_own_error(scope, receive, send):
+    try:
+        await _flood_until_left(scope, send)
+    except OSError:
+        raise ClientDisconnectError  # noqa: B904  as Starlette raises it
+
+
+@case
+async def leave_by_cause(scope, receive, send):
+    try:
+        await _flood_until_left(scope, send)
+    except OSError as error:
+        raise RuntimeError("ClientDisconnectError") from error
+
+
+class GroupError(Exception):
+    """As a task group raises it; before Python 3.11 a library's."""
+
+    def __init__(self, *exceptions):
+        super().__init__("ClientDisconnectError")
+        self.exceptions = exceptions
+
+
+@case
+async def leave_by_group(scope, receive, send):
+    left = await asyncio.gather(leave_by_own_error(scope, receive, send), return_exceptions=True)
+    raise GroupError(*left)
+
+
+@case
+async def leave_and_fail(scope, receive, send):
+    left = await asyncio.gather(leave_by_own_error(scope, receive, send), return_exceptions=True)
+    raise GroupError(*left, LookupError("a fault beside it"))
+
+
+@case
+async def fail_after_leaving(scope, receive, send):
+    with contextlib.suppress(OSError):
+        await _flood_until_left(scope, send)
+    raise ClientDisconnectError("a fault beside it")
+
+
+@case
+async def fail_in_cleaning_up(scope, receive, send):
+    try:
+        await _flood_until_left(scope, send)
+    finally:
+        raise LookupError("a fault beside it")
 
 
 @case

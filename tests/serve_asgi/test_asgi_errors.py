@@ -86,6 +86,36 @@ def test_client_that_left_is_no_error(live, key):
     assert "OSError" not in live.output[mark:]
 
 
+def leave(live, case, key):
+    """Leave in the middle of an answer, and wait until its application knows."""
+    wire = live.wire(receive_buffer=4096)
+    wire.request(case, target=f"/?{key}")
+    wire.head()
+    wire.reset()
+    live.wait_for_notes(key)
+
+
+@pytest.mark.parametrize("case", ["leave_by_own_error", "leave_by_cause", "leave_by_group"])
+def test_client_that_left_is_no_error_by_another_name_either(live, key, case):
+    """Frameworks make an exception of their own of that OSError, as Starlette does, or a task group one.
+
+    Clause: ASGI HTTP, "Disconnected Client" send exception.
+    """
+    mark = len(live.output)
+    leave(live, case, key)
+    live.ask("raise_first")
+    live.wait_for("ValueError: before the start", since=mark)
+    assert "ClientDisconnectError" not in live.output[mark:]
+
+
+@pytest.mark.parametrize("case", ["leave_and_fail", "fail_after_leaving", "fail_in_cleaning_up"])
+def test_fault_after_the_client_left_is_told(live, key, case):
+    """What is wrong beside the departure is in the log, as ever."""
+    mark = len(live.output)
+    leave(live, case, key)
+    live.wait_for("a fault beside it", since=mark)
+
+
 BEFORE_START = [
     ("none", "TypeError: an ASGI message must be a dict"),
     ("list", "TypeError: an ASGI message must be a dict"),
