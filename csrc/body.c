@@ -57,16 +57,15 @@ write_all(int fd, const char *bytes, size_t len)
     return 0;
 }
 
-/* An unlinked temporary file, in TMPDIR or /tmp. Descriptor or -errno. */
+/* An unlinked temporary file in that directory. Descriptor or -errno. */
 static int
-temporary_file(void)
+file_in(const char *dir)
 {
-    const char *dir = getenv("TMPDIR");
     char path[4096];
     int fd;
 
-    if (dir == NULL || dir[0] == '\0' || strlen(dir) > sizeof path - 32)
-        dir = "/tmp";
+    if (strlen(dir) > sizeof path - 32)
+        return -ENAMETOOLONG;
     fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (fd >= 0)
         return fd;
@@ -78,6 +77,18 @@ temporary_file(void)
         return -errno;
     unlink(path);
     return fd;
+}
+
+/* In TMPDIR or /tmp; in /dev/shm where nothing else is writable. Descriptor or -errno. */
+static int
+temporary_file(void)
+{
+    const char *dir = getenv("TMPDIR");
+    int fd = file_in(dir != NULL && dir[0] != '\0' ? dir : "/tmp"), error = fd;
+
+    if (fd < 0)
+        fd = file_in("/dev/shm");
+    return fd >= 0 ? fd : error;
 }
 
 /* Move what is in memory into a file. */

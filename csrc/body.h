@@ -44,8 +44,8 @@ void fc_body_clear(FcBody *body);
 char *fc_body_room(FcBody *body, size_t want);
 void fc_body_grew(FcBody *body, size_t by);
 
-/* Append bytes, in memory while the whole is at most memory_most, else in a temporary file (made in TMPDIR).
- * 0 or -errno. bytes are borrowed. */
+/* Append bytes, in memory while the whole is at most memory_most, else in a temporary file (in TMPDIR or
+ * /tmp, or else in /dev/shm). 0 or -errno. bytes are borrowed. */
 int fc_body_append(FcBody *body, const char *bytes, size_t len, uint64_t memory_most);
 
 #endif

@@ -1,5 +1,6 @@
 """Requests that hang and workers that have served enough, in a real cluster."""
 
+import http.client
 import json
 import signal
 import socket
@@ -27,6 +28,11 @@ def application(environ, start_response):
         return chunks()
     start_response("200 OK", [])
     return [str(os.getpid()).encode()]
+"""
+LENGTH = """
+def application(environ, start_response):
+    start_response("200 OK", [])
+    return [str(len(environ["wsgi.input"].read())).encode()]
 """
 STUCK_IN_C = """
 import re
@@ -244,3 +250,18 @@ def test_kill_tells_the_signal_in_status(server):
     events = ask(each.control, "status")["events"]
     died = [event for event in events if event["text"] == "worker died"]
     assert ["was killed by SIGKILL"] == [event["fields"]["how"] for event in died]
+
+
+# -- bodies in files -------------------------------------------------------------------------------------
+
+
+def test_body_is_kept_in_shared_memory_where_no_directory_is_writable(server):
+    """A container with a read-only root has /dev/shm, and a body above --body-buffer goes there."""
+    each = server(arguments=("--body-buffer", "4K"), environment={"TMPDIR": "/proc"})
+    (each.directory / "app.py").write_text(LENGTH)
+    each.boot()
+    client = http.client.HTTPConnection(*each.address, timeout=20)
+    client.request("POST", "/", b"x" * 100_000)
+    answer = client.getresponse()
+    assert (200, b"100000") == (answer.status, answer.read())
+    client.close()
