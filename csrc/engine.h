@@ -375,6 +375,9 @@ void fc_conn_account(FcEngine *engine, FcConn *conn, uint64_t now, int status, c
                      size_t fields_len, uint64_t body_len, uint64_t all_len);
 /* Write what the log still holds, for timeout_ms at most, and count what was lost. */
 void fc_engine_stop_log(FcEngine *engine, int timeout_ms);
+/* Before the process ends, with T: have the kernel reset what would look complete to its client and is not.
+ */
+void fc_engine_cut(FcEngine *engine);
 
 /* Refuse the request in hand with an answer of our own; then check in. T. */
 void fc_conn_refuse(FcEngine *engine, FcConn *conn, int status);

@@ -5,6 +5,7 @@ from world import LIMITS, World
 from forkcluster.errors import EXIT_APPLICATION, EXIT_OK
 from forkcluster.master import actions as do
 from forkcluster.master import events as on
+from forkcluster.master.cluster import EXIT_TIMEOUT
 from forkcluster.master.facts import Limits
 from forkcluster.master.restarts import Rules
 
@@ -180,10 +181,12 @@ def test_worker_not_ready_in_time_is_killed_and_counts_as_a_failed_boot():
 
 
 def test_worker_that_outstays_its_drain_is_killed():
-    """Drain has an end."""
+    """Drain has an end, by which it is to end itself; a moment later it is made to."""
     world = World().boot()
     world.tell(on.StopAsked())
     world.pass_time(30)
+    assert [] == [a for a in world.log if isinstance(a, do.Kill)]
+    world.pass_time(EXIT_TIMEOUT)
     assert {do.Kill(who) for who in world.alive} == {a for a in world.log if isinstance(a, do.Kill)}
 
 

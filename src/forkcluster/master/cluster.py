@@ -24,6 +24,7 @@ MOLD_EXIT_TIMEOUT = 2.0
 QUIT_TIMEOUT = 1.0
 EXAMINE_TIMEOUT = 3.0  # for the stacks of one that is late
 MOST_FORK_FAILURES = 2
+EXIT_TIMEOUT = 0.5  # beyond its drain, for a worker's own end: it cuts what it leaves unanswered
 HUNG_TIMEOUT = 5.0  # for the other requests of a worker that hangs
 ORPHAN_TIMEOUT = 2.0
 
@@ -472,8 +473,9 @@ class Cluster(Transaction):
         if worker.ending:
             return
         worker.ending = True
-        worker.deadline = now + self.limits.drain_timeout
-        self._actions.append(do.Retire(worker.who, worker.deadline, self._stopping))
+        drained = now + self.limits.drain_timeout
+        worker.deadline = drained + EXIT_TIMEOUT
+        self._actions.append(do.Retire(worker.who, drained, self._stopping))
 
     def _quit(self, worker: Worker, now: float) -> None:
         if worker.killed:
