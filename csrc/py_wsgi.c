@@ -157,6 +157,18 @@ has_close(const FcCall *call)
     return iterable != NULL && !PyList_CheckExact(iterable) && !PyTuple_CheckExact(iterable);
 }
 
+/* As the client wrote it, in an environ whose connection is on to other things; empty, if the application
+ * changed it. */
+static const char *
+said(const FcCall *call, PyObject *key, size_t *len)
+{
+    PyObject *text = PyDict_GetItem(call->environ, key);
+    bool kept = text != NULL && PyUnicode_Check(text) && PyUnicode_KIND(text) == PyUnicode_1BYTE_KIND;
+
+    *len = kept ? (size_t)PyUnicode_GET_LENGTH(text) : 0;
+    return kept ? PyUnicode_DATA(text) : "";
+}
+
 /* close() of the iterable, always called (PEP 3333), the client gone or not. */
 static void
 close_iterable(PyEngine *self, FcCall *call)
@@ -168,8 +180,13 @@ close_iterable(PyEngine *self, FcCall *call)
         return;
     }
     result = method != NULL ? PyObject_CallNoArgs(method) : NULL;
-    if (result == NULL)
-        fc_report(self, "in close() of the application's answer", "", 0, "", 0);
+    if (result == NULL) {
+        size_t method_len, target_len;
+        const char *verb = said(call, self->module->keys[FC_KEY_REQUEST_METHOD], &method_len);
+        const char *target = said(call, self->module->keys[FC_KEY_RAW_URI], &target_len);
+
+        fc_report(self, "in close() of the application's answer", verb, method_len, target, target_len);
+    }
     Py_XDECREF(result);
     Py_XDECREF(method);
 }

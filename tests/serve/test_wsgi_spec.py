@@ -338,6 +338,7 @@ def test_close_is_called_when_the_client_has_gone(server: Server, leave: str) ->
 
 
 def test_an_error_in_close_spoils_nothing_but_the_log(server: Server, client: Client) -> None:
-    """The answer was whole before close() ran."""
-    assert (b"sent", b"ignored") == (client.get("/close_fails").body, client.get("/ignore").body)
+    """The answer was whole before close() ran; the log tells the request."""
+    assert (b"sent", b"ignored") == (client.get("/close_fails?here").body, client.get("/ignore").body)
     server.wait_log("LookupError: in close")
+    server.wait_log(r"error in close\(\) of the application's answer method=GET target=\"?/close_fails\?here")
