@@ -155,7 +155,7 @@ bool
 fc_conn_flush_blocking(const FcEngine *engine, FcConn *conn, FcFlushed *flushed)
 {
     struct pollfd poller = {.fd = conn->fd, .events = POLLOUT};
-    uint64_t until = fc_now() + engine->config.write_timeout, now, left = conn->out.size;
+    uint64_t until = fc_now() + engine->config.write_timeout, now, ms, left = conn->out.size;
 
     conn->in_kernel = fc_conn_in_kernel(conn);
     for (;;) {
@@ -169,9 +169,10 @@ fc_conn_flush_blocking(const FcEngine *engine, FcConn *conn, FcFlushed *flushed)
             conn->in_kernel = fc_conn_in_kernel(conn);
             until = now + engine->config.write_timeout;
         }
-        if (now >= until)
+        if (now >= until || atomic_load(&conn->recalled))
             return false;
-        poll(&poller, 1, (int)((until - now) / 1000000 + 1));
+        ms = (until - now) / 1000000 + 1;
+        poll(&poller, 1, ms < RECALL_MS ? (int)ms : RECALL_MS);
     }
 }
 

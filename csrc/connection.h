@@ -4,6 +4,8 @@
 
 #include "engine.h"
 
+#define RECALL_MS 20 /* how soon a thread that waits for the client sees that it is to give it back */
+
 /* What became of a connection that was looked at. */
 typedef enum FcLook {
     FC_LOOK_OUT,  /* a whole request is there; it is checked out */

@@ -86,6 +86,13 @@ enum {
     FC_WANT_ROOM = 4, /* FC_WHY_ROOM when the queue has gone down to FC_LOW_WATER */
 };
 
+/* What a thread of the application has of a connection, without G, while it waits for the client; bits of
+ * FcConn.lent. Nobody else touches it meanwhile. */
+enum {
+    FC_LENT_BODY = 1, /* fc_conn_fetch_body */
+    FC_LENT_OUT = 2,  /* fc_conn_flush_blocking */
+};
+
 typedef struct FcPeer {
     uint8_t len; /* 0: no address (unix) */
     union {
@@ -112,10 +119,12 @@ typedef struct FcConn {
     bool keep_alive;   /* of the request in hand, until the answer says otherwise */
     bool cut_short;    /* its body could not be fetched whole: more of it may come */
     bool counted_idle;
-    bool probe;     /* the master's own question: neither counted nor logged */
-    uint8_t looks;  /* for balance: how often it was seen where it is; FC_LOOKS: it has found its worker */
-    bool unparsed;  /* came with bytes that no parser of ours has seen */
-    bool head_sent; /* some byte of the answer went out or is queued */
+    bool probe;    /* the master's own question: neither counted nor logged */
+    uint8_t looks; /* for balance: how often it was seen where it is; FC_LOOKS: it has found its worker */
+    uint8_t lent;  /* FC_LENT_*, G */
+    _Atomic bool recalled; /* who has it is to give it back at once: set with G, read without */
+    bool unparsed;         /* came with bytes that no parser of ours has seen */
+    bool head_sent;        /* some byte of the answer went out or is queued */
     uint32_t served;
     uint32_t body_at;     /* where the body begins in the buffer */
     uint32_t request_end; /* where the request in hand ends in the buffer; after it: pipelined bytes */
@@ -361,7 +370,8 @@ FcSend fc_conn_send_file(FcEngine *engine, FcConn *conn, int fd, off_t offset, u
 /* Bytes that were sent and that the client has not taken. */
 int fc_conn_in_kernel(const FcConn *conn);
 /* Block until everything queued is sent, with the write deadline: without T or G. False: the client is gone
- * or too slow. Then, with G, hand in what came of it: bytes sent, and segments as of fc_engine_spent(). */
+ * or too slow, or the connection is recalled. Then, with G, hand in what came of it: bytes sent, and segments
+ * as of fc_engine_spent(). */
 typedef struct FcFlushed {
     uint64_t sent;
     FcSegment *spent;

@@ -243,13 +243,13 @@ fc_conn_fetch_body(FcEngine *engine, FcConn *conn, uint64_t *all)
     parse = begin_body(engine, conn, fc_now(), &error);
     until = body_deadline(engine, conn, conn->body_begun_ns);
     while (parse == FC_PARSE_MORE) {
-        uint64_t now = fc_now();
+        uint64_t now = fc_now(), ms = (until - now) / 1000000 + 1;
 
-        if (now >= until) {
-            error = FC_HTTP_TIMEOUT;
+        if (now >= until || atomic_load(&conn->recalled)) {
+            error = now >= until ? FC_HTTP_TIMEOUT : FC_HTTP_CUT_SHORT;
             goto fail;
         }
-        if (poll(&poller, 1, (int)((until - now) / 1000000 + 1)) <= 0)
+        if (poll(&poller, 1, ms < RECALL_MS ? (int)ms : RECALL_MS) <= 0)
             continue;
         parse = fc_conn_receive_body(engine, conn, scratch, sizeof scratch, &received, &error);
         *all += received;

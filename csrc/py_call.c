@@ -76,6 +76,12 @@ write_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject 
         PyErr_SetString(PyExc_AssertionError, "write() before start_response() (PEP 3333)");
         return NULL;
     }
+    if (call->answer.conn->gateway != NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "write() while the answer's iterable is being sent (PEP 3333)");
+        return NULL;
+    }
+    if (!fc_lend(call->answer.conn, FC_LENT_OUT))
+        return NULL;
     if (PyBytes_GET_SIZE(args[0]) > 0)
         sent = fc_answer_send(&call->answer, PyBytes_AS_STRING(args[0]), (size_t)PyBytes_GET_SIZE(args[0]),
                               args[0], false);
@@ -89,6 +95,7 @@ write_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject 
         Py_END_ALLOW_THREADS fc_conn_flushed(engine, conn, &flushed);
         call->answer.broken = call->answer.broken || !sent;
     }
+    fc_lend_back(call->answer.conn, FC_LENT_OUT);
     fc_release_spent(call->answer.engine);
     if (!sent) {
         PyErr_SetString(PyExc_BrokenPipeError, "the client has gone or reads too slowly");

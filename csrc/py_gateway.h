@@ -419,6 +419,15 @@ FcCall *fc_call_new(PyEngine *engine, FcConn *conn);
 /* The call is over: it holds nothing of the request any more. Steals the reference. */
 void fc_call_done(FcCall *call);
 
+/* py_lend.c: a thread of the application waits for the client, without the GIL. */
+
+/* Before: false, with RuntimeError, when another has that already. */
+bool fc_lend(FcConn *conn, uint8_t what);
+/* After, with the GIL again, and when what came of it is noted. */
+void fc_lend_back(FcConn *conn, uint8_t what);
+/* Have it back, now: its wait fails, unless it is over. */
+void fc_recall(FcConn *conn, uint8_t what);
+
 /* py_response.c: start_response(status, headers). -1 with an exception. */
 int fc_call_start(FcCall *call, PyObject *status, PyObject *headers);
 

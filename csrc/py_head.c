@@ -268,8 +268,8 @@ fc_head_finish(FcAnswer *answer, int64_t body_len)
     if (!fc_head_reserve(answer, 256 + server_len + engine->extra_len))
         return false;
     answer->no_body = request->method == FC_METHOD_HEAD || answer->status == 204 || answer->status == 304;
-    if (conn->body.kind == FC_BODY_PENDING || !fc_engine_keeps(&engine->engine) ||
-        (body_len >= 0 && !fc_conn_body_complete(conn)))
+    if (conn->body.kind == FC_BODY_PENDING || conn->lent & FC_LENT_BODY ||
+        !fc_engine_keeps(&engine->engine) || (body_len >= 0 && !fc_conn_body_complete(conn)))
         conn->keep_alive =
             false; /* the rest of a body that nobody will read stands before the next request */
     if (!answer->no_body && answer->length < 0) {

@@ -61,12 +61,15 @@ body_of(FcInput *input)
         PyErr_SetString(PyExc_ValueError, "wsgi.input was read after its request had ended");
         return NULL;
     }
-    if (input->conn->body.kind == FC_BODY_PENDING) {
+    if (input->conn->body.kind == FC_BODY_PENDING || input->conn->lent & FC_LENT_BODY) {
         FcEngine *engine = &input->engine->engine;
         uint64_t received = 0;
 
+        if (!fc_lend(input->conn, FC_LENT_BODY))
+            return NULL;
         Py_BEGIN_ALLOW_THREADS error = fc_conn_fetch_body(engine, input->conn, &received);
-        Py_END_ALLOW_THREADS fc_add(&engine->line->bytes_in, received);
+        Py_END_ALLOW_THREADS fc_lend_back(input->conn, FC_LENT_BODY);
+        fc_add(&engine->line->bytes_in, received);
         if (error != FC_HTTP_OK) {
             input->closed = true;
             PyErr_Format(error == FC_HTTP_TIMEOUT     ? PyExc_TimeoutError
@@ -79,36 +82,49 @@ body_of(FcInput *input)
     return &input->conn->body;
 }
 
-/* Copy len bytes at offset into a new bytes object. */
-static PyObject *
-take(FcInput *input, FcBody *body, uint64_t len)
+/* len bytes at the present position of a body that is in a file. False with an exception. */
+static bool
+read_file(FcInput *input, int fd, char *to, uint64_t len)
 {
-    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)len);
     uint64_t done = 0;
 
-    if (bytes == NULL)
-        return NULL;
-    if (body->kind != FC_BODY_FILE) {
-        if (len > 0)
-            memcpy(PyBytes_AS_STRING(bytes), body->memory + input->at, len);
-        input->at += len;
-        return bytes;
-    }
     while (done < len) {
-        char *to = PyBytes_AS_STRING(bytes) + done;
         ssize_t n;
 
-        Py_BEGIN_ALLOW_THREADS n = pread(body->fd, to, len - done, (off_t)(input->at + done));
+        Py_BEGIN_ALLOW_THREADS n = pread(fd, to + done, len - done, (off_t)(input->at + done));
         Py_END_ALLOW_THREADS if (n < 0 && errno == EINTR && PyErr_CheckSignals() == 0) continue;
         if (n <= 0) {
             if (!PyErr_Occurred()) {
                 errno = n == 0 ? EIO : errno;
                 PyErr_SetFromErrno(PyExc_OSError);
             }
+            return false;
+        }
+        done += (uint64_t)n;
+    }
+    return true;
+}
+
+/* The next len bytes as a new bytes object. */
+static PyObject *
+take(FcInput *input, FcBody *body, uint64_t len)
+{
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)len);
+
+    if (bytes == NULL)
+        return NULL;
+    if (body->kind == FC_BODY_FILE) {
+        bool lent = fc_lend(input->conn, FC_LENT_BODY),
+             ok = lent && read_file(input, body->fd, PyBytes_AS_STRING(bytes), len);
+
+        if (lent)
+            fc_lend_back(input->conn, FC_LENT_BODY);
+        if (!ok) {
             Py_DECREF(bytes);
             return NULL;
         }
-        done += (uint64_t)n;
+    } else if (len > 0) {
+        memcpy(PyBytes_AS_STRING(bytes), body->memory + input->at, len);
     }
     input->at += len;
     return bytes;

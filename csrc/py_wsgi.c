@@ -15,6 +15,14 @@ typedef enum Progress {
     CUT,    /* the answer cannot be completed */
 } Progress;
 
+/* A thread of the application may still be in read() or write() of this call. */
+static void
+settle(FcCall *call, uint8_t what)
+{
+    if (call->answer.conn->lent & what)
+        fc_recall(call->answer.conn, what);
+}
+
 /* An exception of the application is set: report it, and answer if that is still possible. */
 static Progress
 failed(FcCall *call, const char *where)
@@ -74,6 +82,7 @@ pump(FcCall *call)
         if (call->answer.no_body && call->answer.head_done)
             break;
         item = PyIter_Next(call->iterator);
+        settle(call, FC_LENT_OUT);
         if (item == NULL)
             break;
         if (!PyBytes_Check(item)) {
@@ -133,6 +142,7 @@ respond(FcCall *call, PyObject *result /* stolen */)
     bool wrapped;
 
     call->iterable = result;
+    settle(call, FC_LENT_OUT);
     if (result == NULL)
         return failed(call, "in the application");
     if ((PyList_CheckExact(result) || PyTuple_CheckExact(result)) && !call->answer.head_done &&
@@ -228,6 +238,7 @@ finish(PyEngine *self, FcServer *me, FcCall *call, bool whole)
     uint64_t now;
     bool leads;
 
+    settle(call, FC_LENT_BODY | FC_LENT_OUT);
     if (call->input != NULL)
         fc_input_close(call->input);
     if (!whole)

@@ -1,0 +1,44 @@
+"""A thread of the application is still in read() or write() when its request ends: nothing is mixed up."""
+
+from __future__ import annotations
+
+import pytest
+from client import Client, Cut
+from server import Server, let_go
+from starter import Starter
+
+
+@pytest.fixture(scope="module")
+def server(started: Starter) -> Server:
+    """One worker."""
+    return started("wsgi_late:application")
+
+
+def test_a_body_that_a_thread_waits_for_is_no_request(server: Server, client: Client, fifo: str) -> None:
+    """RFC 9112 section 9.3: the connection ends with the answer; what else comes is that body."""
+    (worker,) = server.workers()
+    client.request("POST", f"/reads?{fifo}", "Expect: 100-continue", "Content-Length: 50000")
+    assert 100 == client.head().status
+    let_go(fifo)
+    answer = client.answer()
+    assert ("close", b"over") == (answer.one("Connection"), answer.body)
+    server.wait_log("^second read: RuntimeError")
+    server.wait_log("^read: ConnectionResetError")
+    client.send("GET /reads HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert client.ended()
+    assert [worker] == server.workers()
+
+
+def test_an_answer_that_a_thread_still_writes_is_cut(server: Server, fifo: str) -> None:
+    """Its end is missing, and the client sees that."""
+    (worker,) = server.workers()
+    with server.client(receive_buffer=4096) as client:
+        client.request("GET", f"/writes?{fifo}")
+        client.head()
+        let_go(fifo)
+        server.wait_log("^second write: RuntimeError")
+        server.wait_log("^write: BrokenPipeError")
+        with pytest.raises(Cut):
+            while True:
+                client.chunk()
+    assert [worker] == server.workers()
