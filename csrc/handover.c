@@ -125,7 +125,7 @@ has_room(FcEngine *engine)
     FcHandover *handover = engine->handover;
     bool full = spare(engine) < FC_SPARE_LEAST * (handover->full ? 2 : 1);
 
-    if (full)
+    if (full && handover->tick_at == 0)
         handover->tick_at = engine->now + RETRY_NS;
     if (full ||
         handover->full) /* without a peer who accepts it goes on, and sheds idle connections in the end */
@@ -188,12 +188,22 @@ all_taken(FcEngine *engine, uint64_t sent)
     fc_store(&engine->line->stale, 0);
 }
 
+/* Whether to read the inbox all the same: who leaves with nothing open has room enough, and what only we can
+ * take we take while it goes at all. */
+static bool
+must_receive(FcEngine *engine)
+{
+    if (engine->draining)
+        return engine->open == 0;
+    return !fc_departure_has_peer(engine) && spare(engine) >= FC_PASS_MOST;
+}
+
 void
 fc_handover_receive(FcEngine *engine)
 {
     FcHandover *handover = engine->handover;
 
-    for (unsigned i = 0; i < MESSAGES && !handover->shut && has_room(engine); i++) {
+    for (unsigned i = 0; i < MESSAGES && !handover->shut && (has_room(engine) || must_receive(engine)); i++) {
         uint64_t sent = fc_load(&engine->line->sent);
         FcPassResult result = receive_one(engine);
 

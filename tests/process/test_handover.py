@@ -352,3 +352,17 @@ def test_row_32_worker_short_of_descriptors_is_sent_nothing(server):
     assert 65 == len([connection.ask() for connection in [door, *connections]])
     assert (0, 0) == (total(each, "truncated"), total(each, "shed"))
     close_all([door, *connections])
+
+
+def test_row_32_worker_short_of_descriptors_hands_over_what_it_has(serve):
+    """A reload of one whose limit is all but reached: the next, with the same limit, serves every connection."""
+    each = serve(workers=1, descriptors_most=256)
+    wait_for_ready(each, 1)
+    (old,) = each.worker_pids()
+    connections = idle_connections(each, 1)
+    connections += idle_connections(each, 256 - len(os.listdir(f"/proc/{old}/fd")) - 20)
+    until(lambda: lines(each)[old]["state"] == "full", "it to be full")
+    each.reload()
+    (new,) = {connection.ask()["pid"] for connection in connections}
+    assert new != old
+    close_all(connections)
