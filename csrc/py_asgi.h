@@ -19,9 +19,9 @@ typedef struct FcAsgi {
     PyObject *asked;               /* owned: the scope after that; says which request failed */
     PyObject *coro, *task;         /* owned; coro NULL: not called yet, or ended */
     struct FcPort *receive,
-        *send; /* owned: the two callables; kept for the next request when nobody else has them */
-    PyObject
-        *watcher; /* owned: called when a raw connection has something to read, or is gone; NULL: nobody */
+        *send;         /* owned: the two callables; kept for the next request when nobody else has them */
+    PyObject *watcher; /* owned: called when a raw connection has something to read, or room, or is gone;
+                          NULL: nobody */
     PyObject *waiting_receive, *waiting_send; /* owned: lists of futures that awaits sleep on; NULL: none */
     PyObject *trailer;                        /* owned: bytes of the trailer lines so far */
     int file;                                 /* owned descriptor of a pathsend, else -1 */

@@ -165,6 +165,7 @@ fc_asgi_event(FcAsgi *request, FcWhy why)
     switch (why) {
     case FC_WHY_ROOM:
         fc_asgi_wake(module, &request->waiting_send);
+        call_watcher(request); /* which may have stopped reading for want of it */
         break;
     case FC_WHY_LATE: /* a body, and the time counts only while it is waited for */
         if (!fc_asgi_awaited(module, request->waiting_receive))

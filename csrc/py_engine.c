@@ -253,6 +253,18 @@ engine_dealloc(PyObject *object)
     Py_DECREF(type);
 }
 
+/* What a child does is not for our line: it would count for the parent, and say of it who is in a call. */
+static void
+part_from_line(FcEngine *engine)
+{
+    FcLine *copy = fc_pages_new(sizeof *copy);
+
+    if (copy != NULL) {
+        memcpy(copy, engine->line, sizeof *copy);
+        engine->line = copy;
+    }
+}
+
 static PyObject *
 engine_close_inherited(PyObject *object, PyObject *ignored)
 {
@@ -264,6 +276,7 @@ engine_close_inherited(PyObject *object, PyObject *ignored)
     fc_token_reset(&self->engine.token);
     if (!self->live)
         Py_RETURN_NONE;
+    part_from_line(&self->engine);
     for (uint32_t i = 0; i < self->engine.n_blocks * FC_CONNS_A_BLOCK; i++) {
         FcConn *conn = &self->engine.blocks[i / FC_CONNS_A_BLOCK][i % FC_CONNS_A_BLOCK];
 

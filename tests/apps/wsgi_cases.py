@@ -11,6 +11,7 @@ import gzip
 import io
 import json
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -530,6 +531,20 @@ def forks_and_returns(environ, start_response):
     os.waitpid(child, 0)
     start_response("200 OK", PLAIN)
     return [b"from the parent"]
+
+
+def forks_and_crashes(environ, start_response):
+    """A child has a file under every number that may have been the worker's, and dies of a fault."""
+    child = os.fork()
+    if child == 0:
+        file = os.open(environ["QUERY_STRING"], os.O_WRONLY | os.O_CREAT)
+        for _ in range(64):
+            os.dup(file)
+        os.kill(os.getpid(), signal.SIGSEGV)
+    os.waitpid(child, 0)
+    start_response("200 OK", PLAIN)
+    with open(environ["QUERY_STRING"], "rb") as file:
+        return [file.read()]
 
 
 def forks_twice(environ, start_response):

@@ -355,7 +355,7 @@ def test_row_32_worker_short_of_descriptors_is_sent_nothing(server):
 
 
 def test_row_32_worker_short_of_descriptors_hands_over_what_it_has(serve):
-    """A reload of one whose limit is all but reached: the next, with the same limit, serves every connection."""
+    """A reload of one whose limit is all but reached: the next, with the same limit, serves them all."""
     each = serve(workers=1, descriptors_most=256)
     wait_for_ready(each, 1)
     (old,) = each.worker_pids()

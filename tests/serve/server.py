@@ -19,6 +19,8 @@ from typing import TypeVar
 
 from client import DEADLINE, Answer, Client
 
+from forkcluster._scoreboard import Scoreboard
+
 APPS = Path(__file__).resolve().parents[1] / "apps"
 T = TypeVar("T")
 
@@ -119,6 +121,19 @@ class Server:
             with suppress(OSError):
                 found[int(path.name)] = os.readlink(path)
         return found
+
+    def line(self) -> dict[str, object]:
+        """What the scoreboard says of the first worker."""
+        files = self.descriptors(self.process.pid).items()
+        board = next(number for number, name in files if "forkcluster-scoreboard" in name)
+        descriptor = os.open(f"/proc/{self.process.pid}/fd/{board}", os.O_RDONLY)
+        try:
+            view = Scoreboard(descriptor)
+        finally:
+            os.close(descriptor)
+        line = view.line(0)
+        view.close()
+        return line
 
     def client(self, receive_buffer: int | None = None) -> Client:
         """Connect."""

@@ -259,6 +259,25 @@ def test_client_that_does_not_read_holds_the_application_back(server, name):
     assert [200 * 65536, CLOSE] == [total, received.opcode]
 
 
+def test_client_that_pings_and_does_not_read_is_held_back(server):
+    """Its pongs are kept up to a bound; no ping is read beyond it, and none is lost.
+
+    Clause: RFC 6455 section 5.5.2 (ping).
+    """
+    line = Socket(server.address, receive_buffer=16384)
+    line.open("/echo")
+    before = resident(server)
+    line.socket.settimeout(0.5)
+    ping, sent = frame(PING, b"x" * 125), 0
+    with pytest.raises(TimeoutError):
+        while sent < 100 << 20:
+            at = sent % len(ping)
+            sent += line.socket.send((ping * 1000)[at:])
+    assert resident(server) - before < 8 << 20
+    line.socket.settimeout(10)
+    assert {PONG} == {line.frame().opcode for _ in range(sent // len(ping))}
+
+
 def test_application_that_does_not_receive_holds_the_client_back(server, name, tmp_path):
     """The socket fills up instead of the memory; nothing is lost.
 

@@ -284,8 +284,16 @@ def test_a_forked_child_keeps_nothing_open(server: Server, fifo: str) -> None:
 
 def test_a_forked_child_that_returns_does_not_answer(server: Server, client: Client) -> None:
     """The parent alone answers; the child ends without touching the client or the counters."""
+    before = server.line()
     assert b"from the parent" == client.get("/forks_and_returns").body
     assert b"ignored" == client.get("/ignore").body
+    until(lambda: server.line()["in_flight"] == 0, "nothing to be in flight")
+    assert before["requests"][2] + 2 == server.line()["requests"][2]
+
+
+def test_a_forked_childs_crash_is_written_into_no_file_of_its_own(client: Client, tmp_path: Path) -> None:
+    """The pipe for the worker's last words is closed in the child: its number may be any file's."""
+    assert b"" == client.get(f"/forks_and_crashes?{tmp_path}/file").body
 
 
 def test_a_forked_child_ends_on_term(server: Server, client: Client, fifo: str) -> None:

@@ -7,7 +7,6 @@ told to end.
 """
 
 import contextlib
-import faulthandler
 import io
 import os
 import signal
@@ -27,7 +26,7 @@ from forkcluster.wire.hooks import Occasion, run
 from forkcluster.wire.identity import become, resolve
 from forkcluster.wire.messages import Kind, Message
 from forkcluster.wire.orders import LoadOrder, LoadReport
-from forkcluster.wire.stacks import STACKS_SIGNAL, register
+from forkcluster.wire.stacks import register, unregister
 from forkcluster.wire.stops import is_asked, stop_here
 from forkcluster.wire.title import set_title, title_of
 from forkcluster.worker.main import WorkerSpec, work
@@ -150,8 +149,7 @@ class Mold:
             return False
         if role == _process.ROLE_WORKER:
             self._channel.close()
-            faulthandler.unregister(STACKS_SIGNAL)
-            faulthandler.disable()
+            unregister()
             self._called.become(str(message.seat))
             os.close(self._stacks)
             self._collector.resume()
@@ -190,6 +188,7 @@ class Mold:
         """In a child that the import forks."""
         channel = self._channel.fileno()
         self._channel.detach()
+        unregister()
         close_all([channel, self._stacks])
 
     def _report(self, report: LoadReport, generation: int) -> None:

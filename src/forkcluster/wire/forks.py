@@ -32,10 +32,12 @@ class ForkGuard:
         signal.pthread_sigmask(signal.SIG_SETMASK, self._masks.pop(threading.get_ident()))
 
     def _part(self) -> None:
-        if self.awake:
-            self.awake = False
-            self._close()
-            for number in QUIET:
-                # Python's own record: the application's handler or the default; ours are set in C behind it.
-                signal.signal(number, signal.getsignal(number) or signal.SIG_DFL)
-        self._restore()
+        try:
+            if self.awake:
+                self.awake = False
+                self._close()
+                for number in QUIET:
+                    # Python's own record: the application's handler or the default; ours stand in C behind it
+                    signal.signal(number, signal.getsignal(number) or signal.SIG_DFL)
+        finally:
+            self._restore()

@@ -28,6 +28,12 @@ def register() -> tuple[int, int]:
     return reader, writer
 
 
+def unregister() -> None:
+    """Answer no more: before the pipe is closed, whose number may soon be another file's."""
+    faulthandler.unregister(STACKS_SIGNAL)
+    faulthandler.disable()
+
+
 def answer_also(install: Callable[[int], None], writer: int) -> None:
     """Have a further handler, which `install` puts in place, run behind the one of `register`.
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from forkcluster._engine import Engine
 from forkcluster.wire.channel import Channel
 from forkcluster.wire.forks import ForkGuard
+from forkcluster.wire.stacks import unregister
 
 
 class Inheritance:
@@ -28,6 +29,7 @@ class Inheritance:
         if self.engine is None:
             descriptors += [self._channel.fileno(), *self._listeners]
         self._channel.detach()
+        unregister()
         if self.engine is not None:
             self.engine.close_inherited()
         for descriptor in descriptors:

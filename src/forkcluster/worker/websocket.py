@@ -261,7 +261,7 @@ class Connection:
     # -- what comes from the client --------------------------------------------------------------------------
 
     def _readable(self) -> None:
-        """Read what is there, unless enough waits for the application."""
+        """Read what is there, unless enough waits for the application, or for the client."""
         self._paused = False
         for _ in range(READS):
             if self._over or self.stage is Stage.DECLINED:
@@ -281,6 +281,8 @@ class Connection:
         self._loop.call_soon(self._readable)
 
     def _full(self) -> bool:
+        if self._transport.queued > HIGH_WATER:  # our pongs wait for it: no more pings
+            return True
         if self.stage is Stage.OPEN:
             return self._queued >= QUEUED_BYTES or len(self._events) >= QUEUED_MESSAGES
         return self.stage is Stage.OPENING and len(self._early) >= EARLY_BYTES
