@@ -316,6 +316,15 @@ async def trailers(scope, receive, send):
 
 
 @case
+async def late_trailers(scope, receive, send):
+    """A body of 16 MiB; its trailers when the gate opens."""
+    await start(send, trailers=True)
+    await body(send, b"x" * (16 << 20))
+    await gate(scope).wait()
+    await send({"type": "http.response.trailers", "headers": [(b"x-sum", b"1")]})
+
+
+@case
 async def bad_trailers(scope, receive, send):
     await start(send, trailers=True)
     await body(send, b"x")

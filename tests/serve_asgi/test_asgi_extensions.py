@@ -18,6 +18,19 @@ def test_trailers(live, key):
     assert "after the response was completed" in live.wait_for_notes(key)[0]
 
 
+def test_body_does_not_wait_for_its_trailers(live, key):
+    """What the kernel could not take goes out when the client reads, whenever the trailers come.
+
+    Clause: ASGI extensions, "HTTP Trailers".
+    """
+    with live.wire(receive_buffer=4096) as wire:
+        wire.request("late_trailers", target=f"/?{key}", headers=TE)
+        wire.head()
+        assert 16 << 20 == len(wire.chunk())
+        live.open(key)
+        assert b"" == wire.chunk()
+
+
 def test_trailers_are_for_those_who_take_them(live, key):
     """Without TE: trailers the fields are not sent (extensions, "HTTP Trailers")."""
     with live.wire() as wire:

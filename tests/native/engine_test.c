@@ -1,0 +1,316 @@
+/* The engine without Python, over pairs of sockets; each case is a function, run by name. See test_engine.py.
+ */
+#include "connection.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CHECK(condition)                                                                                     \
+    do {                                                                                                     \
+        if (!(condition)) {                                                                                  \
+            printf("%s:%d: not so: %s\n", __func__, __LINE__, #condition);                                   \
+            exit(1);                                                                                         \
+        }                                                                                                    \
+    } while (0)
+
+#define SECOND 1000000000ull
+#define SOON   (SECOND / 20)
+#define NEVER  (5 * SECOND)
+
+static FcEngine engine;
+static FcLine line;
+static char bytes[1 << 20];
+
+static void
+begin(uint64_t body_timeout, uint64_t write_timeout)
+{
+    FcConfig config = {
+        .limits = {.request_line = 8190, .field = 8190, .head = 65536, .fields = 100},
+        .header_timeout = NEVER,
+        .keep_alive = NEVER,
+        .body_timeout = body_timeout,
+        .write_timeout = write_timeout,
+        .body_buffer = 65536,
+        .stream_body = true,
+    };
+
+    CHECK(fc_engine_init(&engine, &config, &line) == 0);
+}
+
+/* The client's end of a new connection, without blocking. */
+static int
+client(void)
+{
+    int pair[2];
+
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
+    fc_conn_idle(&engine, fc_conn_adopt(&engine, pair[0]));
+    return pair[1];
+}
+
+static void
+say(int fd, const char *text)
+{
+    CHECK(send(fd, text, strlen(text), 0) == (ssize_t)strlen(text));
+}
+
+/* Read all that is there. */
+static size_t
+drain(int fd)
+{
+    size_t all = 0;
+    ssize_t n;
+
+    while ((n = recv(fd, bytes, sizeof bytes, 0)) > 0)
+        all += (size_t)n;
+    return all;
+}
+
+/* What the engine gives out next; NULL: nothing is ready. */
+static FcConn *
+next(void)
+{
+    FcConn *conn = fc_engine_next(&engine);
+
+    if (conn == NULL) {
+        CHECK(fc_engine_poll(&engine) >= 0);
+        conn = fc_engine_next(&engine);
+    }
+    return conn;
+}
+
+static FcConn *
+next_before(uint64_t until)
+{
+    FcConn *conn;
+
+    while ((conn = next()) == NULL && fc_now() < until)
+        ;
+    return conn;
+}
+
+static void
+spin(uint64_t ns)
+{
+    uint64_t until = fc_now() + ns;
+
+    while (fc_now() < until)
+        ;
+}
+
+/* Send pieces of an answer until the kernel takes no more: less than one is queued. */
+static void
+fill(FcConn *conn)
+{
+    struct iovec vector = {bytes, 4096};
+    bool kept;
+
+    while (fc_conn_send(&engine, conn, &vector, 1, NULL, &kept) != FC_QUEUED)
+        ;
+}
+
+/* -- fairness */
+
+static void
+pipelined_requests_starve_nobody(void)
+{
+    static const char request[] = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
+    unsigned served = 0;
+    size_t all = 0;
+    int greedy, other;
+    FcConn *conn;
+
+    begin(NEVER, NEVER);
+    greedy = client();
+    other = client();
+    for (; all < 4000; all++)
+        memcpy(bytes + all * (sizeof request - 1), request, sizeof request - 1);
+    CHECK(send(greedy, bytes, all * (sizeof request - 1), 0) == (ssize_t)(all * (sizeof request - 1)));
+    conn = next();
+    CHECK(conn != NULL);
+    say(other, "GET /b HTTP/1.1\r\nHost: a\r\n\r\n");
+    while (conn != NULL && memcmp(conn->buf->data + 4, "/b", 2) != 0) {
+        served++;
+        spin(SECOND / 100000);
+        fc_conn_checkin(&engine, conn);
+        conn = next();
+    }
+    CHECK(conn != NULL && served < all / 2);
+    close(greedy);
+    close(other);
+}
+
+/* -- a connection that its gateway keeps, and waits for in two ways */
+
+/* One whose request has a body to come, and whose answer the client does not read. */
+static FcConn *
+busy_both_ways(int fd)
+{
+    FcConn *conn;
+
+    say(fd, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n");
+    conn = next();
+    CHECK(conn != NULL && conn->why == FC_WHY_REQUEST);
+    fill(conn);
+    fc_conn_want(&engine, conn, FC_WANT_ROOM);
+    return conn;
+}
+
+static void
+room_that_came_while_nobody_waited_is_told(void)
+{
+    int fd;
+    FcConn *conn;
+
+    begin(NEVER, NEVER);
+    fd = client();
+    conn = busy_both_ways(fd);
+    drain(fd);
+    CHECK(next() == conn && conn->why == FC_WHY_ROOM);
+    fill(conn);
+    drain(fd);
+    CHECK(next() == NULL); /* the edge is spent */
+    fc_conn_want(&engine, conn, FC_WANT_ROOM);
+    CHECK(next() == conn && conn->why == FC_WHY_ROOM);
+    close(fd);
+}
+
+static void
+bytes_that_come_with_room_are_told(void)
+{
+    int fd;
+    FcConn *conn;
+
+    begin(NEVER, NEVER);
+    fd = client();
+    conn = busy_both_ways(fd);
+    fc_conn_want(&engine, conn, FC_WANT_BODY);
+    CHECK(next() == NULL);
+    drain(fd);
+    say(fd, "h");
+    CHECK(next() == conn && conn->why == FC_WHY_BODY);
+    close(fd);
+}
+
+static void
+an_end_that_comes_with_room_is_told(void)
+{
+    int fd;
+    FcConn *conn;
+
+    begin(NEVER, NEVER);
+    fd = client();
+    conn = busy_both_ways(fd);
+    fc_conn_want(&engine, conn, FC_WANT_GONE);
+    CHECK(next() == NULL);
+    drain(fd);
+    shutdown(fd, SHUT_WR);
+    conn = next();
+    CHECK(conn != NULL && conn->why == FC_WHY_GONE);
+    close(fd);
+}
+
+static void
+a_body_is_late_though_an_answer_was_queued(void)
+{
+    int fd;
+    FcConn *conn;
+
+    begin(SOON, NEVER);
+    fd = client();
+    conn = busy_both_ways(fd);
+    fc_conn_want(&engine, conn, FC_WANT_BODY);
+    for (uint64_t until = fc_now() + NEVER; fc_now() < until;) {
+        drain(fd);
+        conn = next();
+        if (conn != NULL && conn->why == FC_WHY_LATE)
+            break;
+    }
+    CHECK(conn != NULL && conn->why == FC_WHY_LATE);
+    close(fd);
+}
+
+static void
+a_body_in_drops_is_late(void)
+{
+    uint64_t until;
+    int fd;
+    FcConn *conn;
+
+    begin(SOON, NEVER);
+    engine.config.body_min_rate = 1000;
+    fd = client();
+    say(fd, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000\r\n\r\n");
+    conn = next();
+    CHECK(conn != NULL);
+    until = fc_now() + NEVER;
+    for (conn->why = FC_WHY_BODY; conn->why == FC_WHY_BODY && fc_now() < until;) {
+        size_t got;
+        bool last;
+
+        say(fd, "x");
+        fc_conn_want(&engine, conn, FC_WANT_BODY);
+        CHECK(next_before(until) == conn);
+        spin(SECOND / 200);
+        while (fc_conn_stream(&engine, conn, bytes, sizeof bytes, &got, &last) == FC_STREAM_DATA)
+            ;
+        fc_conn_want(&engine, conn, FC_WANT_BODY);
+        spin(SECOND / 200);
+        if (next() == conn)
+            break;
+        conn->why = FC_WHY_BODY;
+    }
+    CHECK(conn->why == FC_WHY_LATE);
+    close(fd);
+}
+
+static void
+what_is_sent_meanwhile_gives_a_silent_reader_no_time(void)
+{
+    uint64_t until;
+    int fd;
+    FcConn *conn, *given = NULL;
+
+    begin(NEVER, SOON);
+    fd = client();
+    conn = busy_both_ways(fd);
+    for (until = fc_now() + NEVER; given == NULL && fc_now() < until; given = next()) {
+        struct iovec vector = {bytes, 1};
+        bool kept;
+
+        CHECK(fc_conn_send(&engine, conn, &vector, 1, NULL, &kept) == FC_QUEUED);
+        fc_conn_want(&engine, conn, FC_WANT_ROOM);
+        spin(SECOND / 1000);
+    }
+    CHECK(given == conn && conn->why == FC_WHY_GONE);
+    close(fd);
+}
+
+static const struct {
+    const char *name;
+    void (*run)(void);
+} cases[] = {
+    {"pipelined_requests_starve_nobody", pipelined_requests_starve_nobody},
+    {"room_that_came_while_nobody_waited_is_told", room_that_came_while_nobody_waited_is_told},
+    {"bytes_that_come_with_room_are_told", bytes_that_come_with_room_are_told},
+    {"an_end_that_comes_with_room_is_told", an_end_that_comes_with_room_is_told},
+    {"a_body_is_late_though_an_answer_was_queued", a_body_is_late_though_an_answer_was_queued},
+    {"a_body_in_drops_is_late", a_body_in_drops_is_late},
+    {"what_is_sent_meanwhile_gives_a_silent_reader_no_time",
+     what_is_sent_meanwhile_gives_a_silent_reader_no_time},
+};
+
+int
+main(int argc, char **argv)
+{
+    for (unsigned i = 0; argc == 2 && i < sizeof cases / sizeof cases[0]; i++)
+        if (strcmp(cases[i].name, argv[1]) == 0) {
+            cases[i].run();
+            fc_engine_free(&engine);
+            return 0;
+        }
+    printf("usage: engine_test CASE\n");
+    return 2;
+}

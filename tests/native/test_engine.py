@@ -1,0 +1,25 @@
+"""The engine without Python: who comes next, and what a connection that is kept is told. Cases: engine_test.c."""
+
+import pytest
+from build import ROOT
+
+CORE = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("csrc/[!p]*.c"))
+PARTS = ("parser", "peers", "phrase", "placement")
+SOURCES = ("tests/native/engine_test.c", *CORE, *(f"csrc/{name}.c" for name in PARTS))
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "pipelined_requests_starve_nobody",
+        "room_that_came_while_nobody_waited_is_told",
+        "bytes_that_come_with_room_are_told",
+        "an_end_that_comes_with_room_is_told",
+        "a_body_is_late_though_an_answer_was_queued",
+        "a_body_in_drops_is_late",
+        "what_is_sent_meanwhile_gives_a_silent_reader_no_time",
+    ],
+)
+def test_engine(passes, case):
+    """The sentence that the case's name is holds under the address and undefined-behaviour sanitizers."""
+    assert passes("engine", SOURCES, case) == ""
