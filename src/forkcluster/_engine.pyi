@@ -103,7 +103,7 @@ class Request:
         """Give bytes that are there; b"" at the end; None: nothing yet, the watcher will be called."""
 
     def raw_watch(self, callback: Callable[[], object] | None, /) -> None:
-        """Have it called, in a turn of the engine: ``raw_read`` may find something, or the queue went down."""
+        """Have it called, in a turn of the engine: ``raw_read`` may find something, or there is room."""
 
     def raw_answer(self) -> Callable[[dict[str, object]], Awaitable[None]]:
         """Decline the upgrade: give the ``send`` of a plain response, the last of its connection.

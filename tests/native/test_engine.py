@@ -1,4 +1,4 @@
-"""The engine without Python: who comes next, and what a connection that is kept is told. Cases: engine_test.c."""
+"""The engine without Python: who comes next, what a connection that is kept is told. Cases: engine_test.c."""
 
 import pytest
 from build import ROOT
