@@ -175,7 +175,7 @@ read_body(FcEngine *engine, FcConn *conn)
     if (received == 0)
         conn->readable = false;
     if (parse == FC_PARSE_MORE && received > 0) {
-        /* One read a look: a fast upload must not starve the others. */
+        /* One read a look, and queued behind the others. */
         fc_conn_await_body(engine, conn);
         fc_conn_queue(engine, conn);
         return FC_LOOK_WAIT;
