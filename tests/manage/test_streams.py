@@ -62,7 +62,8 @@ def test_a_delete_of_several_is_finished_on_a_full_disk(shell):
 
 
 @pytest.mark.parametrize(
-    "words", [("list",), ("jlist",), ("describe", "one"), ("logs", "--nostream"), ("list", "--json")]
+    "words",
+    [("list",), ("jlist",), ("describe", "one"), ("logs", "--nostream"), ("list", "--json"), ("--help",)],
 )
 def test_what_was_asked_for_and_cannot_be_written_is_one_line_of_error(shell, words):
     """Not a traceback."""

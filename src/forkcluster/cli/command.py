@@ -84,7 +84,7 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
         code = _code_of(arguments)
     except OSError as error:
         code, failed = EXIT_OK, error
-    unwritten = streams.finish()
+    unwritten = streams.finish() or streams.unwritten_of(failed)
     if failed is not None and unwritten is None:
         raise failed
     if unwritten is not None and code == EXIT_OK:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from errno import EDQUOT, EIO, ENOSPC, EPIPE
 
 import click
 
@@ -54,6 +55,12 @@ def finish() -> UnwrittenError | None:
             fault = fault or UnwrittenError(name, error)
             _give_up(stream.fileno())
     return fault
+
+
+def unwritten_of(error: OSError | None) -> UnwrittenError | None:
+    """Tell an error of a library's own print (a help text) from other errors of the system."""
+    told = error is not None and error.filename is None and error.errno in (ENOSPC, EDQUOT, EIO, EPIPE)
+    return UnwrittenError("standard output", error) if error is not None and told else None
 
 
 def _give_up(descriptor: int) -> None:
