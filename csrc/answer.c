@@ -169,7 +169,7 @@ fc_conn_flush_blocking(const FcEngine *engine, FcConn *conn, FcFlushed *flushed)
             conn->in_kernel = fc_conn_in_kernel(conn);
             until = now + engine->config.write_timeout;
         }
-        if (now >= until || atomic_load(&conn->recalled))
+        if (now >= until || atomic_load(&conn->recalled) & FC_LENT_OUT)
             return false;
         ms = (until - now) / 1000000 + 1;
         poll(&poller, 1, ms < RECALL_MS ? (int)ms : RECALL_MS);

@@ -122,9 +122,9 @@ typedef struct FcConn {
     bool probe;    /* the master's own question: neither counted nor logged */
     uint8_t looks; /* for balance: how often it was seen where it is; FC_LOOKS: it has found its worker */
     uint8_t lent;  /* FC_LENT_*, G */
-    _Atomic bool recalled; /* who has it is to give it back at once: set with G, read without */
-    bool unparsed;         /* came with bytes that no parser of ours has seen */
-    bool head_sent;        /* some byte of the answer went out or is queued */
+    _Atomic uint8_t recalled; /* FC_LENT_*: what is to be given back at once; set with G, read without */
+    bool unparsed;            /* came with bytes that no parser of ours has seen */
+    bool head_sent;           /* some byte of the answer went out or is queued */
     uint32_t served;
     uint32_t body_at;     /* where the body begins in the buffer */
     uint32_t request_end; /* where the request in hand ends in the buffer; after it: pipelined bytes */
@@ -227,7 +227,7 @@ typedef struct FcEngine {
     struct epoll_event fetched[FC_EVENTS];
     _Atomic unsigned n_fetched;
     uint64_t sleep_until; /* T: when the leader who sleeps looks at deadlines */
-    uint64_t polled_ns;   /* T: when events were fetched last */
+    uint64_t queue_ns;    /* T: since when queued connections have their turn, after the events; 0: not yet */
     unsigned accept_left; /* of the present burst */
     int accept_from;      /* listener of the present burst, -1: none */
     FcConn *ready, **ready_tail;
@@ -275,7 +275,7 @@ void fc_engine_command(FcEngine *engine, uint32_t commands);
 
 /* The next connection for the gateway, checked out; NULL: nothing is ready, wait. Does not block. T and G. */
 FcConn *fc_engine_next(FcEngine *engine);
-/* Fetch the events that are there: how many, or -errno. Only when fc_engine_next() has returned NULL. T. */
+/* Fetch the events that are there: how many, or -errno. Only when all fetched before were looked at. T. */
 int fc_engine_poll(FcEngine *engine);
 /* Before a sleep: for how many ms, at most; -1: until something comes. T. */
 int fc_engine_plan_sleep(FcEngine *engine);
@@ -353,6 +353,9 @@ FcStream fc_conn_raw(FcEngine *engine, FcConn *conn, char *to, size_t cap, size_
  * that takes nothing for the write deadline is FC_WHY_GONE; a streamed body that stalls, or is too slow as a
  * whole in the time that it was waited for, FC_WHY_LATE. T. */
 void fc_conn_want(FcEngine *engine, FcConn *conn, uint8_t wants);
+
+/* Before it: the last wait for a streamed body was given up, nobody knows when. Its clock begins anew. */
+void fc_conn_forgive_stream(const FcEngine *engine, FcConn *conn);
 
 typedef enum FcSend {
     FC_SENT,   /* all of it is in the kernel */

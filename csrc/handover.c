@@ -193,9 +193,9 @@ all_taken(FcEngine *engine, uint64_t sent)
 static bool
 must_receive(FcEngine *engine)
 {
-    if (engine->draining)
-        return engine->open == 0;
-    return !fc_departure_has_peer(engine) && spare(engine) >= FC_PASS_MOST;
+    bool alone = engine->draining ? engine->open == 0 : !fc_departure_has_peer(engine);
+
+    return alone && spare(engine) >= FC_PASS_MOST;
 }
 
 void

@@ -43,8 +43,18 @@ fc_conn_await_stream(FcEngine *engine, FcConn *conn)
 void
 fc_conn_rest_stream(FcEngine *engine, FcConn *conn)
 {
-    conn->body_rests_ns = engine->now;
-    fc_timer_clear(&conn->timer);
+    if (conn->body_rests_ns == 0)
+        conn->body_rests_ns = engine->now;
+    if (!(conn->wants & FC_WANT_ROOM)) /* else the deadline is that of a slow reader */
+        fc_timer_clear(&conn->timer);
+}
+
+void
+fc_conn_forgive_stream(const FcEngine *engine, FcConn *conn)
+{
+    uint64_t rate = engine->config.body_min_rate;
+
+    conn->body_begun_ns = fc_now() - (rate > 0 ? conn->body.size / rate * 1000000000ull : 0);
 }
 
 /* Decode chunked bytes in place: [conn->body_at, buf->len). FC_PARSE_DONE leaves pipelined bytes at
@@ -245,7 +255,7 @@ fc_conn_fetch_body(FcEngine *engine, FcConn *conn, uint64_t *all)
     while (parse == FC_PARSE_MORE) {
         uint64_t now = fc_now(), ms = (until - now) / 1000000 + 1;
 
-        if (now >= until || atomic_load(&conn->recalled)) {
+        if (now >= until || atomic_load(&conn->recalled) & FC_LENT_BODY) {
             error = now >= until ? FC_HTTP_TIMEOUT : FC_HTTP_CUT_SHORT;
             goto fail;
         }

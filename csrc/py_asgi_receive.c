@@ -62,6 +62,8 @@ receive_stream(FcAsgi *request, PyObject **result, PyObject **future)
     }
     /* The application may take its time between two receives: the clock runs while we wait for the client
      * only. */
+    if (conn->body_rests_ns == 0 && !fc_asgi_awaited(self->module, request->waiting_receive))
+        fc_conn_forgive_stream(&self->engine, conn);
     fc_asgi_want(request, FC_WANT_BODY);
     fc_asgi_schedule(self);
     return fc_asgi_wait(request, &request->waiting_receive, future);

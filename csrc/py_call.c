@@ -76,7 +76,8 @@ write_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject 
         PyErr_SetString(PyExc_AssertionError, "write() before start_response() (PEP 3333)");
         return NULL;
     }
-    if (call->answer.conn->gateway != NULL) {
+    if (call->answer.conn->gateway != NULL ||
+        (call->returned && call->thread != PyThread_get_thread_ident())) {
         PyErr_SetString(PyExc_RuntimeError, "write() while the answer's iterable is being sent (PEP 3333)");
         return NULL;
     }
@@ -133,6 +134,7 @@ fc_call_new(PyEngine *engine, FcConn *conn)
         Py_DECREF(call);
         return NULL;
     }
+    call->returned = false;
     fc_answer_begin(&call->answer, engine, conn);
     return call;
 }

@@ -277,6 +277,7 @@ engine_close_inherited(PyObject *object, PyObject *ignored)
     if (!self->live)
         Py_RETURN_NONE;
     part_from_line(&self->engine);
+    fc_lend_in_child();
     for (uint32_t i = 0; i < self->engine.n_blocks * FC_CONNS_A_BLOCK; i++) {
         FcConn *conn = &self->engine.blocks[i / FC_CONNS_A_BLOCK][i % FC_CONNS_A_BLOCK];
 

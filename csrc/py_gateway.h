@@ -408,6 +408,8 @@ typedef struct FcCall {
     FcAnswer answer;
     PyObject *iterable, *iterator, *context, *input, *environ;
     struct FcWrite *write; /* owned: what start_response returns */
+    bool returned;         /* the application has: from then on only its own iterable may write() ... */
+    unsigned long thread;  /* ... in this thread */
 } FcCall;
 
 extern PyType_Spec fc_call_spec, fc_write_spec;
@@ -425,8 +427,10 @@ void fc_call_done(FcCall *call);
 bool fc_lend(FcConn *conn, uint8_t what);
 /* After, with the GIL again, and when what came of it is noted. */
 void fc_lend_back(FcConn *conn, uint8_t what);
-/* Have it back, now: its wait fails, unless it is over. */
+/* Have it back, now: its wait fails, unless it is over. Not in a forked child, where nobody has it. */
 void fc_recall(FcConn *conn, uint8_t what);
+/* In a child that the application has forked: no other thread of the parent's is there. */
+void fc_lend_in_child(void);
 
 /* py_response.c: start_response(status, headers). -1 with an exception. */
 int fc_call_start(FcCall *call, PyObject *status, PyObject *headers);

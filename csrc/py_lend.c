@@ -37,12 +37,19 @@ void
 fc_recall(FcConn *conn, uint8_t what)
 {
     while (conn->lent & what) {
-        atomic_store(&conn->recalled, true);
+        atomic_fetch_or(&conn->recalled, what);
         /* Locked before the GIL is given up: who comes back meanwhile is not missed. */
         pthread_mutex_lock(&lock);
         Py_BEGIN_ALLOW_THREADS pthread_cond_wait(&came_back, &lock);
         pthread_mutex_unlock(&lock);
         Py_END_ALLOW_THREADS
     }
-    atomic_store(&conn->recalled, false);
+    atomic_fetch_and(&conn->recalled, (uint8_t)~what);
+}
+
+void
+fc_lend_in_child(void)
+{
+    pthread_mutex_init(&lock, NULL);
+    pthread_cond_init(&came_back, NULL);
 }

@@ -19,7 +19,7 @@ typedef enum Progress {
 static void
 settle(FcCall *call, uint8_t what)
 {
-    if (call->answer.conn->lent & what)
+    if (call->answer.conn->lent & what && !call->answer.engine->forked_away)
         fc_recall(call->answer.conn, what);
 }
 
@@ -82,7 +82,6 @@ pump(FcCall *call)
         if (call->answer.no_body && call->answer.head_done)
             break;
         item = PyIter_Next(call->iterator);
-        settle(call, FC_LENT_OUT);
         if (item == NULL)
             break;
         if (!PyBytes_Check(item)) {
@@ -142,6 +141,8 @@ respond(FcCall *call, PyObject *result /* stolen */)
     bool wrapped;
 
     call->iterable = result;
+    call->returned = true;
+    call->thread = PyThread_get_thread_ident();
     settle(call, FC_LENT_OUT);
     if (result == NULL)
         return failed(call, "in the application");
@@ -286,6 +287,7 @@ resume(PyEngine *self, FcServer *me, FcConn *conn)
     Progress progress = CUT;
 
     conn->gateway = NULL;
+    call->thread = PyThread_get_thread_ident();
     PyContext_Enter(call->context);
     if (conn->why == FC_WHY_ROOM)
         progress = call->iterator != NULL ? pump(call) : DONE; /* without an iterator: a file, sent by now */

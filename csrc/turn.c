@@ -12,7 +12,7 @@
 #include "handover.h"
 
 #define TIMERS_A_TURN 256        /* looked at between two looks at events */
-#define FAIR_NS       1000000ull /* queued connections go first for so long */
+#define FAIR_NS       1000000ull /* queued connections have their turn for so long, and one at least */
 
 /* A deadline has passed. */
 static FcLook
@@ -62,8 +62,7 @@ look_at_kept(FcEngine *engine, FcConn *conn)
         return look;
     if (conn->wants & FC_WANT_BODY && (conn->readable || conn->hung_up)) {
         conn->wants &= (uint8_t)~FC_WANT_BODY;
-        if (!(conn->wants & FC_WANT_ROOM)) /* else the deadline is that of a slow reader */
-            fc_conn_rest_stream(engine, conn);
+        fc_conn_rest_stream(engine, conn);
         conn->why = FC_WHY_BODY;
         return FC_LOOK_OUT;
     }
@@ -173,6 +172,8 @@ pick(FcEngine *engine)
         } else if (engine->ring != NULL && (conn = fc_engine_take_accepted(engine)) != NULL) {
             return conn;
         } else {
+            if (engine->ready != NULL && engine->queue_ns == 0)
+                engine->queue_ns = fc_now();
             return fc_conn_next_queued(engine);
         }
     }
@@ -232,8 +233,8 @@ look_at_time(FcEngine *engine)
 static bool
 is_unfair(const FcEngine *engine)
 {
-    return engine->ready != NULL && engine->event_at == engine->event_end && engine->accept_left == 0 &&
-           fc_now() >= engine->polled_ns + FAIR_NS;
+    return engine->ready != NULL && engine->queue_ns != 0 && engine->event_at == engine->event_end &&
+           engine->accept_left == 0 && fc_now() >= engine->queue_ns + FAIR_NS;
 }
 
 FcConn *
@@ -347,7 +348,7 @@ fc_engine_wake(FcEngine *engine)
 {
     engine->now = fc_now();
     fc_engine_recall(engine);
-    engine->polled_ns = engine->now;
+    engine->queue_ns = 0;
     fc_store(&engine->line->heartbeat_ns, engine->now);
 }
 
@@ -371,7 +372,8 @@ fc_engine_poll(FcEngine *engine)
     int n = epoll_wait(engine->epoll, engine->events, FC_EVENTS, 0);
     int error = n < 0 ? errno : 0;
 
-    engine->now = engine->polled_ns = fc_now();
+    engine->now = fc_now();
+    engine->queue_ns = 0;
     engine->event_at = 0;
     engine->event_end = n > 0 ? (unsigned)n : 0;
     fc_store(&engine->line->heartbeat_ns, engine->now);

@@ -182,6 +182,21 @@ async def flood(talk):
     talk.say("sent all")
 
 
+async def duplex(talk):
+    """Send pieces while messages come, until there are so many bytes."""
+    await talk.send("accept")
+
+    async def pieces():
+        for _ in range(int(talk.query["pieces"])):
+            await talk.send("send", bytes=PIECE)
+
+    sending = asyncio.ensure_future(pieces())
+    left = int(talk.query["bytes"])
+    while left > 0:
+        left -= len((await talk.receive())["bytes"])
+    await sending
+
+
 async def push(talk):
     """Send without ever receiving."""
     await talk.send("accept")
@@ -211,7 +226,7 @@ async def pid(talk):
 
 CASES = {function.__name__: function for function in (
     echo, note, scope, accept, bad_accept, refuse, deny, deny_in_part, raise_early, return_early, raise_late,
-    return_late, close, outlive, hesitate, nonsense, hold, flood, push, impatient, pid,
+    return_late, close, outlive, hesitate, nonsense, hold, flood, duplex, push, impatient, pid,
 )}  # fmt: skip
 
 

@@ -142,6 +142,37 @@ pipelined_requests_starve_nobody(void)
     close(other);
 }
 
+static void
+busy_clients_starve_no_pipelined_requests(void)
+{
+    static const char request[] = "GET /b HTTP/1.1\r\nHost: a\r\n\r\n";
+    int other[2], pipelining, left = 3;
+
+    begin(NEVER, NEVER);
+    pipelining = client();
+    other[0] = client();
+    other[1] = client();
+    say(other[0], request);
+    say(other[1], request);
+    for (int i = 0; i < left; i++)
+        say(pipelining, "GET /a HTTP/1.1\r\nHost: a\r\n\r\n");
+    for (int served = 0; left > 0; served++) {
+        FcConn *conn = next();
+        int which = conn->index == 1 ? 0 : 1;
+
+        CHECK(conn != NULL && served < 20);
+        spin(2 * SECOND / 1000); /* an application that takes longer than a queue's turn */
+        if (memcmp(conn->buf->data + 4, "/a", 2) == 0)
+            left--;
+        else
+            say(other[which], request); /* as soon as it has its answer */
+        fc_conn_checkin(&engine, conn);
+    }
+    close(pipelining);
+    close(other[0]);
+    close(other[1]);
+}
+
 /* -- a connection that its gateway keeps, and waits for in two ways */
 
 /* One whose request has a body to come, and whose answer the client does not read. */
@@ -233,6 +264,34 @@ a_body_is_late_though_an_answer_was_queued(void)
 }
 
 static void
+a_pause_of_the_gateway_is_not_the_clients(void)
+{
+    size_t got;
+    bool last;
+    int fd;
+    FcConn *conn;
+
+    begin(SOON, NEVER);
+    engine.config.body_min_rate = 1000;
+    fd = client();
+    conn = busy_both_ways(fd);
+    fc_conn_want(&engine, conn, FC_WANT_BODY);
+    say(fd, "h");
+    CHECK(next() == conn && conn->why == FC_WHY_BODY && conn->wants & FC_WANT_ROOM);
+    CHECK(fc_conn_stream(&engine, conn, bytes, 1, &got, &last) == FC_STREAM_DATA);
+    while (conn->wants & FC_WANT_ROOM) {
+        drain(fd);
+        next();
+    }
+    spin(3 * SOON);
+    fc_conn_want(&engine, conn, FC_WANT_BODY);
+    CHECK(next() == NULL);
+    say(fd, "e");
+    CHECK(next() == conn && conn->why == FC_WHY_BODY);
+    close(fd);
+}
+
+static void
 a_body_in_drops_is_late(void)
 {
     uint64_t until;
@@ -293,10 +352,12 @@ static const struct {
     void (*run)(void);
 } cases[] = {
     {"pipelined_requests_starve_nobody", pipelined_requests_starve_nobody},
+    {"busy_clients_starve_no_pipelined_requests", busy_clients_starve_no_pipelined_requests},
     {"room_that_came_while_nobody_waited_is_told", room_that_came_while_nobody_waited_is_told},
     {"bytes_that_come_with_room_are_told", bytes_that_come_with_room_are_told},
     {"an_end_that_comes_with_room_is_told", an_end_that_comes_with_room_is_told},
     {"a_body_is_late_though_an_answer_was_queued", a_body_is_late_though_an_answer_was_queued},
+    {"a_pause_of_the_gateway_is_not_the_clients", a_pause_of_the_gateway_is_not_the_clients},
     {"a_body_in_drops_is_late", a_body_in_drops_is_late},
     {"what_is_sent_meanwhile_gives_a_silent_reader_no_time",
      what_is_sent_meanwhile_gives_a_silent_reader_no_time},

@@ -12,10 +12,12 @@ SOURCES = ("tests/native/engine_test.c", *CORE, *(f"csrc/{name}.c" for name in P
     "case",
     [
         "pipelined_requests_starve_nobody",
+        "busy_clients_starve_no_pipelined_requests",
         "room_that_came_while_nobody_waited_is_told",
         "bytes_that_come_with_room_are_told",
         "an_end_that_comes_with_room_is_told",
         "a_body_is_late_though_an_answer_was_queued",
+        "a_pause_of_the_gateway_is_not_the_clients",
         "a_body_in_drops_is_late",
         "what_is_sent_meanwhile_gives_a_silent_reader_no_time",
     ],

@@ -259,6 +259,18 @@ def test_client_that_does_not_read_holds_the_application_back(server, name):
     assert [200 * 65536, CLOSE] == [total, received.opcode]
 
 
+def test_client_that_sends_all_before_it_reads_is_heard(server):
+    """What it does not read yet keeps the application's sends waiting, not its own messages.
+
+    Clause: ASGI WebSocket, "Receive": messages come as they are sent.
+    """
+    line = Socket(server.address, receive_buffer=16384)
+    line.open(f"/duplex?pieces=100&bytes={300 * 65536}")
+    for _ in range(300):
+        line.send(frame(BINARY, b"x" * 65536))
+    assert [BINARY] * 100 == [line.frame().opcode for _ in range(100)]
+
+
 def test_client_that_pings_and_does_not_read_is_held_back(server):
     """Its pongs are kept up to a bound; no ping is read beyond it, and none is lost.
 

@@ -42,3 +42,17 @@ def test_an_answer_that_a_thread_still_writes_is_cut(server: Server, fifo: str) 
             while True:
                 client.chunk()
     assert [worker] == server.workers()
+
+
+def test_a_child_does_not_wait_for_a_thread_of_its_parents(client: Client, fifo: str) -> None:
+    """What is lent to a thread is in no hands in a forked child: it ends."""
+    client.request("POST", f"/forks?{fifo}", "Expect: 100-continue", "Content-Length: 50000")
+    assert 100 == client.head().status
+    let_go(fifo)
+    assert b"over" == client.answer().body
+
+
+def test_only_the_iterable_itself_may_write_while_it_is_sent(server: Server, client: Client) -> None:
+    """PEP 3333, write(): its bytes come before the iterable's; another thread's would come anywhere."""
+    assert b"firstsecondthird" == client.get("/writes_on").body
+    server.wait_log("^late write: RuntimeError")

@@ -196,7 +196,10 @@ async def cancelled_then_busy(scope, receive, send):
     except asyncio.TimeoutError:
         note(scope, "timeout")
     await gate(scope).wait()
-    await answer(send, joined(await whole_body(receive)).decode())
+    body = asyncio.ensure_future(whole_body(receive))
+    await asyncio.sleep(0)
+    note(scope, "waits again")
+    await answer(send, joined(await body).decode())
 
 
 @case

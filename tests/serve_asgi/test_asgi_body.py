@@ -206,6 +206,7 @@ def test_time_of_the_application_is_not_the_clients(strict, key):
         strict.wait_for_notes(key)
         assert 408 == stall(other, key)  # the same deadline, of a client that is waited for, has passed
         strict.open(key)
+        strict.wait_for_notes(key, 2)
         wire.send(b"body")
         assert "body" == wire.answer().json
 

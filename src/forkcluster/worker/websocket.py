@@ -78,7 +78,7 @@ class Connection:
     __slots__ = (
         "_answer", "_asked_at", "_early", "_events", "_finished", "_kind", "_leaving", "_loop", "_over",
         "_parts", "_paused", "_ping_data", "_protocol", "_queued", "_response", "_settings", "_taken",
-        "_timer", "_transport", "_waiting", "_written", "stage",
+        "_timer", "_transport", "_unasked", "_waiting", "_written", "stage",
     )  # fmt: skip
 
     def __init__(
@@ -105,6 +105,7 @@ class Connection:
         self._ping_data = 0
         self._written = 0  # bytes of the stream to the client
         self._asked_at = 0  # where in it the last question begins: a ping, or our close frame
+        self._unasked = 0  # bytes of pongs since the queue was last low: no application waits to send them
         self._taken = 0  # how much of it the client's side had when last looked at
 
     # -- life ------------------------------------------------------------------------------------------------
@@ -263,6 +264,8 @@ class Connection:
     def _readable(self) -> None:
         """Read what is there, unless enough waits for the application, or for the client."""
         self._paused = False
+        if self._transport.queued <= HIGH_WATER:
+            self._unasked = 0
         for _ in range(READS):
             if self._over or self.stage is Stage.DECLINED:
                 return
@@ -281,7 +284,7 @@ class Connection:
         self._loop.call_soon(self._readable)
 
     def _full(self) -> bool:
-        if self._transport.queued > HIGH_WATER:  # our pongs wait for it: no more pings
+        if self._unasked > HIGH_WATER and self._transport.queued > HIGH_WATER:
             return True
         if self.stage is Stage.OPEN:
             return self._queued >= QUEUED_BYTES or len(self._events) >= QUEUED_MESSAGES
@@ -293,7 +296,9 @@ class Connection:
         for frame in protocol.events_received():
             if self.stage is Stage.OPEN and isinstance(frame, Frame):
                 self._take(frame)
+        before = self._written
         self._flush()
+        self._unasked += self._written - before
 
     def _take(self, frame: Frame) -> None:
         match frame.opcode:
@@ -356,7 +361,7 @@ class Connection:
     def _no_pong(self) -> None:
         """The answer is late: not its fault while we do not read, or while it has much to read first."""
         self._timer = None
-        if self._paused or self._comes_nearer():
+        if self._comes_nearer() or self._paused:
             self._timer = self._loop.call_later(self._settings.ping_timeout, self._no_pong)
         elif self.stage is Stage.OPEN:
             self.stage = Stage.GONE
