@@ -1,19 +1,9 @@
-/* The engine without Python, over pairs of sockets; each case is a function, run by name. See test_engine.py.
- */
+/* The engine without Python, over pairs of sockets; a case is a function, run by name. See test_engine.py. */
+#include "check.h"
 #include "connection.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define CHECK(condition)                                                                                     \
-    do {                                                                                                     \
-        if (!(condition)) {                                                                                  \
-            printf("%s:%d: not so: %s\n", __func__, __LINE__, #condition);                                   \
-            exit(1);                                                                                         \
-        }                                                                                                    \
-    } while (0)
 
 #define SECOND 1000000000ull
 #define SOON   (SECOND / 20)

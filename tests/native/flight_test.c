@@ -1,4 +1,5 @@
 /* csrc/flight.c alone; each case is a function, run by name. See test_flight.py. */
+#include "check.h"
 #include "flight.h"
 
 #include <poll.h>
@@ -8,14 +9,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
-
-#define CHECK(condition)                                                                                     \
-    do {                                                                                                     \
-        if (!(condition)) {                                                                                  \
-            printf("%s:%d: not so: %s\n", __func__, __LINE__, #condition);                                   \
-            exit(1);                                                                                         \
-        }                                                                                                    \
-    } while (0)
 
 #define OLD (10 * FC_FLIGHT_OLD_NS)
 
