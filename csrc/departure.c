@@ -223,34 +223,34 @@ fc_departure_settled(FcEngine *engine)
         handover->tick_at = engine->now + (held_up ? HELD_UP_NS : FC_SETTLED_NS);
 }
 
-static bool
-has_peer(FcEngine *engine, bool starting)
+bool
+fc_departure_has_peer(FcEngine *engine)
 {
     FcPeers *peers = &engine->handover->peers;
     unsigned count;
 
     pthread_mutex_lock(&peers->lock);
-    count = fc_peers_look(peers, starting);
+    count = fc_peers_look(peers, false);
     pthread_mutex_unlock(&peers->lock);
     return count > 0;
 }
 
 bool
-fc_departure_has_peer(FcEngine *engine)
-{
-    return has_peer(engine, false);
-}
-
-bool
 fc_handover_possible(FcEngine *engine)
 {
-    return !engine->handover->final && has_peer(engine, true);
+    FcPeers *peers = &engine->handover->peers;
+    bool live;
+
+    pthread_mutex_lock(&peers->lock);
+    live = fc_peers_live(peers);
+    pthread_mutex_unlock(&peers->lock);
+    return live && !engine->handover->final;
 }
 
 bool
 fc_handover_may_accept(FcEngine *engine)
 {
-    return fc_load(&engine->line->state) != FC_STATE_FULL || !has_peer(engine, false);
+    return fc_load(&engine->line->state) != FC_STATE_FULL || !fc_departure_has_peer(engine);
 }
 
 bool

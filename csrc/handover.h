@@ -72,7 +72,8 @@ void fc_handover_turn(FcEngine *engine);
 
 /* Begin to leave: the inbox is shut and read to its end, everything that can move does. */
 void fc_handover_leave(FcEngine *engine);
-/* Whether a leaving worker may still find a home for a connection that stays open. */
+/* Whether a leaving worker may still find a home for a connection that stays open: also with a peer that can
+ * take none at the moment. */
 bool fc_handover_possible(FcEngine *engine);
 
 /* Whether this worker should accept: not while it is short of descriptors and a peer is not. The acceptor's

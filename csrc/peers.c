@@ -57,29 +57,42 @@ fc_peers_add(FcPeers *peers, uint32_t seat, uint32_t epoch, int fd)
 
 /* Look at one peer: true with its load in *load when it may be sent to. */
 static bool
-look_at(FcPeers *peers, uint32_t seat, bool starting, FcLoad *load)
+look_at(FcPeers *peers, uint32_t seat, bool leaving, FcLoad *load)
 {
     const FcLine *line = fc_board_line(peers->board, seat);
     FcPeerState state = fc_peer_state(line, peers->ends[seat].epoch);
 
     if (state == FC_PEER_GONE)
         drop(peers, seat);
-    if (state != FC_PEER_CANDIDATE && !(starting && state == FC_PEER_STARTING))
+    if (state != FC_PEER_CANDIDATE && !(leaving && (state == FC_PEER_STARTING || state == FC_PEER_BUSY)))
         return false;
     *load = fc_load_of(line, seat);
     return true;
 }
 
 unsigned
-fc_peers_look(FcPeers *peers, bool starting)
+fc_peers_look(FcPeers *peers, bool leaving)
 {
     unsigned count = 0;
 
     for (uint32_t word = 0; word < FC_SEATS / 64; word++)
         for (uint64_t bits = peers->held[word]; bits != 0; bits &= bits - 1)
             count +=
-                look_at(peers, word * 64 + (uint32_t)__builtin_ctzll(bits), starting, &peers->loads[count]);
+                look_at(peers, word * 64 + (uint32_t)__builtin_ctzll(bits), leaving, &peers->loads[count]);
     return count;
+}
+
+bool
+fc_peers_live(const FcPeers *peers)
+{
+    for (uint32_t word = 0; word < FC_SEATS / 64; word++)
+        for (uint64_t bits = peers->held[word]; bits != 0; bits &= bits - 1) {
+            uint32_t seat = word * 64 + (uint32_t)__builtin_ctzll(bits);
+
+            if (fc_peer_state(fc_board_line(peers->board, seat), peers->ends[seat].epoch) != FC_PEER_GONE)
+                return true;
+        }
+    return false;
 }
 
 static bool
@@ -89,7 +102,8 @@ is_held_up(const FcPeers *peers, uint32_t seat, uint64_t now)
     FcPeerState state = fc_peer_state(line, peers->ends[seat].epoch);
     FcLoad load = fc_load_of(line, seat);
 
-    return state == FC_PEER_UNABLE || (state == FC_PEER_CANDIDATE && fc_place_held_up(&load, now));
+    return state == FC_PEER_BUSY || state == FC_PEER_UNABLE ||
+           (state == FC_PEER_CANDIDATE && fc_place_held_up(&load, now));
 }
 
 bool

@@ -41,9 +41,11 @@ void fc_peers_close_inherited(FcPeers *peers);
 /* Learn of a peer. fd is stolen. */
 void fc_peers_add(FcPeers *peers, uint32_t seat, uint32_t epoch, int fd);
 
-/* Copy what the candidates have to do into peers->loads; starting: those that start, too. Their number. The
- * lock is held. */
-unsigned fc_peers_look(FcPeers *peers, bool starting);
+/* Copy what the candidates have to do into peers->loads; leaving: those that start or are busy, too. Their
+ * number. The lock is held. */
+unsigned fc_peers_look(FcPeers *peers, bool leaving);
+/* Whether there is one that takes connections, or may in a moment. The lock is held. */
+bool fc_peers_live(const FcPeers *peers);
 /* Whether one of them is offered no idle connections now, but may be in a moment: it cannot take any, or has
  * met a long call. */
 bool fc_peers_held_up(FcPeers *peers, uint64_t now);

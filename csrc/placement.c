@@ -32,6 +32,7 @@ fc_peer_state(const FcLine *line, uint32_t epoch)
     case FC_STATE_BOOTING:
         return FC_PEER_STARTING;
     case FC_STATE_BUSY:
+        return fc_load(&line->stale) == 0 ? FC_PEER_BUSY : FC_PEER_UNABLE;
     case FC_STATE_FULL:
         return FC_PEER_UNABLE;
     case FC_STATE_EMPTY:

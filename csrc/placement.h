@@ -15,7 +15,7 @@
 /* What one peer has to do. */
 typedef struct FcLoad {
     uint32_t seat;
-    bool ready; /* serves; else it has only said that it will in a moment */
+    bool ready; /* serves at once; else it has only said that it will in a moment, or is in a long call */
     uint64_t generation;
     uint64_t in_flight;  /* requests in its application */
     uint64_t idle;       /* its idle connections */
@@ -31,7 +31,8 @@ FcLoad fc_load_of(const FcLine *line, uint32_t seat);
 typedef enum FcPeerState {
     FC_PEER_CANDIDATE, /* connections may be sent to it */
     FC_PEER_STARTING,  /* it is introduced but does not serve yet: only those who must leave send to it */
-    FC_PEER_UNABLE,    /* not now: busy, full, or does not read its inbox */
+    FC_PEER_BUSY,      /* it is in a long call: only those who must leave send to it */
+    FC_PEER_UNABLE,    /* not now: full, or does not read its inbox */
     FC_PEER_GONE,      /* never again: the seat has another owner or none, or it drains */
 } FcPeerState;
 
@@ -60,7 +61,7 @@ unsigned fc_place_free(FcLoad *peers, unsigned count, bool loops);
 int fc_place_blocked(const FcLoad *peers, unsigned count);
 
 /* A connection of a worker that leaves, of that generation: to the peer with the fewest, one that serves
- * before one that starts, one of a newer generation before those that may leave next. */
+ * before one that starts or is busy, one of a newer generation before those that may leave next. */
 int fc_place_leaving(const FcLoad *peers, unsigned count, uint64_t generation);
 
 #endif

@@ -1,6 +1,7 @@
 /* The engine without Python, over pairs of sockets; a case is a function, run by name. See test_engine.py. */
 #include "check.h"
 #include "connection.h"
+#include "handover.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -337,6 +338,82 @@ what_is_sent_meanwhile_gives_a_silent_reader_no_time(void)
     close(fd);
 }
 
+/* -- leaving */
+
+/* Leave with one idle connection and one peer in that state. */
+static void
+leave_beside(FcState state, FcBoard *board, FcHandover **handover, int pair[2])
+{
+    int board_fd = fc_board_create("a");
+    FcLine *peer;
+
+    CHECK(fc_board_map(board, board_fd, true) == 0);
+    close(board_fd);
+    peer = fc_board_line(board, 1);
+    fc_line_claim(peer, 7, 0, 1, fc_now());
+    fc_store(&peer->state, state);
+    CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair) == 0);
+    begin(NEVER, NEVER);
+    *handover = engine.handover = fc_handover_new(board, &line, -1);
+    CHECK(*handover != NULL);
+    fc_peers_add(&(*handover)->peers, 1, 7, pair[0]);
+    client();
+    fc_engine_command(&engine, FC_COMMAND_DRAIN);
+    CHECK(next() == NULL);
+}
+
+static void
+end_beside(FcBoard *board, FcHandover *handover, int inbox)
+{
+    close(inbox);
+    fc_engine_free(&engine);
+    fc_handover_free(handover);
+    fc_board_unmap(board);
+}
+
+static void
+who_leaves_waits_for_a_peer_that_is_full(void)
+{
+    FcBoard board;
+    FcHandover *handover;
+    int pair[2];
+
+    leave_beside(FC_STATE_FULL, &board, &handover, pair);
+    CHECK(engine.open == 1 && fc_engine_keeps(&engine));
+    CHECK(next_before(fc_now() + FC_DRAIN_IDLE_NS + SOON) == NULL);
+    CHECK(engine.open == 1 && fc_engine_keeps(&engine));
+    fc_store(&fc_board_line(&board, 1)->state, FC_STATE_READY);
+    CHECK(next_before(fc_now() + 2 * SOON) == NULL);
+    CHECK(engine.open == 0);
+    end_beside(&board, handover, pair[1]);
+}
+
+static void
+who_leaves_alone_closes_what_is_idle(void)
+{
+    FcBoard board;
+    FcHandover *handover;
+    int pair[2];
+
+    leave_beside(FC_STATE_DEAD, &board, &handover, pair);
+    CHECK(engine.open == 1 && !fc_engine_keeps(&engine));
+    CHECK(next_before(fc_now() + FC_DRAIN_IDLE_NS + SOON) == NULL);
+    CHECK(engine.open == 0);
+    end_beside(&board, handover, pair[1]);
+}
+
+static void
+who_leaves_gives_to_a_busy_peer_where_no_other_is(void)
+{
+    FcBoard board;
+    FcHandover *handover;
+    int pair[2];
+
+    leave_beside(FC_STATE_BUSY, &board, &handover, pair);
+    CHECK(engine.open == 0);
+    end_beside(&board, handover, pair[1]);
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
@@ -351,6 +428,9 @@ static const struct {
     {"a_body_in_drops_is_late", a_body_in_drops_is_late},
     {"what_is_sent_meanwhile_gives_a_silent_reader_no_time",
      what_is_sent_meanwhile_gives_a_silent_reader_no_time},
+    {"who_leaves_waits_for_a_peer_that_is_full", who_leaves_waits_for_a_peer_that_is_full},
+    {"who_leaves_alone_closes_what_is_idle", who_leaves_alone_closes_what_is_idle},
+    {"who_leaves_gives_to_a_busy_peer_where_no_other_is", who_leaves_gives_to_a_busy_peer_where_no_other_is},
 };
 
 int

@@ -135,7 +135,7 @@ every_state_has_its_answer(void)
 {
     static const FcPeerState expected[] = {
         [FC_STATE_EMPTY] = FC_PEER_GONE,      [FC_STATE_BOOTING] = FC_PEER_STARTING,
-        [FC_STATE_READY] = FC_PEER_CANDIDATE, [FC_STATE_BUSY] = FC_PEER_UNABLE,
+        [FC_STATE_READY] = FC_PEER_CANDIDATE, [FC_STATE_BUSY] = FC_PEER_BUSY,
         [FC_STATE_FULL] = FC_PEER_UNABLE,     [FC_STATE_DRAINING] = FC_PEER_GONE,
         [FC_STATE_DEAD] = FC_PEER_GONE,
     };
@@ -154,6 +154,8 @@ who_does_not_read_its_inbox_is_no_candidate(void)
     FcLine line = line_of(FC_STATE_READY, 1);
 
     fc_store(&line.stale, 1);
+    assert(fc_peer_state(&line, 1) == FC_PEER_UNABLE);
+    fc_store(&line.state, FC_STATE_BUSY);
     assert(fc_peer_state(&line, 1) == FC_PEER_UNABLE);
 }
 

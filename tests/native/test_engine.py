@@ -20,6 +20,9 @@ SOURCES = ("tests/native/engine_test.c", *CORE, *(f"csrc/{name}.c" for name in P
         "a_pause_of_the_gateway_is_not_the_clients",
         "a_body_in_drops_is_late",
         "what_is_sent_meanwhile_gives_a_silent_reader_no_time",
+        "who_leaves_waits_for_a_peer_that_is_full",
+        "who_leaves_alone_closes_what_is_idle",
+        "who_leaves_gives_to_a_busy_peer_where_no_other_is",
     ],
 )
 def test_engine(passes, case):
