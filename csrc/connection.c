@@ -84,6 +84,8 @@ refuse(FcEngine *engine, FcConn *conn, FcHttpError error)
         fc_conn_close(engine, conn);
         return FC_LOOK_GONE;
     }
+    if (error == FC_HTTP_STORAGE)
+        engine->storage_error = errno != 0 ? errno : ENOSPC;
     conn->begun_ns = engine->now;
     fc_conn_refuse(engine, conn, fc_http_status(error));
     return FC_LOOK_GONE;

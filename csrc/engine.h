@@ -115,7 +115,7 @@ typedef struct FcConn {
     bool readable;     /* an edge came that has not been read to its end */
     bool hung_up;      /* RDHUP, HUP or ERR seen */
     uint8_t wants;     /* FC_WANT_*, while checked out */
-    uint16_t bad_body; /* status that a streamed body deserves: malformed, too large, too slow; else 0 */
+    uint16_t bad_body; /* status that a body deserves which the gateway reads: malformed, too slow; else 0 */
     bool keep_alive;   /* of the request in hand, until the answer says otherwise */
     bool cut_short;    /* its body could not be fetched whole: more of it may come */
     bool counted_idle;
@@ -237,6 +237,7 @@ typedef struct FcEngine {
     FcBuf *pool;
     unsigned pooled;
     char *scratch;               /* FC_SCRATCH_SIZE, for bodies that go to a file and for lingering */
+    int storage_error;           /* T: errno of a body that could not be kept, until the gateway has told it */
     FcSegment *spent;            /* sent segments whose owners the gateway must release */
     FcAccessLog *log;            /* borrowed; NULL: off */
     const FcTrust *trust;        /* borrowed */

@@ -214,6 +214,7 @@ typedef struct PyEngine {
     PyObject *context;                     /* what each request's own is a copy of */
     PyObject *get_interval, *set_interval; /* sys.getswitchinterval, sys.setswitchinterval */
     PyObject *interval;                    /* the application's own, while ours is in force; else NULL */
+    uint64_t storage_told; /* when a body was last reported that could not be kept; 0: never */
     int channel;
     FcStrings *strings; /* owned; of memory that is touched only where it is used */
     PyObject *app, *on_error;

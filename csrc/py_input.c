@@ -72,6 +72,7 @@ body_of(FcInput *input)
         fc_add(&engine->line->bytes_in, received);
         if (error != FC_HTTP_OK) {
             input->closed = true;
+            input->conn->bad_body = (uint16_t)fc_http_status(error);
             PyErr_Format(error == FC_HTTP_TIMEOUT     ? PyExc_TimeoutError
                          : error == FC_HTTP_CUT_SHORT ? PyExc_ConnectionResetError
                                                       : PyExc_OSError,

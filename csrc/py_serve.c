@@ -13,6 +13,7 @@
 #include "py_gateway.h"
 
 #define SHORT_INTERVAL 0.0002 /* seconds */
+#define SECOND         1000000000ull
 
 /* -- the token
  * ------------------------------------------------------------------------------------------------------- */
@@ -219,6 +220,26 @@ go_on(PyEngine *self, FcServer *me, uint64_t call, bool leads)
     return TURN_LED;
 }
 
+/* Request bodies could not be kept, and were refused: once a second. */
+static void
+tell_storage(PyEngine *self)
+{
+    uint64_t now = self->engine.now;
+
+    errno = self->engine.storage_error;
+    self->engine.storage_error = 0;
+    if (now < self->storage_told + SECOND)
+        return;
+    self->storage_told = now;
+    fc_leave(self);
+    PyErr_SetFromErrno(PyExc_OSError);
+    fc_report(self,
+              "keeping the body of a request, which was answered 503 (a large one needs TMPDIR, /tmp or "
+              "/dev/shm)",
+              "", 0, "", 0);
+    fc_enter(self);
+}
+
 /* Nothing is ready. */
 static Turn
 rest(PyEngine *self)
@@ -230,6 +251,10 @@ rest(PyEngine *self)
         fc_leave(self);
         fc_release_spent(self);
         fc_enter(self);
+        return TURN_LED;
+    }
+    if (engine->storage_error != 0) {
+        tell_storage(self);
         return TURN_LED;
     }
     if (fc_engine_drained(engine)) {

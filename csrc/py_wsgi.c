@@ -5,8 +5,10 @@
  * requests are served meanwhile, after which any thread may go on with it; a file is parked until the kernel
  * has taken it all.
  */
+#include <stdio.h>
 #include <string.h>
 
+#include "phrase.h"
 #include "py_gateway.h"
 
 typedef enum Progress {
@@ -23,7 +25,15 @@ settle(FcCall *call, uint8_t what)
         fc_recall(call->answer.conn, what);
 }
 
-/* An exception of the application is set: report it, and answer if that is still possible. */
+/* The exception that is set is what read() raised: the body did not come as it should. */
+static bool
+is_of_bad_body(const FcConn *conn)
+{
+    return conn->bad_body != 0 && PyErr_ExceptionMatches(PyExc_OSError);
+}
+
+/* An exception of the application is set: report it, unless it is the client's fault, and answer if that is
+ * still possible. */
 static Progress
 failed(FcCall *call, const char *where)
 {
@@ -31,6 +41,8 @@ failed(FcCall *call, const char *where)
     FcConn *conn = call->answer.conn;
     const FcRequest *request = fc_conn_request(conn);
     const char *data = conn->buf->data;
+    char text[64] = "500 Internal Server Error";
+    int status = 500;
 
     if (PyErr_ExceptionMatches(PyExc_SystemExit) || PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
         /* The application wants this process to end: after this answer it does, and the master replaces it.
@@ -40,11 +52,18 @@ failed(FcCall *call, const char *where)
         if (self->monitor != NULL)
             fc_monitor_leave(self->monitor, "the application asked to exit");
     }
-    fc_report(self, where, data + request->method_name.at, request->method_name.len,
-              data + request->target.at, request->target.len);
+    if (is_of_bad_body(conn)) {
+        status = conn->bad_body;
+        snprintf(text, sizeof text, "%d %s", status, fc_phrase(status));
+    }
+    if (status >= 500)
+        fc_report(self, where, data + request->method_name.at, request->method_name.len,
+                  data + request->target.at, request->target.len);
+    else
+        PyErr_Clear();
     if (call->answer.head_done)
         return CUT;
-    return fc_answer_plain(&call->answer, 500, "500 Internal Server Error") ? DONE : CUT;
+    return fc_answer_plain(&call->answer, status, text) ? DONE : CUT;
 }
 
 /* The whole body is there: a list or tuple of bytes. False with an exception when it is something else. */

@@ -79,6 +79,19 @@ def test_a_damaged_list_keeps_no_app_from_coming_back(shell, text):
     assert {"one": "ready", "two": "ready"} == shell.states()
 
 
+def test_saving_over_a_damaged_list_keeps_the_one_before(shell):
+    """The damaged one is put aside under a name of its own."""
+    shell.start()
+    shell.run("save")
+    shell.run("save")
+    before = (shell.home / "dump.json.bak").read_text()
+    (shell.home / "dump.json").write_text("{")
+    shell.run("save")
+    assert before == (shell.home / "dump.json.bak").read_text()
+    assert "{" == (shell.home / "dump.json.damaged").read_text()
+    assert "app" in (shell.home / "dump.json").read_text()
+
+
 def test_a_damaged_list_without_one_before_it_keeps_no_registered_app_from_coming_back(shell):
     """The records are all there."""
     shell.start()

@@ -34,6 +34,10 @@ def application(environ, start_response):
     start_response("200 OK", [])
     return [str(len(environ["wsgi.input"].read())).encode()]
 """
+SMALL_FILES = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+"""
 STUCK_IN_C = """
 import re
 def application(environ, start_response):
@@ -265,3 +269,19 @@ def test_body_is_kept_in_shared_memory_where_no_directory_is_writable(server):
     answer = client.getresponse()
     assert (200, b"100000") == (answer.status, answer.read())
     client.close()
+
+
+def test_a_body_that_cannot_be_kept_is_refused_and_told(server):
+    """A write that the kernel refuses (RLIMIT_FSIZE stands for a full disk): 503, and the log says why, once a second."""
+    each = server(arguments=("--body-buffer", "4K"))
+    (each.directory / "app.py").write_text(SMALL_FILES + LENGTH)
+    each.boot()
+    for _ in range(20):
+        client = http.client.HTTPConnection(*each.address, timeout=20)
+        client.request("POST", "/", b"x" * 100_000)
+        answer = client.getresponse()
+        assert 503 == answer.status
+        client.close()
+    each.wait_for("error keeping the body of a request, which was answered 503")
+    each.wait_for("File too large")
+    assert each.output.count("error keeping the body") < 10

@@ -236,3 +236,23 @@ def test_no_app_or_namespace_is_called_all(place, flags, remedy):
         place.read(flags)
     assert "commands take that word for every app" in caught.value.message
     assert remedy == caught.value.remedy
+
+
+@pytest.mark.parametrize("attribute", ["", ":application"])
+def test_a_path_with_spaces_is_an_application_where_there_is_such_a_file(place, attribute):
+    """Else it is a command for a shell."""
+    (place.path / "my dir").mkdir()
+    (place.path / "my dir" / "wsgi.py").write_text("application = None\n")
+    assert "cluster" == place.read({"target": f"my dir/wsgi.py{attribute}"}).options.exec_mode
+    assert "fork" == place.read({"target": f"echo my dir/wsgi.py{attribute}"}).options.exec_mode
+
+
+def test_a_virtual_environment_beside_the_application_comes_before_that_of_the_directory(place):
+    """The one in the directory of the file that is named, else the one where relative paths start."""
+    for directory in (place.path, place.path / "site"):
+        (directory / ".venv" / "bin").mkdir(parents=True)
+        (directory / ".venv" / "pyvenv.cfg").write_text("")
+        (directory / ".venv" / "bin" / "python").write_text("")
+    assert f"{place.path}/site/.venv" == place.read({"target": "site/app.py"}).options.venv
+    assert f"{place.path}/.venv" == place.read({"target": "other/app.py"}).options.venv
+    assert f"{place.path}/.venv" == place.read({"target": "app:application"}).options.venv

@@ -24,7 +24,10 @@ def path_of(register: Register) -> str:
 
 
 def save(register: Register, apps: Sequence[App]) -> int:
-    """Keep the records of all managed apps; give how many. Raise ForkclusterError."""
+    """Keep the records of all managed apps; give how many. Raise ForkclusterError.
+
+    A list that is damaged does not take the place of the one before it: it becomes `dump.json.damaged`.
+    """
     kept = [app.record.seen() for app in apps if app.record is not None]
     path = path_of(register)
     data = json.dumps({"version": records.VERSION, "apps": kept}, indent=1).encode("utf-8", "surrogateescape")
@@ -32,7 +35,7 @@ def save(register: Register, apps: Sequence[App]) -> int:
         try:
             if os.path.exists(path):
                 with open(path, "rb") as file:
-                    write_whole(f"{path}.bak", file.read())
+                    write_whole(f"{path}.bak" if _is_whole(path) else f"{path}.damaged", file.read())
             write_whole(path, data)
         except OSError as error:
             raise ConfigurationError(f"writing {path}: {error.strerror}", "nothing is lost") from error
@@ -54,6 +57,14 @@ def saved_before(register: Register) -> list[Record]:
     with contextlib.suppress(ConfigurationError):
         return _read(f"{path_of(register)}.bak")
     return []
+
+
+def _is_whole(path: str) -> bool:
+    try:
+        _read(path)
+    except ConfigurationError:
+        return False
+    return True
 
 
 def _read(path: str) -> list[Record]:

@@ -71,7 +71,7 @@ def read(request: Request, environment: Mapping[str, str], config: Described | N
     settings |= _target_and_name(
         settings, base, {**environment, **dict(cast("Pairs", settings["env"].value))}, config
     )
-    settings["venv"] = _venv(settings["venv"], base)
+    settings["venv"] = _venv(settings["venv"], base, str(settings["target"].value))
     settings |= {name: _absolute(settings[name], request.directory) for name in OWN_FILES}
     settings["exec_mode"] = _exec_mode(settings, base)
     values = {name: setting.value for name, setting in settings.items()}
@@ -208,10 +208,11 @@ def _base(directory: str, chdir: Setting) -> str:
     return base
 
 
-def _venv(asked: Setting, base: str) -> Setting:
+def _venv(asked: Setting, base: str, target: str) -> Setting:
     """The virtual environment: absolute and unresolved, or None. Raises ConfigurationError if it is none."""
     if asked.value is None:
-        found = discover.find_venv(base)
+        beside = os.path.join(base, os.path.dirname(target))  # a module has no directory: base
+        found = discover.find_venv(beside) or discover.find_venv(base)
         return asked if found is None else Setting(asked.option, found, "found beside the application")
     if asked.value == "none":
         return Setting(asked.option, None, asked.origin)
@@ -277,7 +278,10 @@ def _exec_mode(settings: Mapping[str, Setting], base: str) -> Setting:
     if asked.value != "auto":
         return asked
     target = str(settings["target"].value)
-    found = mode.decide("target", target, None)
+    file, _, attribute = target.partition(".py:")
+    script = f"{file}.py" if attribute else target
+    is_file = script.endswith(".py") and os.path.isfile(os.path.join(base, script))
+    found = mode.decide("target", target.replace(" ", "_") if is_file else target, None)
     for name, why in (("args", "it has arguments"), ("interpreter", "it has an interpreter")):
         if settings[name].value:
             return Setting(asked.option, "fork", why)
