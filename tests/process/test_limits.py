@@ -272,7 +272,7 @@ def test_body_is_kept_in_shared_memory_where_no_directory_is_writable(server):
 
 
 def test_a_body_that_cannot_be_kept_is_refused_and_told(server):
-    """A write that the kernel refuses (RLIMIT_FSIZE stands for a full disk): 503, and the log says why, once a second."""
+    """RLIMIT_FSIZE stands for a full disk: 503, and the log says why, once a second."""
     each = server(arguments=("--body-buffer", "4K"))
     (each.directory / "app.py").write_text(SMALL_FILES + LENGTH)
     each.boot()

@@ -88,7 +88,7 @@ def test_a_body_below_the_minimum_rate_is_answered_408(start: Starter) -> None:
 
 
 def test_a_stalled_body_behind_100_continue_raises(hasty: Server) -> None:
-    """--body-timeout, while the application reads: TimeoutError, which it lets through: no fault of its own."""
+    """--body-timeout, while the application reads: TimeoutError, which it lets through: 408."""
     with hasty.client() as client:
         client.request("POST", "/reached?timeout", "Expect: 100-continue", "Content-Length: 5")
         assert 100 == client.head().status
