@@ -236,12 +236,12 @@ typedef struct FcEngine {
     FcConn *free;
     FcBuf *pool;
     unsigned pooled;
-    char *scratch;               /* FC_SCRATCH_SIZE, for bodies that go to a file and for lingering */
-    int storage_error;           /* T: errno of a body that could not be kept, until the gateway has told it */
-    FcSegment *spent;            /* sent segments whose owners the gateway must release */
-    FcAccessLog *log;            /* borrowed; NULL: off */
-    const FcTrust *trust;        /* borrowed */
-    unsigned open, idle;         /* connections */
+    char *scratch;        /* FC_SCRATCH_SIZE, for bodies that go to a file and for lingering */
+    int storage_error;    /* T: errno of a body that could not be kept, until the gateway has told it */
+    FcSegment *spent;     /* sent segments whose owners the gateway must release */
+    FcAccessLog *log;     /* borrowed; NULL: off */
+    const FcTrust *trust; /* borrowed */
+    unsigned open, idle;  /* connections */
     uint64_t accept_pause_until; /* after EMFILE and the like */
     uint64_t drain_idle_until;   /* draining: idle connections are closed then */
     _Atomic uint32_t commands;   /* FC_COMMAND_*, set by the monitor */
