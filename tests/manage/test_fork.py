@@ -1,7 +1,11 @@
 """Commands of fork mode, started in the background."""
 
+import os
+import signal
+
 import pytest
 from harness import until
+from shell import alive
 
 from forkcluster.errors import EXIT_APPLICATION, EXIT_CONFIGURATION
 
@@ -70,3 +74,54 @@ def test_reloads_of_a_program_are_counted_as_restarts(shell):
     assert 1 == shell.list()["worker"]["restarts"]
     shell.run("reset", "worker")
     assert 0 == shell.list()["worker"]["restarts"]
+
+
+# -- what a killed master leaves --------------------------------------------------------------------------
+
+PARENT = """
+import os, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"], start_new_session=True)
+with open("children", "a") as file:
+    file.write(f"{child.pid}\\n")
+while True:
+    time.sleep(1)  # a program that stays
+"""
+
+
+@pytest.fixture
+def orphan(shell):
+    """The pid of a process in a session of its own, whose parent and master were killed."""
+    shell.write("parent.py", PARENT)
+    shell.run("start", "./parent.py", "--name", "app", "--min-uptime", "0.1")
+    until((shell.directory / "children").exists, "the child")
+    shell.kill_master()
+    pid = int((shell.directory / "children").read_text())
+    assert alive(pid)
+    yield pid
+    if alive(pid):
+        os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("command", ["stop", "delete", "kill"])
+def test_what_a_killed_master_has_left_ends_with_the_app(shell, orphan, command):
+    """stop, delete and kill of a lost app."""
+    shell.run(command, *([] if command == "kill" else ["app"]))
+    assert not alive(orphan)
+
+
+@pytest.mark.parametrize("command", ["start", "restart"])
+def test_what_a_killed_master_has_left_ends_before_the_next_starts(shell, orphan, command):
+    """They would hold what the new ones need."""
+    shell.run(command, "app")
+    assert not alive(orphan)
+    assert "processes of a master that was killed are ended first" in shell.run("history", "app").out
+    ours = int((shell.directory / "children").read_text().split()[1])
+    assert alive(ours)
+
+
+def test_what_another_app_or_nobody_started_is_left(shell, orphan):
+    """The mark names the app's place."""
+    shell.run("start", "./parent.py", "--name", "application", "--min-uptime", "0.1")
+    other = int((shell.directory / "children").read_text().split()[1])
+    shell.run("delete", "app")
+    assert (False, True) == (alive(orphan), alive(other))

@@ -37,6 +37,8 @@ def _kill(timeout: float, as_json: bool) -> int:
             killed = error is not None
             if killed:
                 ending.kill(app)
+            if stuck := ending.clear(app, timeout):
+                raise stuck
             register.forget(app)
             results.good(app.name, "was killed" if killed else "is gone", killed=killed)
         except ForkclusterError as problem:

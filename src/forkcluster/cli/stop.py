@@ -56,7 +56,11 @@ def _stop(
             results.bad(app.name, error)
 
     for app in apps:
-        if not app.running:
+        if app.running:
+            continue
+        if error := ending.clear(app):
+            results.bad(app.name, error)
+        else:
             results.good(app.name, "is stopped already", state="stopped")
     order.stop([app for app in apps if app.running], os.environ, timeout, done, at_once=now)
     return results.finish("no app is registered: nothing to stop")

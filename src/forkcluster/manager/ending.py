@@ -11,10 +11,12 @@ from forkcluster.manager.control import NoAnswerError, NotRunningError, ask_all
 from forkcluster.manager.record import STOPPED
 from forkcluster.manager.register import App, Register
 from forkcluster.manager.status import look
-from forkcluster.wire.home import held
+from forkcluster.wire import leftovers
+from forkcluster.wire.home import Lock, held
 
 LOOK = 0.01  # seconds between two looks at a lock
 LINGER = 5.0  # seconds that a master may take from its answer to its end
+GRACE = 30.0  # seconds that what a killed master has left may take to end when it is asked
 
 Done = Callable[[App, ForkclusterError | None], None]
 
@@ -58,7 +60,7 @@ def stop(apps: Sequence[App], timeout: float | None, done: Done, *, at_once: boo
         app = _settled(each)
         by_name[app.name] = app
         if app.holder is None:
-            done(app, None)
+            done(app, clear(app))
         elif app.control is None:
             done(app, StateError(f"{app.name} has no control socket", f"stop it with: kill {app.pid}"))
         else:
@@ -68,6 +70,27 @@ def stop(apps: Sequence[App], timeout: float | None, done: Done, *, at_once: boo
         app = by_name[name]
         until = deadline if isinstance(answer, NoAnswerError) else time.monotonic() + LINGER
         done(app, _ended(app, answer, until))
+
+
+def clear(app: App, grace: float = GRACE) -> StateError | None:
+    """End what a master that was killed has left of a command's processes; give the error when that fails.
+
+    They are asked first, and killed after `grace` seconds.
+    """
+    try:
+        lock = Lock.take(app.place.lock)
+    except OSError:
+        return None  # there is no such app any more, or it is somebody else's
+    if lock is None:
+        return None  # it was started meanwhile
+    try:
+        stuck = leftovers.end(app.place.directory, signal.SIGTERM, grace)
+    finally:
+        lock.close()
+    if not stuck:
+        return None
+    pids = " ".join(map(str, stuck))
+    return StateError(f"{app.name}: its last master left processes that cannot be killed: {pids}")
 
 
 def _settled(app: App) -> App:

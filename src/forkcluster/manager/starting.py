@@ -27,6 +27,7 @@ from forkcluster.manager.record import RUNNING, Record
 from forkcluster.manager.register import App, Register
 from forkcluster.options.frozen import Launch, Registration, Request
 from forkcluster.options.read import Reading, read
+from forkcluster.wire import leftovers
 from forkcluster.wire import outcome as outcomes
 from forkcluster.wire.home import AppPlace, Lock, held, make_place, make_private
 from forkcluster.wire.outcome import End, Outcome
@@ -37,7 +38,7 @@ from forkcluster.wire.title import title_of
 NOT_INHERITED = frozenset(
     (
         "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC",
-        "OLDPWD", "SHLVL", "_",
+        "OLDPWD", "SHLVL", "_", leftovers.VARIABLE,
     )
 )  # fmt: skip
 

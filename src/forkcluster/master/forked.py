@@ -20,7 +20,7 @@ from forkcluster.master.listeners import Listener
 from forkcluster.master.master import Master, Outside, Timed, restart_notes
 from forkcluster.master.memory import MemoryLimit
 from forkcluster.master.notify import Standing
-from forkcluster.master.processes import Processes
+from forkcluster.master.processes import Processes, signal_of
 from forkcluster.master.ready import fork_screen, show
 from forkcluster.master.release import Release
 from forkcluster.master.roll import Outcome
@@ -28,6 +28,7 @@ from forkcluster.master.sockets import Sockets
 from forkcluster.master.status import Status, unready
 from forkcluster.options.address import Inherited
 from forkcluster.options.frozen import Launch, Options
+from forkcluster.wire import leftovers
 
 MOST_RESTARTS = 16
 
@@ -46,7 +47,15 @@ class ForkMaster(Master):
         self._fleet = Fleet(count_workers(options), limits_of(options))
         emit = self._events.append
         self._board = FleetBoard(options.name, self._fleet)
-        self._processes = Processes(self._loop, self._children, self._board, emit, self._output.streams)
+        self._directory = outside.home.place.directory
+        self._processes = Processes(
+            self._loop,
+            self._children,
+            self._board,
+            emit,
+            self._output.streams,
+            directory=self._directory,
+        )
         status = Status(
             self._fleet,
             lambda: sockets.of(self._fleet.current),
@@ -70,6 +79,14 @@ class ForkMaster(Master):
         ]
 
     def _begin(self) -> None:
+        found = leftovers.bearers(self._directory)
+        if found:
+            pids = " ".join(map(str, found))
+            self._say("warning", "processes of a master that was killed are ended first", {"pids": pids})
+            options = self._launch.options
+            stuck = leftovers.end(self._directory, signal_of(options), options.drain_timeout)
+            if stuck:
+                log.error("a process cannot be killed; it is left", pids=" ".join(map(str, stuck)))
         self._events.append(heard.Begin())
 
     def _take(self, event: on.Common) -> None:

@@ -21,7 +21,9 @@ from forkcluster.master.loop import Loop
 from forkcluster.master.readiness import ReadySocket
 from forkcluster.master.release import Release
 from forkcluster.master.sweep import Sweep
+from forkcluster.options.frozen import Options
 from forkcluster.options.program import Program, compose
+from forkcluster.wire import leftovers
 from forkcluster.wire.channel import close_all
 from forkcluster.wire.identity import Identity, resolve
 
@@ -51,14 +53,23 @@ class Processes:
     """All processes of one app."""
 
     def __init__(
-        self, loop: Loop, children: Children, board: FleetBoard, emit: Emit, streams: Streams
+        self,
+        loop: Loop,
+        children: Children,
+        board: FleetBoard,
+        emit: Emit,
+        streams: Streams,
+        *,
+        directory: str,
     ) -> None:
+        """`directory` is the app's place, by which a later master would know what this one has left."""
         self._loop = loop
         self._children = children
         self._fleet = board.fleet
         self._emit = emit
         self._streams = streams
         self._board = board
+        self._directory = directory
         self._hands: dict[int, Hand] = {}
         self._null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
@@ -67,8 +78,9 @@ class Processes:
     def spawn(self, wanted: order.Spawn, release: Release, sockets: Sequence[tuple[int, str]]) -> None:
         """Execute the release's command in that slot; `sockets` are listeners (borrowed) and their names."""
         options = release.options
-        number = signal.Signals[f"SIG{options.kill_signal.removeprefix('SIG')}"]
-        hand = Hand(wanted.number, wanted.slot, os.urandom(8).hex(), number, options.treekill)
+        number = signal_of(options)
+        token = leftovers.mark(self._directory if options.treekill else "")
+        hand = Hand(wanted.number, wanted.slot, token, number, options.treekill)
         try:
             hand.pid = hand.main = self._execute(hand, release, sockets)
         except (ForkclusterError, OSError) as error:
@@ -229,6 +241,11 @@ class Processes:
             hand.ready.close()
 
 
+def signal_of(options: Options) -> signal.Signals:
+    """Give the signal that asks a process of the app to end."""
+    return signal.Signals[f"SIG{options.kill_signal.removeprefix('SIG')}"]
+
+
 def environment_of(
     base: Mapping[str, str], program: Program, hand: Hand, release: Release, sockets: Sequence[str]
 ) -> dict[str, str]:
@@ -238,7 +255,7 @@ def environment_of(
         **base,
         **program.variables,
         options.instance_var: str(hand.slot),
-        trees.VARIABLE: hand.token,
+        leftovers.VARIABLE: hand.token,
     }
     name = options.increment_var
     if name is not None and environment.get(name, "").isdecimal():

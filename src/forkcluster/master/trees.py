@@ -7,8 +7,7 @@ recognised by its session, or by a variable that every process of the tree has i
 import os
 
 from forkcluster.dataclass import dataclass
-
-VARIABLE = "FORKCLUSTER_PROCESS"
+from forkcluster.wire.leftovers import VARIABLE
 
 
 @dataclass(frozen=True, slots=True)
