@@ -256,3 +256,24 @@ def test_a_virtual_environment_beside_the_application_comes_before_that_of_the_d
     assert f"{place.path}/site/.venv" == place.read({"target": "site/app.py"}).options.venv
     assert f"{place.path}/.venv" == place.read({"target": "other/app.py"}).options.venv
     assert f"{place.path}/.venv" == place.read({"target": "app:application"}).options.venv
+
+
+@pytest.mark.parametrize("apps", ["", '[[apps]]\nname = "two"\ntarget = "two:app"\n'])
+def test_the_apps_of_a_file_are_not_those_of_another_target(place, apps):
+    """A file that merely lies there has a table [app] for whatever is started; its [[apps]] are its own."""
+    place.write(f'[[apps]]\nname = "one"\ntarget = "one:app"\nbind = "9001"\ninstances = 3\n{apps}')
+    reading = place.read({"target": "app:application"})
+    assert ("app", "app:application", "1") == (
+        reading.options.name,
+        reading.options.target,
+        reading.options.instances,
+    )
+    note = f"the apps of {place.path}/forkcluster.toml are left alone: --app NAME takes one"
+    assert note in reading.notes
+    assert "3" == place.read({"target": "app:application", "app": "one"}).options.instances
+    named = {"target": "app:application", "config": "forkcluster.toml"}
+    if apps:
+        with pytest.raises(ConfigurationError, match="several apps"):
+            place.read(named)
+    else:
+        assert "3" == place.read(named).options.instances

@@ -19,10 +19,12 @@ def load(
     *,
     app: str | None = None,
     env_name: str | None = None,
+    target: str | None = None,
 ) -> Described:
     """Read the app `app` of the file that was asked for, or of the directory's `forkcluster.toml`, if any.
 
-    Without `app` the file must have one app; a Python file sees `environment`. Raises ConfigurationError.
+    Without `app` the file must have one app. The `[[apps]]` of a file that merely lies there are not those
+    of a `target` that was named. A Python file sees `environment`. Raises ConfigurationError.
     """
     path = os.path.join(directory, asked or FILE_NAME)
     if asked is None and not os.path.lexists(path):
@@ -34,6 +36,8 @@ def load(
         found.check_environment(env_name)
     if not found.entries and app is None:
         return Described(path)
+    if found.several and target is not None and asked is None and app is None and env_name is None:
+        return Described(notes=(f"the apps of {path} are left alone: --app NAME takes one",))
     return entry.describe(found, _choose(found, app), env_name)
 
 

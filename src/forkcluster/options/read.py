@@ -92,7 +92,12 @@ def _config(request: Request, environment: Mapping[str, str]) -> Described:
         return cast("str", setting.value) if setting else None
 
     return file.load(
-        request.directory, asked("config"), environment, app=asked("app"), env_name=asked("env_name")
+        request.directory,
+        asked("config"),
+        environment,
+        app=asked("app"),
+        env_name=asked("env_name"),
+        target=asked("target"),
     )
 
 
