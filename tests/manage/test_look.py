@@ -96,3 +96,33 @@ def test_records_are_for_the_owner_only(shell):
     shell.run("save")
     files = [shell.home / "apps" / "app" / "record.json", shell.home / "dump.json"]
     assert [0o600, 0o600] == [stat.S_IMODE(path.stat().st_mode) for path in files]
+
+
+def test_secrets_in_options_are_masked(shell):
+    """A token, and a field's value by the field's name; describe and jlist."""
+    shell.start(
+        "app:application", "--admin-actions", "hush-hush-1",
+        "--probe-header", "Authorization: Bearer hush-hush-2", "--probe-header", "X-Kind: plain",
+    )  # fmt: skip
+    for shown in (shell.run("describe", "app").out, shell.run("jlist").out):
+        assert (False, True) == ("hush" in shown, "X-Kind: plain" in shown)
+
+
+def test_files_of_the_output_are_named_as_they_are(shell):
+    """Running and stopped; none where the output goes nowhere."""
+    out, error = shell.directory / "o.log", shell.directory / "e.log"
+    shell.start("app:application", "--out-file", str(out), "--error-file", str(error))
+    assert {"out": str(out), "error": str(error)} == shell.list()["app"]["logs"]
+    shell.run("stop", "app")
+    assert {"out": str(out), "error": str(error)} == shell.list()["app"]["logs"]
+    assert str(error) in shell.run("describe", "app").out
+    shell.start("app:application", "--name", "quiet", "--disable-logs")
+    assert {"out": None, "error": None} == shell.list()["quiet"]["logs"]
+    assert "of quiet" in shell.run("logs", "quiet", code=EXIT_USAGE).err
+
+
+def test_the_arguments_of_a_program_are_shown_as_they_are_typed(shell):
+    """Behind the dashes."""
+    shell.write("job.sh", "sleep 100\n")
+    shell.run("start", "./job.sh", "--min-uptime", "0.1", "--", "--queue", "mail")
+    assert " -- --queue mail\n" in shell.run("describe", "job").out

@@ -169,3 +169,23 @@ def test_json_of_a_start(shell):
     """One document with a result for each app."""
     (result,) = shell.start("app:application", "--json").json
     assert ("app", True, "ready") == tuple(result[key] for key in ("name", "ok", "state"))
+
+
+def test_output_that_cannot_be_written_fails_the_start(shell):
+    """Named, with what to do; nothing runs."""
+    done = shell.start("app:application", "--out-file", "/proc/out.log", code=EXIT_CONFIGURATION)
+    assert "cannot write the app's output to /proc/out.log" in done.err
+    assert "--out-file" in done.err
+    assert {} == shell.masters()
+
+
+def test_a_program_that_was_taken_for_a_module_is_told(shell):
+    """The remedy names what runs it."""
+    done = shell.start("sleep", code=EXIT_APPLICATION)
+    assert "--exec-mode fork" in done.err
+
+
+def test_there_is_no_command_deploy_yet(shell):
+    """Nothing that destroys is offered in its place."""
+    done = shell.run("deploy", "production", code=EXIT_USAGE)
+    assert ("no command deploy yet" in done.err, "delete" in done.err) == (True, False)

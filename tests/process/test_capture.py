@@ -1,5 +1,6 @@
 """What an application prints, through the logger: every line once, whoever is killed, whatever is full."""
 
+import contextlib
 import os
 import re
 import signal
@@ -291,11 +292,20 @@ def test_an_app_that_does_not_load_is_told_in_full(server, tmp_path):
     assert "ModuleNotFoundError: No module named 'nothing_like_this'" in text(tmp_path / "error.log")
 
 
+def held(path):
+    """What a file that may be rotated away has in it."""
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_bytes()
+    return b""
+
+
 def test_files_are_emptied_and_opened_anew_on_request(capturing, tmp_path):
     """By the control socket: flush removes rotated files, too."""
     each = capturing(APP, "--log-rotate-size", "1K", "--no-log-compress")
     each.get("/?1000")
     until((tmp_path / "out.log.1").exists, "a rotated file")
+    last = rb"line \d+ 1000\n"
+    until(lambda: re.search(last, b"".join(map(held, tmp_path.glob("out.log*")))), "the last line")
     assert ask(each.control, "flush")["ok"]
     assert ["error.log", "out.log"] == sorted(path.name for path in tmp_path.glob("*.log*"))
     assert "" == text(tmp_path / "out.log")

@@ -38,6 +38,17 @@ def test_changed_file_is_named_and_the_app_reloaded(server):
     until(lambda: json.loads(each.get()[1])["version"] == "two", "the new code")
 
 
+def test_a_change_before_the_watcher_watches_is_not_missed(server):
+    """Made by the application itself while it is loaded: as an editor's, at a bad moment."""
+    each = server(arguments=("--watch", "--observe", "0"))
+    code = "import os, pathlib\npathlib.Path('a.py').exists() or pathlib.Path('a.py').write_text('')\n"
+    app = each.directory / "app.py"
+    app.write_text(code + app.read_text())
+    each.boot()
+    each.wait_for("files changed; reloading files=a.py")
+    each.wait_for("reload done")
+
+
 def test_broken_change_keeps_the_old_code_and_the_next_one_is_served(server):
     """The watcher outlives a failed reload."""
     each = watching(server)

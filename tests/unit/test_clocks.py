@@ -16,6 +16,7 @@ MEANT = {
     "csrc/turn.c": "the Date field",
     "src/forkcluster/log.py": "the time in a log line",
     "src/forkcluster/master/history.py": "the time of an event",
+    "src/forkcluster/master/watching.py": "compared with the times of files",
 }
 
 

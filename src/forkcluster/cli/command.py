@@ -72,6 +72,9 @@ def build() -> click.Command:
 def _suggest(arguments: Sequence[str]) -> None:
     """A first word that is nearly a command was read as a target: say what may have been meant."""
     word = arguments[0] if arguments else ""
+    if word == "deploy":
+        click.echo("There is no command deploy yet: this release reads [deploy.NAME] and keeps it.", err=True)
+        return
     if word.isidentifier() and word not in BY_WORD and (near := did_you_mean(word, BY_WORD)):
         click.echo(f"There is no command {word}: {near}", err=True)
 

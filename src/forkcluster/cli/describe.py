@@ -89,8 +89,8 @@ def _rows(view: View, facts: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     yield "requests", _pace(facts)
     yield "control", str(facts["control"] or "")
     if isinstance(logs, dict):
-        yield "output", str(logs["out"])
-        yield "errors", str(logs["error"])
+        yield "output", str(logs["out"] or "")
+        yield "errors", str(logs["error"] or "")
     yield "forkcluster", str(facts["version"] or "")
 
 
@@ -108,8 +108,13 @@ def _pace(facts: Mapping[str, object]) -> str:
 
 def _options(flags: Mapping[str, Sequence[str]]) -> str:
     """The flags as they would be typed."""
-    words = [f"--{name.replace('_', '-')} {text}" for name, texts in flags.items() for text in texts]
-    return " ".join(word for word in words if not word.startswith("--target "))
+    words = [
+        f"--{name.replace('_', '-')} {text}"
+        for name, texts in flags.items()
+        for text in texts
+        if name not in ("target", "args")
+    ]
+    return " ".join([*words, *(["--", *flags["args"]] if flags.get("args") else [])])
 
 
 def _cell(name: str, *, right: bool = False, rank: int = 0) -> Column[Worker]:

@@ -64,8 +64,10 @@ def _logs(
     kinds = (ERROR,) if only_error and not only_out else (OUT,) if only_out and not only_error else STREAMS
     found = [file for app in _apps(targets, only) for file in files(app, kinds)]
     if not found:
+        which = f"of {' '.join(targets)}" if targets else "of an app"
         raise NotFoundError(
-            "there are no files with output of an app", "forkcluster list shows what there is"
+            f"there are no files with output {which}",
+            "forkcluster list shows what there is; --disable-logs, or a file - or off, keeps none",
         )
     printer = Printer(found, raw=raw, timestamp=timestamp, highlight=highlight, as_json=as_json)
     ends = _show_last(found, lines, printer)
@@ -136,10 +138,10 @@ class Printer:
             streams.say(self._head(record) + self._marked(printable(line)))
 
     def _head(self, record: Record) -> str:
-        if self._raw:
-            return ""
         file = record.file
         time = f"{record.time} " if self._timestamp and record.time else ""
+        if self._raw:
+            return time
         name = click.style(f"{file.app:<{self._width}} {record.worker:>6}", fg=self._colours[file.app])
         bar = click.style("|", fg="red" if file.stream == ERROR else "green")
         return f"{time}{name} {bar} "

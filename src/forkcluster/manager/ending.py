@@ -113,7 +113,9 @@ def _ended(app: App, answer: object, until: float | None) -> ForkclusterError | 
             return error
         if late:
             text = f"{app.name} has not ended yet (pid {app.pid}); it goes on stopping"
-            return LateError(text, f"kill -9 {app.pid} ends it at once")
+            deaf = isinstance(error, NoAnswerError)
+            remedy = f"kill -9 {app.pid}" if deaf else f"forkcluster stop {app.name} --now"
+            return LateError(text, f"{remedy} ends it at once")
         time.sleep(LOOK)
     return None
 

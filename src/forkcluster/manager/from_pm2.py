@@ -18,6 +18,8 @@ def carry(ecosystem: Ecosystem) -> Imported:
         app, missing = _app(entry)
         apps.append(app)
         lost += [f"{entry.name}: {line}" for line in missing]
+    if ecosystem.deploy:
+        lost.append("deploy: the tables are below, but there is no command deploy yet")
     return Imported(ecosystem.document.path, tuple(apps), ecosystem.deploy, tuple(lost))
 
 

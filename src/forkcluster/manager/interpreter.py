@@ -13,6 +13,7 @@ from forkcluster import __version__
 from forkcluster.errors import ConfigurationError
 from forkcluster.options.discover import venv_python
 from forkcluster.options.frozen import Options
+from forkcluster.wire.program import origin
 
 PROOF = (
     "import sys; sys.path[:1] = [p for p in sys.path[:1] if p]; import forkcluster; "
@@ -63,7 +64,7 @@ def _is_ours(venv: str) -> bool:
 
 
 def _without(python: str, problem: str) -> ConfigurationError:
-    install = f"{shlex.quote(python)} -m pip install forkcluster=={__version__}"
+    install = f"{shlex.quote(python)} -m pip install {shlex.quote(origin())}"
     return ConfigurationError(
         f"the application's interpreter {python} {problem}",
         f"{install}\n  or say --venv none to use this forkcluster's own interpreter",

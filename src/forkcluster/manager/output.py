@@ -6,7 +6,7 @@ Twin of `logger/records.py`, which writes what is read here.
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from forkcluster.dataclass import dataclass, replace
@@ -49,16 +49,20 @@ def files(app: App, streams: Iterable[str] = STREAMS) -> list[File]:
 
     Raise ForkclusterError when that cannot be told.
     """
-    order = _order(app)
+    status = ask(app.control, "status", events=0, timeout=PATIENCE) if app.control is not None else {}
+    order = order_for(app, status)
     found = [File(app.name, stream, path) for stream in streams for path in _paths(order, stream)]
     return list({file.path: file for file in reversed(found)}.values())[::-1]
 
 
-def _order(app: App) -> LogOrder:
-    if app.control is not None:
-        output = ask(app.control, "status", events=0, timeout=PATIENCE).get("output")
-        if isinstance(output, dict):
-            return LogOrder(app.name, str(output["out"]), str(output["error"]), output["apart"] is True)
+def order_for(app: App, status: Mapping[str, object]) -> LogOrder:
+    """Say where an app's output goes, as its master's `status` says (empty: there is none), or its options.
+
+    Raise ForkclusterError.
+    """
+    output = status.get("output")
+    if isinstance(output, dict):
+        return LogOrder(app.name, str(output["out"]), str(output["error"]), output["apart"] is True)
     if app.record is None:
         return LogOrder(app.name, "", "")
     options = read(app.record.request, app.record.environment).options

@@ -39,6 +39,7 @@ bind = "127.0.0.1:8000"
 # restart = "on-failure"
 # max_restarts = 10
 
+# Kept for a command to come; this release does not deploy.
 # [deploy.production]
 # host = ["web1.example.org", "web2.example.org"]
 # user = "deploy"

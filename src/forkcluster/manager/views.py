@@ -1,12 +1,16 @@
 """A view as plain values: what `jlist`, `describe --json` and scripts read. Its keys are documented and stay.
 
-Values of the environment are masked; see `manager.secrets`.
+Values of the environment and secrets in options are masked; see `manager.secrets`.
 """
 
 from collections.abc import Mapping
 
-from forkcluster.manager.secrets import masked
+from forkcluster.errors import ForkclusterError
+from forkcluster.manager.output import order_for
+from forkcluster.manager.secrets import MASK, mask, masked
 from forkcluster.manager.status import View, part, reason
+from forkcluster.options.kinds import PairList, Secret
+from forkcluster.options.table import BY_NAME
 
 
 def described(view: View) -> dict[str, object]:
@@ -40,16 +44,31 @@ def described(view: View) -> dict[str, object]:
         "p99": figures.get("p99"),
         "workers": status.get("workers", []),
         "version": status.get("version"),
-        "logs": {"out": app.place.output, "error": app.place.error} if record else None,
+        "logs": _logs(view) if record else None,
         "control": app.control,
         "environment": masked(record.environment) if record else None,
     }
 
 
+def _logs(view: View) -> dict[str, str | None]:
+    """The files that the output goes to, or would at the next start; None for a stream that goes to none."""
+    try:
+        order = order_for(view.app, view.status)
+    except ForkclusterError:  # its configuration cannot be read any more
+        return {"out": view.app.place.output, "error": view.app.place.error}
+    return {"out": order.out or None, "error": order.error or None}
+
+
 def _flags(flags: Mapping[str, tuple[str, ...]]) -> dict[str, list[str]]:
-    """The flags an app was started with; what --env sets is masked."""
-    shown = {name: list(texts) for name, texts in flags.items()}
-    if "env" in shown:
-        pairs = dict(text.partition("=")[::2] for text in shown["env"])
-        shown["env"] = [f"{name}={text}" for name, text in masked(pairs).items()]
-    return shown
+    """The flags an app was started with, secrets masked."""
+    return {name: [_masked(name, text) for text in texts] for name, texts in flags.items()}
+
+
+def _masked(flag: str, text: str) -> str:
+    kind = BY_NAME[flag].kind if flag in BY_NAME else None
+    if isinstance(kind, Secret):
+        return MASK
+    if isinstance(kind, PairList):
+        name, mark, value = text.partition(kind.mark)
+        return f"{name}{mark}{mask(name, value)}"
+    return mask("", text)

@@ -149,7 +149,11 @@ def read_token(text: str | None) -> str:
         with open(text, encoding="utf-8") as file:
             token = file.readline(1024).strip()
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"reading the token of --admin-actions from {text}: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ConfigurationError(
+            f"reading the token of --admin-actions from {text}: {why}",
+            "write one there (openssl rand -hex 24), readable for who starts the app",
+        ) from error
     if len(token) < LEAST_TOKEN:
         text = f"the token in {text} has fewer than {LEAST_TOKEN} characters"
         raise ConfigurationError(text, "openssl rand -hex 24 makes a good one")

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
-from forkcluster import __version__, _scoreboard, log
+from forkcluster import _scoreboard, log
 from forkcluster.dataclass import dataclass, replace
 from forkcluster.errors import InternalError
 from forkcluster.master import actions as do
@@ -31,6 +31,7 @@ from forkcluster.master.tally import SlotTally
 from forkcluster.wire.channel import Channel, Sent, channel_pair, close_all
 from forkcluster.wire.messages import LOG_OPERATING, Kind, Message, MessageError
 from forkcluster.wire.orders import LoadOrder, LoadReport
+from forkcluster.wire.program import origin
 from forkcluster.wire.stacks import STACKS_SIGNAL
 
 SCARCE = (errno.EAGAIN, errno.ENOMEM)  # of a fork: too many processes, or no memory
@@ -465,7 +466,7 @@ def _speechless(python: str, how: str) -> str:
     """Say what is likely wrong with an interpreter that is not the master's own."""
     return (
         f"the mold {how} before it could say anything: does {python} have forkcluster?\n"
-        f"  {shlex.quote(python)} -m pip install forkcluster=={__version__}"
+        f"  {shlex.quote(python)} -m pip install {shlex.quote(origin())}"
     )
 
 

@@ -7,16 +7,17 @@ or --error-file).
 import os
 
 from forkcluster import log
-from forkcluster.errors import UsageError
+from forkcluster.errors import ConfigurationError, UsageError
 from forkcluster.master.capture import Capture, Say
 from forkcluster.master.children import Children
 from forkcluster.master.control import Reply
 from forkcluster.master.home import Home
 from forkcluster.master.loop import Loop
 from forkcluster.options.frozen import Options
-from forkcluster.wire.capture import ERROR
+from forkcluster.wire.capture import ERROR, LogOrder
 from forkcluster.wire.control import Body
 from forkcluster.wire.destinations import order_of
+from forkcluster.wire.identity import acting_as, resolve
 
 
 class Output:
@@ -27,7 +28,9 @@ class Output:
         self.stamped = True  # whether lines of our own log say when
         self._ours = -1
         if captured(options, managed=home.managed):
-            self.capture = Capture(loop, children, order_of(options, home.place, managed=home.managed), say)
+            order = order_of(options, home.place, managed=home.managed)
+            _check_writable(order)
+            self.capture = Capture(loop, children, order, say)
             self.stamped = options.log_type == "raw"
             self._capture_log(self.capture)
             if home.managed:
@@ -102,6 +105,19 @@ class Output:
         if self._ours >= 0:
             for number in (1, 2):
                 os.dup2(self._ours, number)
+
+
+def _check_writable(order: LogOrder) -> None:
+    """Raise ConfigurationError for a file that cannot be written already at the start."""
+    for stream, path in (("out", order.out), ("error", order.error)):
+        if path in ("", "-"):
+            continue
+        try:
+            with acting_as(resolve(order.user, order.group)):
+                os.close(log.open_append(path))
+        except OSError as error:
+            text = f"cannot write the app's output to {path}: {error.strerror}"
+            raise ConfigurationError(text, f"choose a writable place with --{stream}-file") from error
 
 
 def captured(options: Options, *, managed: bool) -> bool:

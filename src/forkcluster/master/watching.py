@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 
 from forkcluster import log
 from forkcluster.master.backoff import Backoff
@@ -28,6 +29,7 @@ class Watching:
         self._pid = 0
         self._started = 0.0
         self._start_at: float | None = None
+        self._since = time.time()  # when the app began to be loaded, or nobody watched any more
         self._backoff = Backoff()
 
     def start(self) -> None:
@@ -36,7 +38,7 @@ class Watching:
         self._started = self._loop.now()
         options = self._options
         paths = tuple(os.path.join(self._directory, path) for path in options.watch_path or (".",))
-        order = WatchOrder(self._control, paths, options.ignore_watch, options.watch_delay)
+        order = WatchOrder(self._control, paths, options.ignore_watch, options.watch_delay, self._since)
         try:
             self._pid = spawn_watcher(options.name, sys.executable, self._directory, order)
         except OSError as error:
@@ -62,6 +64,7 @@ class Watching:
 
     def _ended(self, how: str) -> None:
         self._pid = 0
+        self._since = time.time()
         wait = self._backoff.after_death(self._loop.now() - self._started, STEADY)
         self._start_at = self._loop.now() + wait
         log.error("the watcher ended; it is started again", how=how, next_in=wait)

@@ -10,6 +10,7 @@ import importlib.util
 import inspect
 import os
 import re
+import shutil
 import sys
 import traceback
 from collections.abc import Callable, Iterable
@@ -81,6 +82,8 @@ def _import_module(name: str, directory: str) -> ModuleType:
             raise
         near = did_you_mean(str(error.name), _siblings(str(error.name), directory))
         where = f"looked in {directory} and the rest of sys.path; --chdir and --pythonpath add to it"
+        if "." not in name and (program := shutil.which(name)):
+            where = f"to run the program {program}, say --exec-mode fork"
         raise ApplicationError(f"loading {name}: there is no module {error.name}", near or where) from None
 
 

@@ -20,7 +20,9 @@ def check(path: str) -> None:
         try:
             with open(path, encoding="utf-8") as file:
                 ConfigParser().read_file(file)
-        except (OSError, Error, UnicodeDecodeError) as error:
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        except (Error, UnicodeDecodeError) as error:
             raise ConfigurationError(f"reading the logging configuration {path}: {error}") from error
     else:
         _load(path)
@@ -59,13 +61,22 @@ def _suffix(path: str) -> str:
     return "ini" if suffix in ("conf", "cfg") else suffix
 
 
+def _unreadable(path: str, error: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        f"reading the logging configuration {path}: {error.strerror}",
+        "log_config names a file that this user can read; relative paths start in the app's directory",
+    )
+
+
 def _load(path: str) -> dict[str, Any]:
     """The dictConfig, with `version` 1 if the file leaves it out. (Any: it is logging's schema, not ours.)"""
     try:
         with open(path, "rb") as file:
             text = file.read().decode("utf-8")
         value = json.loads(text) if _suffix(path) == "json" else _toml(text)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except ValueError as error:
         raise ConfigurationError(f"reading the logging configuration {path}: {error}") from error
     if not isinstance(value, dict):
         raise ConfigurationError(f"reading the logging configuration {path}: expected an object at the top")

@@ -6,7 +6,8 @@ came to is the master's to log. Ends with the master.
 
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Iterator
+from itertools import chain
 
 import pathspec
 import watchfiles
@@ -63,15 +64,18 @@ def main(argv: list[str]) -> int:
 def _watch(order: WatchOrder) -> int:
     """Ask for a reload after each change; give the exit code when the master is gone. Raise OSError."""
     step = max(1, int(order.delay * 1000))
+    interesting = Interesting(order, os.getcwd())
     watching = watchfiles.watch(
         *order.paths,
-        watch_filter=Interesting(order, os.getcwd()),
+        watch_filter=interesting,
         step=step,
         debounce=max(step, int(LONGEST * 1000)),
         rust_timeout=60000,
     )
-    for changes in watching:
-        log.info("files changed; reloading", files=name(path for _, path in changes))
+    for paths in chain([missed(order, interesting)], ({path for _, path in each} for each in watching)):
+        if not paths:
+            continue
+        log.info("files changed; reloading", files=name(paths))
         try:
             ask(order.control, "reload", timeout=None)
         except NotRunningError:
@@ -81,6 +85,30 @@ def _watch(order: WatchOrder) -> int:
         except ForkclusterError as error:
             log.error(f"the reload could not be asked for: {error}")
     return 0
+
+
+def missed(order: WatchOrder, interesting: Interesting) -> set[str]:
+    """Give what has changed since the order says, while nobody watched."""
+    return {
+        path for path in _files(order.paths, interesting.ignore_dirs) if _is_missed(path, order, interesting)
+    }
+
+
+def _files(paths: Iterable[str], ignored: Container[str]) -> Iterator[str]:
+    for path in paths:
+        if not os.path.isdir(path):
+            yield path
+        for directory, below, names in os.walk(path):
+            below[:] = [each for each in below if each not in ignored]
+            yield from (os.path.join(directory, each) for each in names)
+
+
+def _is_missed(path: str, order: WatchOrder, interesting: Interesting) -> bool:
+    try:
+        changed = os.stat(path).st_ctime
+    except OSError:
+        return False
+    return changed >= order.since and interesting(watchfiles.Change.modified, path)
 
 
 def name(paths: Iterable[str]) -> str:

@@ -1,6 +1,7 @@
 """What our programs are told at their start, and what a mold answers, as JSON: LOAD, LOADED, the admin's."""
 
 import json
+import math
 
 from forkcluster.dataclass import asdict, dataclass
 from forkcluster.errors import InternalError
@@ -11,13 +12,15 @@ from forkcluster.wire.kernel import memory_file
 @dataclass(frozen=True, slots=True)
 class WatchOrder:
     """What the watcher is told: where the control socket is, which paths (absolute) to watch, what to ignore
-    (patterns of gitignore(5)), and the seconds without a further change before it asks for a reload.
+    (patterns of gitignore(5)), the seconds without a further change before it asks for a reload, and since
+    when (seconds since the epoch) a change may have been missed.
     """
 
     control: str
     paths: tuple[str, ...]
     ignore: tuple[str, ...] = ()
     delay: float = 0.1
+    since: float = math.inf
 
     def to_json(self) -> str:
         """The order as one JSON object."""
@@ -27,7 +30,13 @@ class WatchOrder:
     def from_json(cls, text: str) -> "WatchOrder":
         """Read what `to_json` wrote: our own words to our own child."""
         values = json.loads(text)
-        return cls(values["control"], tuple(values["paths"]), tuple(values["ignore"]), values["delay"])
+        return cls(
+            values["control"],
+            tuple(values["paths"]),
+            tuple(values["ignore"]),
+            values["delay"],
+            values["since"],
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ which prevents that, came with 3.11; the few words after -c do it everywhere.
 """
 
 import contextlib
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -31,6 +32,19 @@ BOOT: Final = (
 def command(python: str, program: str, *arguments: str) -> list[str]:
     """The argument vector that runs `forkcluster.<program>.main.main(sys.argv)` under that interpreter."""
     return [python, "-c", BOOT.format(program=program, version=__version__), *arguments]
+
+
+def origin() -> str:
+    """Give what pip would install this forkcluster from: where it was installed from, or the index."""
+    from importlib.metadata import PackageNotFoundError, distribution
+    from urllib.parse import unquote, urlsplit
+
+    try:
+        url = json.loads(distribution("forkcluster").read_text("direct_url.json") or "{}").get("url", "")
+    except (PackageNotFoundError, ValueError):
+        url = ""
+    path = unquote(urlsplit(url).path) if url.startswith("file:") else ""
+    return path if os.path.exists(path) else f"forkcluster=={__version__}"
 
 
 def memory(data: bytes, name: str) -> int:
