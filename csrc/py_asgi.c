@@ -14,15 +14,18 @@
 #define TURN_NS   1000000ull
 #define BEAT_NS   250000000ull
 
+/* Callbacks of ours are asked for while a request's Task runs, too. They run in the context that serving began
+ * with: the Tasks that a turn makes would inherit that request's. */
 static void
 ask_for_turn(PyEngine *self)
 {
-    PyObject *handle;
+    PyObject *args[] = {NULL, self->turn, self->context}, *handle;
 
     if (self->turn_due || self->turn == NULL)
         return;
     self->turn_due = true;
-    handle = PyObject_CallOneArg(self->call_soon, self->turn);
+    handle = PyObject_Vectorcall(self->call_soon, args + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET,
+                                 self->context_keyword);
     if (handle == NULL) {
         self->turn_due = false;
         PyErr_WriteUnraisable(self->turn); /* the loop is closed */
@@ -36,7 +39,7 @@ ask_for_turn(PyEngine *self)
 static void
 arm_beat(PyEngine *self)
 {
-    PyObject *handle;
+    PyObject *args[] = {NULL, NULL, self->beat, self->context}, *handle;
 
     self->turned = true;
     fc_store(&self->engine.line->loop_turned_ns, fc_now());
@@ -44,9 +47,13 @@ arm_beat(PyEngine *self)
         return;
     self->turned = false;
     self->beat_at = fc_now() + BEAT_NS;
-    handle = PyObject_CallFunction(self->call_later, "dO", (double)BEAT_NS / 1e9, self->beat);
+    args[1] = PyFloat_FromDouble((double)BEAT_NS / 1e9);
+    handle = args[1] != NULL ? PyObject_Vectorcall(self->call_later, args + 1,
+                                                   2 | PY_VECTORCALL_ARGUMENTS_OFFSET, self->context_keyword)
+                             : NULL;
     if (handle == NULL)
         PyErr_WriteUnraisable(self->beat); /* the loop is closed */
+    Py_XDECREF(args[1]);
     Py_XDECREF(handle);
 }
 
@@ -315,11 +322,14 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
     self->call_later = PyObject_GetAttrString(loop, "call_later");
     self->turn = PyObject_GetAttrString((PyObject *)self, "turn_again");
     self->beat = PyObject_GetAttrString((PyObject *)self, "beat");
+    self->context = PyContext_CopyCurrent();
+    self->context_keyword = Py_BuildValue("(s)", "context");
     asyncio = PyImport_ImportModule("asyncio");
     self->cancelled_error = asyncio != NULL ? PyObject_GetAttrString(asyncio, "CancelledError") : NULL;
     Py_XDECREF(asyncio);
     self->engine.config.stream_body = true;
-    if (self->cancelled_error == NULL || self->create_future == NULL || self->call_soon == NULL ||
+    if (self->context == NULL || self->context_keyword == NULL || self->cancelled_error == NULL ||
+        self->create_future == NULL || self->call_soon == NULL ||
         self->call_later == NULL || self->turn == NULL || self->beat == NULL ||
         fc_asgi_start_with(self, eager) < 0)
         return NULL;
@@ -344,6 +354,8 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
     X(first_step)                                                                                            \
     X(first_context)                                                                                         \
     X(call_soon)                                                                                             \
+    X(context)                                                                                               \
+    X(context_keyword)                                                                                       \
     X(turn)                                                                                                  \
     X(state)                                                                                                 \
     X(beat)                                                                                                  \

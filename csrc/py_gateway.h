@@ -244,6 +244,7 @@ typedef struct PyEngine {
     bool takes_step, starting;        /* see py_asgi_start.c: a Task starts by it; one is starting */
     PyObject *first_step, *first_context;
     PyObject *call_later, *beat;
+    PyObject *context_keyword; /* ("context",), of call_soon and call_later */
     uint64_t beat_at;        /* when the beat that measures the loop's lag is due; 0: none is on its way */
     bool turned;             /* since the last beat */
     struct FcAsgi *stepping; /* borrowed: whose Task is running now; NULL: none of ours */

@@ -5,6 +5,7 @@ import os
 
 import pytest
 from harness import until
+from wire import head
 
 pytestmark = pytest.mark.usefixtures("both_ways")
 
@@ -17,6 +18,33 @@ def test_contexts_are_apart(live, key):
     with live.wire() as wire:
         for name in ("a", "b", "c"):
             assert ["nobody", key + name] == wire.ask("context", target=f"/?{key}{name}").json
+
+
+def test_contexts_of_pipelined_requests_are_apart(live, key):
+    """A request that ends while another waits asks for the engine's next turn: not in its own context.
+
+    Clause: PEP 567 (call_soon takes the current context, unless it is told); ASGI, "Applications".
+    """
+    names = [f"{key}{number}" for number in range(6)]
+    with live.wire() as wire:
+        for name in names:
+            wire.request("context", target=f"/?{name}")
+        assert [["nobody", name] for name in names] == [wire.answer().json for _ in names]
+
+
+def test_contexts_of_many_clients_are_apart(live, key):
+    """Clients that send a head, and then its body: turns are asked for by requests all the time.
+
+    Clause: PEP 567 (call_soon takes the current context, unless it is told); ASGI, "Applications".
+    """
+    with contextlib.ExitStack() as stack:
+        wires = {f"{key}{number}": stack.enter_context(live.wire()) for number in range(8)}
+        for _ in range(10):
+            for name, wire in wires.items():
+                wire.send(head("context", "POST", target=f"/?{name}", body=b"hello"))
+            for wire in wires.values():
+                wire.send(b"hello")
+            assert [["nobody", name] for name in wires] == [wire.answer().json for wire in wires.values()]
 
 
 def test_context_of_an_application_that_is_no_coroutine_function(live):
