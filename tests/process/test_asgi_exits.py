@@ -1,9 +1,32 @@
 """sys.exit() in a task or a callback of an ASGI application: what becomes of the other requests."""
 
+import contextlib
+import signal
+import socket
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+UNENDING = """
+import asyncio
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        print("shut down", flush=True)
+        return await send({"type": "lifespan.shutdown.complete"})
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    while True:
+        await send({"type": "http.response.body", "body": b"tick", "more_body": True})
+        try:
+            await asyncio.sleep(0.05)
+        except asyncio.CancelledError:
+            print("cancelled", flush=True)
+            if scope["path"] != "/deaf":
+                raise
+"""
 EXITS = """
 import asyncio, sys
 
@@ -76,3 +99,27 @@ def test_worker_outlives_every_exit_until_it_is_drained(server, loop):
     assert [200] * 5 + [500, 200] == [answer[0] for answer in answers]
     each.wait_for("worker ended.*exited with status 0")
     assert 2 == each.output.count("exit in a task or callback of the application")
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+@pytest.mark.parametrize("path", ["/", "/deaf"])
+def test_a_stream_without_an_end_is_cancelled_before_the_drain_is_over(server, loop, path):
+    """The application hears of it, in its request and in its shutdown; the client sees that it was cut."""
+    each = server(target="app", arguments=("--loop", loop, "--drain-timeout", "2"))
+    (each.directory / "app.py").write_text(UNENDING)
+    each.boot()
+    with socket.create_connection(each.address, 20) as client:
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        assert client.recv(1)
+        each.send(signal.SIGTERM)
+        received = b""
+        cut = contextlib.suppress if path == "/deaf" else pytest.raises  # by the worker's end, at the latest
+        with cut(ConnectionResetError):
+            while part := client.recv(65536):
+                received += part
+    each.wait()
+    assert b"\r\n0\r\n" not in received
+    each.wait_for("requests that still run are cancelled.*requests=1")
+    each.wait_for("cancelled\n")
+    each.wait_for("shut down\n")
+    each.wait_for(f"worker ended.*exited with status {int(path == '/deaf')}")

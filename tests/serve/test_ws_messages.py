@@ -70,6 +70,34 @@ def test_message_in_single_bytes_is_the_same_message(server):
     assert Frame(BINARY, bytes(range(200)), True, 0) == line.frame()
 
 
+@pytest.mark.parametrize("character", ["é", "漢", "😀"])
+def test_texts_that_are_more_bytes_than_characters_go_on_for_ever(server, character):
+    """What waits for the application is counted as it is taken.
+
+    Clause: RFC 6455 section 5.6 (text is UTF-8); ASGI, "Receive".
+    """
+    line = dial(server, "/echo")
+    text = (character * 1000).encode()
+    for _ in range(100):
+        line.send(frame(TEXT, text))
+        assert Frame(TEXT, text, True, 0) == line.frame()
+
+
+def test_fragments_without_content_cost_nothing(server):
+    """However many: a message is as long as its content.
+
+    Clause: RFC 6455 section 5.4 (fragments may be empty).
+    """
+    line = dial(server, "/echo")
+    line.send(frame(TEXT, b"a", fin=False))
+    before = resident(server)
+    for _ in range(100):
+        line.send(frame(CONT, b"", fin=False) * 5000)
+    line.send(frame(CONT, b"b"))
+    assert Frame(TEXT, b"ab", True, 0) == line.frame()
+    assert resident(server) < before + (2 << 20)
+
+
 def test_many_messages_in_one_packet_keep_their_order(server):
     """More than the queue holds.
 

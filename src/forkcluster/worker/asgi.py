@@ -25,6 +25,7 @@ from forkcluster.worker.upgrade import Websockets
 from forkcluster.worker.websocket import Settings
 
 MARGIN = 0.5  # seconds of the drain that are left to the exit itself
+GRACE = 2.0  # seconds before that, of a long drain, in which what still runs is cancelled and shutdown runs
 
 
 def serve_asgi(
@@ -129,7 +130,20 @@ class Drain:
     def begin(self) -> None:
         """The engine takes no more connections from now on."""
         self._until = time.monotonic() + self._timeout - MARGIN
+        loop = asyncio.get_running_loop()
+        loop.call_later(max(self._timeout / 2, self._timeout - MARGIN - GRACE), self._cut)
         self._begun()
+
+    def _cut(self) -> None:
+        """Cancel the requests that still run, and go on to the shutdown whether they end or not."""
+        running = [task for task in asyncio.all_tasks() if task.get_name() == "request"]
+        if running and not self.completed.done():
+            log.warning(
+                "requests that still run are cancelled: the drain's time is over", requests=len(running)
+            )
+            for task in running:
+                task.cancel()
+        asyncio.get_running_loop().call_later(self.left() / 2, self.complete)
 
     def complete(self) -> None:
         """Nothing is open and no request runs."""

@@ -91,11 +91,11 @@ class Connection:
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._events: deque[Event] = deque([{"type": "websocket.connect"}])
-        self._queued = 0  # bytes in events
+        self._queued = 0  # size of events: bytes, and characters of texts
         self._waiting: list[asyncio.Future[None]] = []
         self._early = b""
         self._kind = Opcode.TEXT  # of the message in parts
-        self._parts: list[bytes] = []
+        self._parts = bytearray()
         self._paused = False
         self._leaving = False
         self._over = False  # the connection is given back
@@ -169,7 +169,7 @@ class Connection:
         if event["type"] == "websocket.disconnect":
             return event
         self._events.popleft()
-        self._queued -= len(event.get("text") or event.get("bytes") or b"")
+        self._queued -= _size(event)
         if self._paused and not self._full():
             self._readable()
         return event
@@ -306,11 +306,11 @@ class Connection:
                 if frame.fin:
                     self._message(frame.opcode, frame.data)
                 else:
-                    self._kind, self._parts = frame.opcode, [bytes(frame.data)]
+                    self._kind, self._parts = frame.opcode, bytearray(frame.data)
             case Opcode.CONT:
-                self._parts.append(bytes(frame.data))
+                self._parts += frame.data
                 if frame.fin:
-                    data, self._parts = b"".join(self._parts), []
+                    data, self._parts = self._parts, bytearray()
                     self._message(self._kind, data)
             case Opcode.PONG:
                 self._ponged(frame)
@@ -327,7 +327,7 @@ class Connection:
                 return
         else:
             event = {"type": "websocket.receive", "bytes": bytes(data)}
-        self._queued += len(data)
+        self._queued += _size(event)
         self._push(event)
 
     def _push(self, event: Event) -> None:
@@ -454,3 +454,8 @@ class Connection:
         """Tell the application, once, behind the messages it has not taken."""
         if not (self._events and self._events[-1]["type"] == "websocket.disconnect"):
             self._push({"type": "websocket.disconnect", "code": int(code), "reason": reason})
+
+
+def _size(event: Event) -> int:
+    """How much of the queue an event takes: bytes, or the characters of a text."""
+    return len(event.get("text") or event.get("bytes") or b"")
