@@ -14,8 +14,8 @@
 #define TURN_NS   1000000ull
 #define BEAT_NS   250000000ull
 
-/* Callbacks of ours are asked for while a request's Task runs, too. They run in the context that serving began
- * with: the Tasks that a turn makes would inherit that request's. */
+/* Callbacks of ours are asked for while a request's Task runs, too. They run in the context that serving
+ * began with: the Tasks that a turn makes would inherit that request's. */
 static void
 ask_for_turn(PyEngine *self)
 {
@@ -164,8 +164,8 @@ serve_one(PyEngine *self, FcConn *conn)
     PyObject *task;
     bool websocket = is_websocket(self, conn);
 
-    if (websocket && !fc_conn_body_complete(conn))
-        goto refuse;
+    if (websocket && (fc_conn_request(conn)->chunked || fc_conn_request(conn)->content_length > 0))
+        goto refuse; /* a body would be taken for frames, or frames for a body */
     request = fc_asgi_new(self, conn);
     if (request == NULL)
         goto refuse;
@@ -329,9 +329,8 @@ fc_asgi_attach(PyEngine *self, PyObject *args, PyObject *kwargs)
     Py_XDECREF(asyncio);
     self->engine.config.stream_body = true;
     if (self->context == NULL || self->context_keyword == NULL || self->cancelled_error == NULL ||
-        self->create_future == NULL || self->call_soon == NULL ||
-        self->call_later == NULL || self->turn == NULL || self->beat == NULL ||
-        fc_asgi_start_with(self, eager) < 0)
+        self->create_future == NULL || self->call_soon == NULL || self->call_later == NULL ||
+        self->turn == NULL || self->beat == NULL || fc_asgi_start_with(self, eager) < 0)
         return NULL;
     pthread_getcpuclockid(pthread_self(), &self->servers[0].clock);
     atomic_store(&self->engine.leader, &self->servers[0]);

@@ -7,6 +7,8 @@
 
 #include "py_asgi.h"
 
+#define UNSIZED_MOST (1 << 20)
+
 /* The file is sent, or more of it is to be. */
 PySendResult
 fc_asgi_send_rest(FcAsgi *request, PyObject **result, PyObject **future)
@@ -33,6 +35,47 @@ send_file(FcAsgi *request, off_t offset, uint64_t length, bool more, PyObject **
     return fc_asgi_send_rest(request, result, future);
 }
 
+/* The rest of a file whose size nobody knows, read at once: what the kernel makes up is small. NULL with an
+ * exception. */
+static PyObject *
+read_unsized(int fd)
+{
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, UNSIZED_MOST);
+    Py_ssize_t len = 0;
+    ssize_t n = 1;
+
+    while (bytes != NULL && n > 0 && len < UNSIZED_MOST) {
+        n = read(fd, PyBytes_AS_STRING(bytes) + len, (size_t)(UNSIZED_MOST - len));
+        if (n < 0 && errno == EINTR)
+            n = 1;
+        else if (n > 0)
+            len += n;
+    }
+    if (bytes != NULL && (n < 0 || len == UNSIZED_MOST)) {
+        errno = n < 0 ? errno : EFBIG;
+        PyErr_SetFromErrno(PyExc_OSError);
+        Py_CLEAR(bytes);
+    }
+    if (bytes != NULL)
+        _PyBytes_Resize(&bytes, len);
+    return bytes;
+}
+
+static PySendResult
+send_unsized(FcAsgi *request, int fd, PyObject **result)
+{
+    PyObject *bytes = read_unsized(fd);
+    bool sent;
+
+    close(fd);
+    if (bytes == NULL)
+        return PYGEN_ERROR;
+    sent = fc_answer_send(&request->answer, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes), bytes,
+                          true);
+    Py_DECREF(bytes);
+    return sent ? fc_asgi_finish_body(request, result) : fc_asgi_broken(request);
+}
+
 PySendResult
 fc_asgi_send_path(FcAsgi *request, PyObject *event, PyObject **result, PyObject **future)
 {
@@ -56,6 +99,8 @@ fc_asgi_send_path(FcAsgi *request, PyObject *event, PyObject **result, PyObject 
         PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, path);
         return PYGEN_ERROR;
     }
+    if (!fc_file_size_holds(fd, &status))
+        return send_unsized(request, fd, result);
     request->file = fd;
     return send_file(request, 0, (uint64_t)status.st_size, false, result, future);
 }

@@ -1,5 +1,6 @@
 /* wsgi.file_wrapper (PEP 3333, optional platform-specific file handling). See py_gateway.h. */
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "py_gateway.h"
 
@@ -90,52 +91,103 @@ attribute(PyObject *object, PyObject *name)
     return value;
 }
 
-/* Whether reading the object gives the bytes of its descriptor: an io.FileIO, a buffer around one, or either
- * in the `file` of a wrapper (tempfile, Django). A GzipFile, say, has a descriptor, too, but unpacks what it
- * reads there. */
-static bool
-reads_its_descriptor(FcModule *module, PyObject *object)
+/* A method of the io module's own, by that name: the object that it is bound to, which the caller owns; NULL
+ * without an exception for any other code. */
+static PyObject *
+bound_to(PyObject *method /* stolen, may be NULL */, PyObject *name)
 {
-    PyObject *raw, *file;
-    int plain;
+    PyObject *object = NULL;
 
-    plain = PyObject_IsInstance(object, module->raw_file_type);
-    if (plain != 0)
-        return plain > 0;
-    raw = attribute(Py_NewRef(object), module->raw);
-    if (raw == NULL && (file = attribute(Py_NewRef(object), module->file)) != NULL) {
-        plain = PyObject_IsInstance(file, module->raw_file_type);
-        raw = plain == 0 ? attribute(file, module->raw) : file;
+    if (method != NULL && PyCFunction_Check(method) &&
+        PyUnicode_CompareWithASCIIString(name, ((PyCFunctionObject *)method)->m_ml->ml_name) == 0)
+        object = Py_XNewRef(PyCFunction_GET_SELF(method));
+    Py_XDECREF(method);
+    return object;
+}
+
+/* tempfile wraps each method of its file into a function, to keep the file alive. */
+static PyObject *
+unwrapped(FcModule *module, PyObject *object, PyObject *method /* stolen */)
+{
+    PyObject *of = PyObject_GetAttrString((PyObject *)Py_TYPE(object), "__module__");
+    bool wrapped = of != NULL && PyUnicode_Check(of) &&
+                   PyUnicode_CompareWithASCIIString(of, "tempfile") == 0 && PyFunction_Check(method);
+
+    PyErr_Clear();
+    Py_XDECREF(of);
+    return wrapped ? attribute(method, module->wrapped) : method;
+}
+
+/* The file of the io module whose own read() is the object's: an io.FileIO or a buffer around one, or what
+ * hands its read() out (tempfile, Django). Only of such a one is known that it gives the bytes of its
+ * descriptor: a GzipFile unpacks what it reads there, a range ends before the file does. NULL without an
+ * exception: there is none. The caller owns it. */
+static PyObject *
+plain_file_of(FcModule *module, PyObject *object)
+{
+    PyObject *read = attribute(Py_NewRef(object), module->read), *file, *raw;
+    bool plain;
+
+    file = read != NULL ? bound_to(unwrapped(module, object, read), module->read) : NULL;
+    if (file == NULL)
+        return NULL;
+    plain = PyObject_TypeCheck(file, (PyTypeObject *)module->raw_file_type);
+    if (!plain && (Py_IS_TYPE(file, (PyTypeObject *)module->reader_type) ||
+                   Py_IS_TYPE(file, (PyTypeObject *)module->random_type))) {
+        raw = attribute(Py_NewRef(file), module->raw);
+        plain = raw != NULL && Py_IS_TYPE(raw, (PyTypeObject *)module->raw_file_type);
+        Py_XDECREF(raw);
     }
-    plain = raw != NULL ? PyObject_IsInstance(raw, module->raw_file_type) : 0;
-    Py_XDECREF(raw);
-    return plain > 0;
+    if (!plain)
+        Py_CLEAR(file);
+    return file;
+}
+
+/* What that method of the file gives, if it is the io module's own; -1 without an exception: it is not, or
+ * fails. */
+static long long
+number_of(PyObject *file, PyObject *name)
+{
+    PyObject *own = bound_to(attribute(Py_NewRef(file), name), name), *number;
+    long long value;
+
+    Py_XDECREF(own);
+    number = own == file ? PyObject_CallMethodNoArgs(file, name) : NULL;
+    value = number != NULL ? PyLong_AsLongLong(number) : -1;
+    Py_XDECREF(number);
+    PyErr_Clear();
+    return value;
+}
+
+bool
+fc_file_size_holds(int fd, const struct stat *status)
+{
+    char byte;
+
+    if (status->st_blocks > 0)
+        return true;
+    if (status->st_size == 0)
+        return pread(fd, &byte, 1, 0) == 0;
+    return pread(fd, &byte, 1, status->st_size - 1) == 1;
 }
 
 bool
 fc_file_wrapper_extent(FcModule *module, PyObject *object, int *fd, off_t *offset, uint64_t *length)
 {
-    FcFileWrapper *wrapper = (FcFileWrapper *)object;
-    PyObject *number = NULL, *position = NULL;
+    PyObject *file = plain_file_of(module, ((FcFileWrapper *)object)->file);
     struct stat status;
-    bool regular = false;
+    bool known;
 
-    if (!reads_its_descriptor(module, wrapper->file))
-        goto done;
-    number = PyObject_CallMethodNoArgs(wrapper->file, module->fileno);
-    if (number == NULL || (*fd = (int)PyLong_AsLong(number)) < 0 || fstat(*fd, &status) < 0 ||
-        !S_ISREG(status.st_mode))
-        goto done;
-    position = PyObject_CallMethodNoArgs(wrapper->file, module->tell);
-    if (position == NULL || (*offset = (off_t)PyLong_AsLongLong(position)) < 0)
-        goto done;
-    *length = status.st_size > *offset ? (uint64_t)(status.st_size - *offset) : 0;
-    regular = true;
-done:
-    PyErr_Clear(); /* no fileno, or none that helps: it is iterated */
-    Py_XDECREF(number);
-    Py_XDECREF(position);
-    return regular;
+    if (file == NULL)
+        return false; /* it is iterated */
+    *fd = (int)number_of(file, module->fileno);
+    *offset = (off_t)number_of(file, module->tell);
+    known = *fd >= 0 && *offset >= 0 && fstat(*fd, &status) == 0 && S_ISREG(status.st_mode) &&
+            fc_file_size_holds(*fd, &status);
+    if (known)
+        *length = status.st_size > *offset ? (uint64_t)(status.st_size - *offset) : 0;
+    Py_DECREF(file);
+    return known;
 }
 
 static PyMethodDef wrapper_methods[] = {

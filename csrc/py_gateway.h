@@ -159,8 +159,8 @@ typedef struct FcModule {
     PyObject *http_keys[FC_FIELD_COUNT]; /* HTTP_HOST ... by field id */
     PyObject *methods[FC_METHOD_COUNT];
     PyObject *http_1_0, *http_1_1, *empty, *http, *https, *slash;
-    PyObject *close, *fileno, *tell, *raw, *file; /* attribute names */
-    PyObject *raw_file_type;                      /* io.FileIO */
+    PyObject *close, *fileno, *tell, *raw, *read, *wrapped; /* attribute names */
+    PyObject *raw_file_type, *reader_type, *random_type;    /* io.FileIO, BufferedReader, BufferedRandom */
     PyObject *empty_input;
     /* ASGI */
     PyTypeObject *request_type, *port_type, *await_type;
@@ -245,11 +245,11 @@ typedef struct PyEngine {
     PyObject *first_step, *first_context;
     PyObject *call_later, *beat;
     PyObject *context_keyword; /* ("context",), of call_soon and call_later */
-    uint64_t beat_at;        /* when the beat that measures the loop's lag is due; 0: none is on its way */
-    bool turned;             /* since the last beat */
-    struct FcAsgi *stepping; /* borrowed: whose Task is running now; NULL: none of ours */
-    PyObject *on_stacks;     /* called in a turn after the signal for stacks; NULL: nobody */
-    _Atomic bool tell_due;   /* ... which has come */
+    uint64_t beat_at;          /* when the beat that measures the loop's lag is due; 0: none is on its way */
+    bool turned;               /* since the last beat */
+    struct FcAsgi *stepping;   /* borrowed: whose Task is running now; NULL: none of ours */
+    PyObject *on_stacks;       /* called in a turn after the signal for stacks; NULL: nobody */
+    _Atomic bool tell_due;     /* ... which has come */
 } PyEngine;
 
 extern PyType_Spec fc_engine_spec;
@@ -325,6 +325,9 @@ void fc_input_close(PyObject *input);
 extern PyType_Spec fc_file_wrapper_spec;
 /* The descriptor and extent of a wrapped regular file, from its present position. False: iterate instead, as
  * for every object that is not known to read what its descriptor holds. */
+struct stat;
+/* Whether a regular file has as many bytes as its status says: those of procfs and sysfs have not. */
+bool fc_file_size_holds(int fd, const struct stat *status);
 bool fc_file_wrapper_extent(FcModule *module, PyObject *wrapper, int *fd, off_t *offset, uint64_t *length);
 
 /* -- the environ (py_environ.c)
@@ -356,7 +359,7 @@ typedef struct FcAnswer {
     bool no_body;   /* HEAD, 204, 304 */
     bool chunked;
     bool trailers; /* the application will end the body with trailer fields */
-    bool has_date, has_server;
+    bool has_date, has_server, upgrade;
     bool accounted, broken, warned;
     bool fresh;     /* the clock was read for this send */
     uint64_t now;   /* ... and said this */

@@ -74,6 +74,7 @@ typedef enum Meaning {
     SERVER,
     LENGTH,
     CONNECTION,
+    UPGRADE,
 } Meaning;
 
 static Meaning
@@ -87,7 +88,7 @@ meaning_of(const unsigned char *name, size_t len)
     case 6:
         return is(name, "server", 6) ? SERVER : SEND;
     case 7:
-        return is(name, "upgrade", 7) ? DROP : SEND;
+        return is(name, "upgrade", 7) ? UPGRADE : SEND;
     case 8:
         return is(name, "trailers", 8) ? DROP : SEND;
     case 10:
@@ -125,11 +126,16 @@ length_of(const unsigned char *value, size_t len)
 static int
 consider(FcAnswer *answer, Meaning meaning, int64_t length, const unsigned char *value, size_t value_len)
 {
+    bool again;
+
     switch (meaning) {
     case SEND:
         break;
     case DROP:
         return 0;
+    case UPGRADE: /* of the connection, too; but what 426 asks for (RFC 9110 section 15.5.22) */
+        answer->upgrade = answer->status == 426;
+        return answer->upgrade;
     case DATE:
         answer->has_date = true;
         break;
@@ -145,8 +151,9 @@ consider(FcAnswer *answer, Meaning meaning, int64_t length, const unsigned char 
             PyErr_SetString(PyExc_ValueError, "Content-Length is malformed or given twice with two values");
             return -1;
         }
+        again = answer->length >= 0;
         answer->length = length;
-        return answer->status != 204;
+        return !again && answer->status != 204 && answer->status != 205;
     }
     return 1;
 }
@@ -160,7 +167,7 @@ fc_answer_begin(FcAnswer *answer, PyEngine *engine, FcConn *conn)
     answer->status = 0;
     answer->started = answer->head_done = answer->no_body = answer->chunked = answer->trailers = false;
     answer->has_date = answer->has_server = answer->accounted = answer->broken = answer->warned =
-        answer->fresh = false;
+        answer->fresh = answer->upgrade = false;
     answer->length = -1;
     answer->body_sent = 0;
     answer->now = 0;
@@ -172,7 +179,7 @@ fc_answer_status(FcAnswer *answer, int status, const char *text, size_t len)
     answer->head_len = 0;
     answer->length = -1;
     answer->status = status;
-    answer->has_date = answer->has_server = answer->started = false;
+    answer->has_date = answer->has_server = answer->started = answer->upgrade = false;
     if (!fc_head_reserve(answer, len + 16))
         return false;
     ADD(answer, "HTTP/1.1 ");
@@ -267,7 +274,8 @@ fc_head_finish(FcAnswer *answer, int64_t body_len)
     answer->fresh = true;
     if (!fc_head_reserve(answer, 256 + server_len + engine->extra_len))
         return false;
-    answer->no_body = request->method == FC_METHOD_HEAD || answer->status == 204 || answer->status == 304;
+    answer->no_body = request->method == FC_METHOD_HEAD || answer->status == 204 || answer->status == 205 ||
+                      answer->status == 304;
     if (conn->body.kind == FC_BODY_PENDING || conn->lent & FC_LENT_BODY ||
         !fc_engine_keeps(&engine->engine) || (body_len >= 0 && !fc_conn_body_complete(conn)))
         conn->keep_alive =
@@ -285,7 +293,13 @@ fc_head_finish(FcAnswer *answer, int64_t body_len)
             conn->keep_alive = false; /* its end is the end of the connection */
         }
     }
-    if (!conn->keep_alive)
+    if (answer->status == 205) /* RFC 9110 section 15.3.6: no content, and framed so */
+        ADD(answer, "Content-Length: 0\r\n");
+    if (answer->upgrade && !conn->keep_alive)
+        ADD(answer, "Connection: upgrade, close\r\n");
+    else if (answer->upgrade)
+        ADD(answer, "Connection: upgrade\r\n");
+    else if (!conn->keep_alive)
         ADD(answer, "Connection: close\r\n");
     else if (request->minor == 0)
         ADD(answer, "Connection: keep-alive\r\n");

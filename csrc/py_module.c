@@ -77,7 +77,7 @@ intern_names(FcModule *module)
                    intern(&module->https, "https") < 0 || intern(&module->slash, "/") < 0 ||
                    intern(&module->close, "close") < 0 || intern(&module->fileno, "fileno") < 0 ||
                    intern(&module->tell, "tell") < 0 || intern(&module->raw, "raw") < 0 ||
-                   intern(&module->file, "file") < 0
+                   intern(&module->read, "read") < 0 || intern(&module->wrapped, "__wrapped__") < 0
                ? -1
                : 0;
 }
@@ -119,8 +119,10 @@ module_exec(PyObject *object)
     if (io == NULL)
         return -1;
     module->raw_file_type = PyObject_GetAttrString(io, "FileIO");
+    module->reader_type = PyObject_GetAttrString(io, "BufferedReader");
+    module->random_type = PyObject_GetAttrString(io, "BufferedRandom");
     Py_DECREF(io);
-    if (module->raw_file_type == NULL)
+    if (module->raw_file_type == NULL || module->reader_type == NULL || module->random_type == NULL)
         return -1;
     module->empty_input = module->input_type->tp_alloc(module->input_type, 0);
     return module->empty_input != NULL ? 0 : -1;
@@ -135,6 +137,8 @@ module_visit(FcModule *module, visitproc visit, void *arg)
     Py_VISIT(module->input_type);
     Py_VISIT(module->file_wrapper_type);
     Py_VISIT(module->raw_file_type);
+    Py_VISIT(module->reader_type);
+    Py_VISIT(module->random_type);
     Py_VISIT(module->request_type);
     Py_VISIT(module->port_type);
     Py_VISIT(module->await_type);
@@ -161,6 +165,8 @@ module_clear(PyObject *object)
     Py_CLEAR(module->input_type);
     Py_CLEAR(module->file_wrapper_type);
     Py_CLEAR(module->raw_file_type);
+    Py_CLEAR(module->reader_type);
+    Py_CLEAR(module->random_type);
     Py_CLEAR(module->request_type);
     Py_CLEAR(module->port_type);
     Py_CLEAR(module->await_type);
@@ -186,7 +192,8 @@ module_clear(PyObject *object)
     Py_CLEAR(module->fileno);
     Py_CLEAR(module->tell);
     Py_CLEAR(module->raw);
-    Py_CLEAR(module->file);
+    Py_CLEAR(module->read);
+    Py_CLEAR(module->wrapped);
     return 0;
 }
 

@@ -13,6 +13,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from wsgiref.validate import validator
@@ -471,6 +472,63 @@ def file_gzip(environ, start_response):
     """A file whose descriptor holds other bytes than it reads."""
     start_response("200 OK", PLAIN)
     return environ["wsgi.file_wrapper"](gzip.open(environ["QUERY_STRING"], "rb"))
+
+
+def file_ranged(environ, start_response):
+    """Objects that have a file with a descriptor, and a read() of their own: `path:kind`."""
+    path, _, kind = environ["QUERY_STRING"].partition(":")
+    given = [b"ranged"]
+
+    class Wrapper:
+        def __init__(self, file) -> None:
+            self.file = file
+
+        def __getattr__(self, name):
+            return getattr(self.file, name)
+
+        def read(self, size: int = -1) -> bytes:
+            return given.pop() if given else b""
+
+    class Subclass(io.BufferedReader):
+        def read(self, size: int = -1) -> bytes:
+            return given.pop() if given else b""
+
+    class Translating(io.FileIO):
+        def readinto(self, buffer) -> int:
+            data = given.pop() if given else b""
+            buffer[: len(data)] = data
+            return len(data)
+
+    file = {
+        "wrapper": lambda: Wrapper(open(path, "rb")),  # noqa: SIM115
+        "subclass": lambda: Subclass(io.FileIO(path)),
+        "translating": lambda: io.BufferedReader(Translating(path)),
+    }[kind]()
+    start_response("200 OK", PLAIN)
+    return environ["wsgi.file_wrapper"](file)
+
+
+def file_handed_out(environ, start_response):
+    """Files whose read() is that of a plain one, by the query."""
+
+    class Proxy:
+        def __init__(self, file) -> None:
+            self.file = file
+
+        read = property(lambda self: self.file.read)
+        tell = property(lambda self: self.file.tell)
+
+    named = tempfile.NamedTemporaryFile()  # noqa: SIM115
+    named.write(b"handed out")
+    named.flush()
+    named.seek(0)
+    file = {
+        "named": lambda: named,
+        "proxy": lambda: Proxy(open(named.name, "rb")),  # noqa: SIM115
+        "buffered": lambda: open(named.name, "rb"),  # noqa: SIM115
+    }[environ["QUERY_STRING"]]()
+    start_response("200 OK", PLAIN)
+    return environ["wsgi.file_wrapper"](file)
 
 
 def file_pipe(environ, start_response):

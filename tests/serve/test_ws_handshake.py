@@ -57,9 +57,26 @@ def test_bad_handshake_is_400_and_never_reaches_the_application(server, replaced
 
 
 def test_other_version_is_told_which_one_is_spoken(server):
-    """Section 4.4: 426 with the version."""
+    """Section 4.4: 426 with the version; RFC 9110 15.5.22: and with the protocol."""
     answer, _ = ask(server, Sec_WebSocket_Version="8")
     assert [426, "13"] == [answer.status, answer.one("Sec-WebSocket-Version")]
+    assert ["websocket", "upgrade, close"] == [answer.one("Upgrade"), answer.one("Connection")]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("framing", ["Content-Length: 9", "Transfer-Encoding: chunked"])
+def test_handshake_with_a_body_is_refused(server, framing, at_once):
+    """What follows the head is the request's content: no frames, however it arrives.
+
+    Clause: RFC 9112 section 6.3 (message body length).
+    """
+    line = Socket(server.address)
+    head = "\r\n".join(
+        ["GET /echo HTTP/1.1", "Host: a", "Connection: Upgrade", "Upgrade: websocket", framing,
+         "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Version: 13", "", ""]
+    )  # fmt: skip
+    line.send(head.encode() + (frame(TEXT, b"abc") if at_once else b""))
+    assert 400 == line.answer().status
 
 
 def test_upgrade_to_something_else_is_an_ordinary_request(server):

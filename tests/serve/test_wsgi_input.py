@@ -256,6 +256,26 @@ def test_objects_without_a_regular_file_are_read(client: Client, path: str, body
     assert body == client.get(path).body
 
 
+@pytest.mark.parametrize("kind", ["wrapper", "subclass", "translating"])
+def test_what_reads_otherwise_than_its_file_is_read(client: Client, content: Path, kind: str) -> None:
+    """file_wrapper: what iterating gives is sent, of a range no byte more than the range."""
+    assert b"ranged" == client.get(f"/file_ranged?{content}:{kind}").body
+    assert b"ignored" == client.get("/ignore").body
+
+
+@pytest.mark.parametrize("kind", ["named", "proxy", "buffered"])
+def test_what_hands_its_file_out_is_sent_by_the_kernel(client: Client, kind: str) -> None:
+    """file_wrapper: tempfile's files and Django's have the read() of a plain one; their size is known."""
+    answer = client.get(f"/file_handed_out?{kind}")
+    assert (b"handed out", "10") == (answer.body, answer.one("Content-Length"))
+
+
+def test_a_file_whose_size_nobody_knows_is_read(client: Client) -> None:
+    """procfs says 0 and sysfs a page."""
+    for path in ("/proc/sys/kernel/ostype", "/sys/kernel/mm/transparent_hugepage/enabled"):
+        assert Path(path).read_bytes() == client.get(f"/file?{path}").body
+
+
 def test_a_file_that_decodes_is_read_not_copied(client: Client, content: Path) -> None:
     """The descriptor of a GzipFile holds the packed bytes: they are not what read() gives."""
     assert CONTENT == client.get(f"/file_gzip?{content.with_suffix('.gz')}").body

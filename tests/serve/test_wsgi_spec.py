@@ -229,6 +229,20 @@ def test_statuses_without_content_have_no_body(client: Client, path: str, status
     assert b"ignored" == client.get("/ignore").body
 
 
+def test_reset_content_is_framed_as_no_content(client: Client) -> None:
+    """RFC 9110 15.3.6: 205 has no content; RFC 9112 6.3: it says so by Content-Length: 0."""
+    for path in ("/status?205+Reset+Content", "/status_stream?205+Reset+Content"):
+        answer = client.get(path)
+        assert (205, ["0"], b"") == (answer.status, answer.all("Content-Length"), answer.body)
+        assert b"ignored" == client.get("/ignore").body
+
+
+def test_a_length_that_is_given_twice_is_sent_once(client: Client) -> None:
+    """RFC 9110 5.3: a field that is no list is not sent twice."""
+    answer = client.get("/fields?" + call("[('Content-Length', '6'), ('content-length', '6')]"))
+    assert (["6"], b"fields") == (answer.all("Content-Length"), answer.body)
+
+
 # -- what start_response refuses --------------------------------
 
 
@@ -290,6 +304,15 @@ def test_field_values_are_sent_as_latin_1(client: Client) -> None:
     """Unicode Issues: headers are str of Latin-1; white space inside a value is the application's."""
     answer = client.get("/fields?" + call(r"[('X-A', 'caf\xe9 \t x'), ('X-a', ''), ('X-B', '\xff')]"))
     assert (["café \t x", ""], "ÿ") == (answer.all("X-A"), answer.one("X-B"))
+
+
+def test_upgrade_required_says_what_to_upgrade_to(client: Client) -> None:
+    """RFC 9110 15.5.22: a 426 has Upgrade; 7.8: which Connection names."""
+    arguments = "'426 Upgrade Required', [('Upgrade', 'websocket'), ('Content-Length', '5')]"
+    answer = client.get(f"/malformed?{call(arguments)}")
+    assert ["websocket", "upgrade"] == [answer.one("Upgrade"), answer.one("Connection")]
+    assert b"never" == answer.body
+    assert b"ignored" == client.get("/ignore").body
 
 
 def test_hop_by_hop_fields_are_the_servers(client: Client) -> None:

@@ -368,6 +368,12 @@ async def pathsend(scope, receive, send):
 
 
 @case
+async def pathsend_absolute(scope, receive, send):
+    await start(send)
+    await send({"type": "http.response.pathsend", "path": scope["path"]})
+
+
+@case
 async def pathsend_late(scope, receive, send):
     await start(send)
     await body(send, b"before ", True)

@@ -111,6 +111,18 @@ def test_pathsend(live, key, name, query):
     assert "after the response was completed" in live.wait_for_notes(key + query)[0]
 
 
+def test_pathsend_of_a_file_whose_size_nobody_knows(live):
+    """procfs says 0 and sysfs a page: what reading gives is sent.
+
+    Clause: ASGI extensions, "Path Send".
+    """
+    for path in ("/proc/sys/kernel/ostype", "/sys/kernel/mm/transparent_hugepage/enabled"):
+        with open(path, "rb") as file:
+            content = file.read()
+        answer = live.ask("pathsend_absolute", target=path)
+        assert (content, str(len(content))) == (answer.body, answer.get("content-length"))
+
+
 def test_big_files_take_turns(live, key):
     """A file goes in pieces between which others are served; all of it arrives, for several clients at once.
 
