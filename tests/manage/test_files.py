@@ -286,3 +286,20 @@ def test_a_shell_is_told_how_to_complete(place):
     assert ["plain,plan"] == completed("forkcluster pla")
     assert ["plain,--prune"] == completed("forkcluster apply --pr")
     assert ["plain,api"] == completed("forkcluster stop a")
+
+
+def test_reload_of_a_file_does_not_start_what_is_started_by_name_only(place):
+    """autostart = false: its name, or --only, starts it."""
+    place.write("forkcluster.toml", FILE + "autostart = false")
+    place.run("apply")
+    place.run("reload", "forkcluster.toml")
+    assert {"web": "ready", "api": "stopped"} == place.states()
+    place.run("reload", "forkcluster.toml", "--only", "api")
+    assert {"web": "ready", "api": "ready"} == place.states()
+
+
+def test_a_missing_file_of_an_app_is_told_with_the_app(place):
+    """And with the file that asks for it."""
+    place.write("forkcluster.toml", FILE + 'env_file = "none.env"')
+    error = place.run("plan", code=78).err
+    assert f"reading the configuration {place.directory}/forkcluster.toml: app api: " in error

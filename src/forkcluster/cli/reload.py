@@ -1,5 +1,6 @@
 """`forkcluster reload`: new code and configuration, worker by worker, or no change at all."""
 
+import contextlib
 import os
 from collections.abc import Sequence
 
@@ -9,7 +10,7 @@ from forkcluster.cli import choosing, files
 from forkcluster.cli.results import Results
 from forkcluster.cli.start import deferred_interrupt, wait_for
 from forkcluster.errors import ForkclusterError, LateError, StateError, UsageError
-from forkcluster.manager import starting
+from forkcluster.manager import ecosystem, starting
 from forkcluster.manager.control import Answer, NoAnswerError, ask_all
 from forkcluster.manager.plan import Mode
 from forkcluster.manager.register import App, Register
@@ -62,7 +63,8 @@ def _reload(
         files.perform(planned, results, timeout)
         return results.finish()
     register, apps = choosing.chosen(targets, only)
-    apps = [app for app in apps if app.running or not running]
+    resting = _resting(targets, only)
+    apps = [app for app in apps if app.running or not (running or app.name in resting)]
     for app in [app for app in apps if app.running and not app.control]:
         results.bad(app.name, StateError("has no control socket", f"kill -HUP {app.pid} reloads it"))
     environment = starting.base_environment(os.environ) if update_env else None
@@ -85,6 +87,18 @@ def _reload(
         if not wait_for(pending, results, heard, timeout=timeout):
             break
     return results.finish("there is nothing to reload")
+
+
+def _resting(targets: Sequence[str], only: Sequence[str]) -> set[str]:
+    """Give the apps of the files among the targets that are not started unless they are named."""
+    found: set[str] = set()
+    for word in targets if not only else ():
+        if word != "-" and files.is_file(word):
+            with contextlib.suppress(ForkclusterError):  # told by the reloads themselves
+                source = ecosystem.from_file(os.path.abspath(word), os.environ)
+                apps = ecosystem.load(source, os.environ).apps
+                found |= {app.name for app in apps if not app.autostart}
+    return found - set(targets)
 
 
 def _file_of(targets: Sequence[str], env_name: str) -> str:

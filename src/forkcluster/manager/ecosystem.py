@@ -178,7 +178,14 @@ class _Asking:
         described = entry.describe(self.found, each, self.env_name)
         asked = reference(self.found.document.path, each.name if self.found.several else None, self.env_name)
         request = Request({**self.flags, **asked.flags}, self.directory)
-        reading = read(request, self.environment, described)
+        try:
+            reading = read(request, self.environment, described)
+        except ConfigurationError as error:
+            path = self.found.document.path
+            if path in error.message:
+                raise
+            text = f"reading the configuration {path}: app {each.name}: {error.message}"
+            raise ConfigurationError(text, error.remedy) from error
         return FileApp(each.name, request, reading, described.depends_on, described.autostart)
 
 
