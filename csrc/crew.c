@@ -80,6 +80,14 @@ fc_crew_attend(FcCrew *crew)
     }
 }
 
+void
+fc_crew_refused(FcCrew *crew)
+{
+    pthread_mutex_lock(&crew->lock);
+    crew->most = --crew->hired;
+    pthread_mutex_unlock(&crew->lock);
+}
+
 unsigned
 fc_crew_begin(FcCrew *crew)
 {

@@ -18,7 +18,7 @@
 typedef struct FcCrew {
     pthread_mutex_t lock;
     pthread_cond_t summons;
-    unsigned most;   /* threads there may be */
+    unsigned most;   /* threads there may be; falls when one cannot be made */
     unsigned hired;  /* that were asked for */
     unsigned begun;  /* that have begun to serve */
     unsigned wanted; /* asked for, not yet made */
@@ -43,6 +43,9 @@ typedef enum FcHire {
 
 /* The main thread: wait for something to do. */
 FcHire fc_crew_attend(FcCrew *crew);
+
+/* The main thread: the thread that was wanted cannot be made; there may be no more than there are. */
+void fc_crew_refused(FcCrew *crew);
 
 /* A thread begins to serve: its number, from 0. */
 unsigned fc_crew_begin(FcCrew *crew);

@@ -323,6 +323,8 @@ static PyMethodDef engine_methods[] = {
     {"begin", fc_serve_begin, METH_O,
      "begin(app, /)\n--\n\nListen, to serve a WSGI application by one thread or several, each of which calls "
      "serve()."},
+    {"no_more_threads", fc_serve_refused, METH_NOARGS,
+     "no_more_threads()\n--\n\nThe thread that attend() wanted cannot be made."},
     {"attend", fc_serve_attend, METH_NOARGS,
      "attend()\n--\n\nWait until another thread is wanted; False: serving is over, they can be joined."},
     {"serve", fc_serve, METH_NOARGS, "serve()\n--\n\nBe one of the serving threads until serving is over."},

@@ -301,6 +301,7 @@ void fc_serve_clear(PyEngine *engine);
 PyObject *fc_serve_begin(PyObject *engine, PyObject *app);
 PyObject *fc_serve(PyObject *engine, PyObject *ignored);
 PyObject *fc_serve_attend(PyObject *engine, PyObject *ignored);
+PyObject *fc_serve_refused(PyObject *engine, PyObject *ignored);
 
 /* Report the exception that is set (and clear it): calls on_error(where: str, exception). */
 void fc_report(PyEngine *engine, const char *where, const char *method, size_t method_len, const char *path,

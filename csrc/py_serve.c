@@ -370,6 +370,14 @@ fc_serve_begin(PyObject *object, PyObject *app)
 }
 
 PyObject *
+fc_serve_refused(PyObject *object, PyObject *ignored)
+{
+    (void)ignored;
+    fc_crew_refused(&((PyEngine *)object)->crew);
+    Py_RETURN_NONE;
+}
+
+PyObject *
 fc_serve_attend(PyObject *object, PyObject *ignored)
 {
     PyEngine *self = (PyEngine *)object;

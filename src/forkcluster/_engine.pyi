@@ -42,6 +42,9 @@ class Engine:
         Runs the handlers of signals. Raises what they raise.
         """
 
+    def no_more_threads(self) -> None:
+        """The thread that ``attend`` wanted cannot be made: do with those that serve."""
+
     def serve(self) -> None:
         """Be one of the serving threads until serving is over."""
 

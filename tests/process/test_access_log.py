@@ -123,3 +123,20 @@ def dropped(each):
         text = b"".join(iter(lambda: line.recv(65536), b"")).decode()
     found = re.findall(r"(?m)^forkcluster_access_log_lines_dropped_total\{.*\} ([\d.e+]+)$", text)
     return sum(map(float, found))
+
+
+def test_usr1_opens_the_log_that_counts_since_a_reload(server, tmp_path):
+    """Not the one of the start."""
+    each = server(workers=1)
+    config = each.directory / "forkcluster.toml"
+    each.arguments = ("--config", str(config))
+    config.write_text("[app]\naccess_log = 'old.log'\nobserve = 0\n")
+    each.boot()
+    config.write_text("[app]\naccess_log = 'new.log'\nobserve = 0\n")
+    each.reload()
+    new = each.directory / "new.log"
+    new.rename(each.directory / "moved.log")
+    each.send(signal.SIGUSR1)
+    until(new.exists, "the new file")
+    each.get("/one")
+    until(lambda: "GET /one " in new.read_text(), "its line")

@@ -64,13 +64,32 @@ def test_scale_by_command(server, text, workers):
     each.wait_for_workers(workers)
 
 
-@pytest.mark.parametrize("text", ["0", "-2", "many", "", "100000"])
+@pytest.mark.parametrize("text", ["0", "-2", "many", "", "100000", "+-3", "--2", "٣", "9" * 5000])
 def test_scale_to_nonsense_is_refused(server, text):
     """Nothing changes."""
     each = server(workers=2).boot()
     with pytest.raises(UsageError, match="scaling to"):
         ask(each.control, "scale", workers=text)
     assert 2 == len(each.worker_pids())
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"environment": {"A": "b\0"}},
+        {"environment": {"A=B": ""}},
+        {"environment": {"A": "\ud800"}},
+        {"request": {"flags": {}, "directory": "/\0"}},
+    ],
+    ids=["NUL", "equals", "surrogate", "directory"],
+)
+def test_what_no_environment_can_hold_is_refused(server, request_):
+    """And the app goes on; a variable without a name, which some shells make, is left out."""
+    each = server(workers=1, arguments=("--observe", "0")).boot()
+    with pytest.raises(UsageError, match="cannot be a"):
+        ask(each.control, "reload", timeout=20, **request_)
+    kept = {"": "x", **os.environ}
+    assert 2 == ask(each.control, "reload", timeout=20, environment=kept)["generation"]
 
 
 def test_restart_replaces_every_worker_of_the_same_generation(server):

@@ -157,6 +157,20 @@ def test_bind_that_is_taken_refuses_the_reload(server):
     assert 200 == each.get()[0]
 
 
+@pytest.mark.parametrize("name", ["127.0..1", f"{'a' * 64}.example"])
+def test_bind_to_what_is_no_name_refuses_the_reload(server, name):
+    """The rules of names are the codec's, which raises no OSError; the app goes on."""
+    each = server(arguments=("--observe", "0"))
+    config = each.directory / "forkcluster.toml"
+    each.bind = ()
+    config.write_text("[app]\nbind = '127.0.0.1:0'\n")
+    each.boot()
+    config.write_text(f"[app]\nbind = ['127.0.0.1:0', '{name}:8000']\n")
+    each.reload("reload failed: the configuration cannot be used")
+    each.wait_for("cannot be resolved: it is not a name")
+    assert 200 == each.get()[0]
+
+
 def test_unix_socket_whose_file_was_deleted_is_bound_again_by_a_reload(server, tmp_path):
     """Row 56."""
     path = tmp_path / "app.sock"

@@ -83,21 +83,6 @@ def test_texts_that_are_more_bytes_than_characters_go_on_for_ever(server, charac
         assert Frame(TEXT, text, True, 0) == line.frame()
 
 
-def test_fragments_without_content_cost_nothing(server):
-    """However many: a message is as long as its content.
-
-    Clause: RFC 6455 section 5.4 (fragments may be empty).
-    """
-    line = dial(server, "/echo")
-    line.send(frame(TEXT, b"a", fin=False))
-    before = resident(server)
-    for _ in range(100):
-        line.send(frame(CONT, b"", fin=False) * 5000)
-    line.send(frame(CONT, b"b"))
-    assert Frame(TEXT, b"ab", True, 0) == line.frame()
-    assert resident(server) < before + (2 << 20)
-
-
 def test_many_messages_in_one_packet_keep_their_order(server):
     """More than the queue holds.
 

@@ -56,6 +56,22 @@ def test_load_that_takes_longer_than_boot_timeout_is_killed():
     assert 1 == len(world.said("not loaded within 60 s\nits stacks"))
 
 
+def test_boot_that_is_given_up_ends_a_worker_that_is_on_its_way():
+    """It would serve alone for ever: no mold, no reload."""
+    world = World()
+    world.tell(on.Start())
+    world.load(1)
+    (who,) = world.alive
+    world.tell(on.WorkerBorn(who, 1000))
+    world.end_mold(1)
+    world.pass_time(1)
+    (second,) = world.molds
+    world.end_mold(second, "was killed by SIGKILL")
+    assert world.alive[who].told_to_end
+    world.end(who)
+    assert EXIT_APPLICATION == world.finished
+
+
 def test_mold_that_cannot_fork_twice_is_replaced():
     """It may be broken inside; the workers go on meanwhile, and the next mold fills the slot."""
     world = World().boot()

@@ -1,6 +1,7 @@
 """What a WebSocket's client that has much to read yet is given: time for its pong and its close frame."""
 
 import asyncio
+import tracemalloc
 
 import pytest
 
@@ -99,3 +100,31 @@ def test_pong_of_a_client_that_reads_on_is_waited_for(left):
     transport = live(left, listens, ping=SOON)
     assert ["closed", []] == [transport.ended, transport.left]
     assert transport.written.endswith(b"keepalive ping timeout")
+
+
+def test_fragments_without_content_cost_nothing():
+    """However many: a message is as long as its content.
+
+    Clause: RFC 6455 section 5.4 (fragments may be empty).
+    """
+    empty = bytes([0x00, 0x80, 1, 2, 3, 4]) * 10_000
+    data = [bytes([0x01, 0x81, 0, 0, 0, 0]) + b"a", *[empty] * 10]
+
+    async def run():
+        transport = Transport([])
+        transport.raw_read = lambda: data.pop(0) if data else None
+        settings = websocket.Settings(
+            max_size=1000, deflate=False, ping_interval=0.0, ping_timeout=0.0, fields=()
+        )
+        connection = websocket.Connection(transport, *check(HEADERS, max_size=1000, deflate=False), settings)
+        await connection.send({"type": "websocket.accept"})
+        tracemalloc.start()
+        try:
+            while data:
+                await asyncio.sleep(0)
+            return tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+            connection.abandon()
+
+    assert asyncio.run(run()) < 300_000

@@ -82,7 +82,11 @@ class Admin:
         """Somebody has connected."""
         self._loop.unwatch(self._listener.fd)
         self._started = self._loop.now()
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        except OSError as error:
+            self._ended(f"could not be started: {error.strerror}")
+            return
         try:
             self._pid = spawn_admin(self._order(theirs.fileno()))
         except OSError as error:

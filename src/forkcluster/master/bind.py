@@ -83,7 +83,10 @@ def _adopt(address: Inherited) -> socket.socket:
 
 def _bind_tcp(address: Tcp, spec: BindSpec) -> socket.socket:
     family, where = _resolve(address)
-    sock = socket.socket(family, STREAM)
+    try:
+        sock = socket.socket(family, STREAM)
+    except OSError as error:
+        raise explain(address, error, spec.option) from error
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
@@ -102,9 +105,10 @@ def _resolve(address: Tcp) -> tuple[socket.AddressFamily, tuple[object, ...]]:
         found = socket.getaddrinfo(
             address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: by the rules of names (RFC 3490)
+        why = error.strerror if isinstance(error, OSError) else "it is not a name"
         raise BindError(
-            f"listening on {address}: {address.host} cannot be resolved: {error.strerror}",
+            f"listening on {address}: {address.host} cannot be resolved: {why}",
             "give an address of this machine; :PORT for all of them",
         ) from error
     family, _, _, _, where = min(found, key=lambda each: each[0] != socket.AF_INET)
@@ -142,7 +146,10 @@ def _bind_unix(address: Unix, spec: BindSpec) -> socket.socket:
             f"listening on unix:{path}: the path has more than {UNIX_PATH_MAX} bytes",
             "give a shorter, absolute path",
         )
-    sock = socket.socket(socket.AF_UNIX, STREAM)
+    try:
+        sock = socket.socket(socket.AF_UNIX, STREAM)
+    except OSError as error:
+        raise BindError(f"listening on unix:{path}: {error.strerror}") from error
     try:
         with _locked_directory(path):
             _clear_stale(path, spec.reuse)

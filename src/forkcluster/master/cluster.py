@@ -157,7 +157,7 @@ class Cluster(Transaction):
             return
         uptime = None if mold.ready_at is None else now - mold.ready_at
         if not self._booted and mold.ready_at is None:
-            self._give_up(reason)
+            self._give_up(reason, now)
         elif self.roll and self.roll.generation == mold.generation:
             what = "the mold ended" if mold.ready_at else "the application could not be loaded"
             self._roll_back(what, reason, now)
@@ -239,7 +239,7 @@ class Cluster(Transaction):
         if self._stopping:
             return
         if not self._booted:
-            self._give_up(reason)
+            self._give_up(reason, now)
         elif self.roll and worker.generation == self.roll.generation:
             self._say("error", said, event=event, how=how, **names(worker))
             what = "a new worker died" if died_ready else "a new worker failed to boot"
@@ -297,12 +297,15 @@ class Cluster(Transaction):
             if at_once or mold.ready_at is None:
                 self._kill_mold(mold)
 
-    def _give_up(self, reason: str) -> None:
-        """End the first boot: nothing was ever ready."""
+    def _give_up(self, reason: str, now: float) -> None:
+        """End the first boot: nothing was ever ready; a worker that is on its way is not waited for."""
         self._say("error", f"the application could not be started\n{reason}", event="boot-failure")
         self._exit_code = EXIT_APPLICATION
         self.failure = reason
         self._stopping = True
+        self._retire_at = now
+        for worker in self.workers.values():
+            self._quit(worker, now)
         for mold in self.molds.values():
             self._kill_mold(mold)
 

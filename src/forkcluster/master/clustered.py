@@ -183,6 +183,8 @@ class ClusterMaster(Master):
             self._events.append(on.ConfigurationRefused(generation, result))
             return
         options = result.options
+        if self._cluster.roll is None or self._cluster.roll.generation != generation:
+            return  # given up meanwhile, by a stop
         try:
             self._sockets.prepare(generation, options.bind, self._cluster.current)
         except ForkclusterError as error:
@@ -203,6 +205,8 @@ class ClusterMaster(Master):
     def _ask(self, who: Ref, generation: int) -> None:
         options = self._releases[generation].options
         question = Question(options.probe_path or "/", options.probe_host, options.probe_header)
+        if self._probe is not None:
+            self._probe.close()
         try:
             self._probe = Probe(
                 self._loop, question, lambda fault: self._events.append(on.Probed(who, fault))
@@ -210,8 +214,11 @@ class ClusterMaster(Master):
         except OSError as error:
             self._events.append(on.Probed(who, f"it could not be asked: {error.strerror}"))
             return
-        self._crew.tell(who, Message(Kind.PROBE, "", *who), [self._probe.theirs.fileno()])
-        self._probe.ask()
+        if self._crew.tell(who, Message(Kind.PROBE, "", *who), [self._probe.theirs.fileno()]):
+            self._probe.ask()
+        else:
+            self._probe.close()
+            self._events.append(on.Probed(who, "it could not be asked: it is gone"))
 
     def _conclude(self, outcome: Outcome) -> None:
         if self._probe is not None:
@@ -221,13 +228,14 @@ class ClusterMaster(Master):
 
     def _logs_reopened(self) -> None:
         self._crew.reopen_own_logs()
-        path = self._launch.options.access_log
+        release = self._releases[self._cluster.current]
+        path = release.access_log
         if path is None or path == "-":
             return
         try:
-            with acting_as(resolve(self._launch.options.user, self._launch.options.group)):
+            with acting_as(resolve(release.options.user, release.options.group)):
                 descriptor = log.open_append(path)
-        except OSError as error:
+        except (OSError, ForkclusterError) as error:
             log.error("cannot reopen the access log; keeping the old one", path=path, error=str(error))
             return
         self._crew.tell_all(Kind.LOG, [descriptor])

@@ -5,6 +5,7 @@ processes.
 """
 
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Collection, Sized
@@ -197,7 +198,7 @@ class Commands:
         before = self._policy.target
         if text == "max":
             wanted = cpus.workers("max", cpus.observe()).count
-        elif text.lstrip("+-").isdecimal():
+        elif re.fullmatch(r"[+-]?[0-9]{1,6}", text):
             wanted = before + int(text) if text[0] in "+-" else int(text)
         else:
             raise UsageError(f"scaling to {text!r}: expected N, +N, -N or max")

@@ -16,6 +16,7 @@ from forkcluster import log
 from forkcluster.dataclass import dataclass, field
 from forkcluster.errors import ForkclusterError, PeerError
 from forkcluster.master.asker import describe
+from forkcluster.master.internal import report_internal
 from forkcluster.master.loop import Loop
 from forkcluster.wire.control import MOST_REQUEST, Body, Decoder, encode
 
@@ -130,6 +131,8 @@ class ControlServer:
             self._handle(request, lambda body: self._answer(client, body))
         except ForkclusterError as error:
             self._refuse(client, error)
+        except Exception as error:  # a request must not end the app
+            self._refuse(client, report_internal(f"answering {request.get('command')!r}", error))
 
     def _refuse(self, client: Client, error: ForkclusterError) -> None:
         self._answer(client, {"ok": False, "error": error.to_json()})

@@ -225,12 +225,16 @@ class Crew:
         listeners (borrowed).
         """
         who, number = order.who, order.mold
+        ends: tuple[Channel, ...] = ()
         try:
-            ours, theirs = channel_pair()
+            ends = ours, theirs = channel_pair()
             inbox = self.inboxes.make(who)
             streams = self._output.streams(str(order.slot), order.generation) or ()
         except OSError as error:
-            self._emit(on.ForkFailed(who, f"no descriptors for it: {error.strerror}"))
+            for end in ends:
+                end.close()
+            self.inboxes.drop(who)
+            self._emit(on.ForkFailed(who, f"no descriptors for it: {error.strerror}", scarce=True))
             return
         self._board.claim(who.seat, who.epoch, order.slot, order.generation)
         before = tuple(self._board.line(who.seat)["requests"])
@@ -248,7 +252,8 @@ class Crew:
             self._loop.watch(ours.fileno(), lambda: self._hear_worker(who))
         else:
             self._drop(who)
-            self._emit(on.ForkFailed(who, f"the mold's channel is {sent.value}"))
+            text = f"the mold's channel is {sent.value}"
+            self._emit(on.ForkFailed(who, text, scarce=sent is Sent.FULL))
 
     def answers(self, generation: int) -> tuple[int, int]:
         """Count what the live workers of a generation have answered, and how much of that with 5xx."""

@@ -160,6 +160,8 @@ class ForkMaster(Master):
             self._events.append(on.ConfigurationRefused(generation, result))
             return
         options = result.options
+        if self._fleet.roll is None or self._fleet.roll.generation != generation:
+            return  # given up meanwhile, by a stop
         try:
             self._sockets.prepare(generation, options.bind, self._fleet.current)
             self._set_blocking(generation)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from forkcluster import log
 from forkcluster.errors import ForkclusterError, InternalError, PeerError
 from forkcluster.master.control import CHUNK, Handle
+from forkcluster.master.internal import report_internal
 from forkcluster.master.loop import Loop
 from forkcluster.wire.control import MOST_REQUEST, Body, Frames, encode
 
@@ -61,6 +62,9 @@ class KeptLine:
             self._handle(request, lambda answer: self._answer(number, answer))
         except ForkclusterError as error:
             self._answer(number, {"ok": False, "error": error.to_json()})
+        except Exception as error:  # a request must not end the app
+            fault = report_internal(f"answering {request.get('command')!r}", error)
+            self._answer(number, {"ok": False, "error": fault.to_json()})
 
     def _answer(self, number: object, answer: Body) -> None:
         self._waiting -= 1

@@ -120,7 +120,11 @@ def open_one(address: Address, spec: BindSpec) -> Listener:
     if not isinstance(address, addresses.Unix):
         return Listener(address, sock)
     path = os.path.join(spec.directory, address.path)
-    return Listener(address, sock, path, _identity(path))
+    try:
+        return Listener(address, sock, path, _identity(path))
+    except OSError as error:
+        sock.close()
+        raise BindError(f"listening on unix:{path}: it was removed at once: {error.strerror}") from error
 
 
 def _identity(path: str) -> tuple[int, int]:

@@ -22,6 +22,7 @@ from forkcluster.master.control import ControlServer, Reply
 from forkcluster.master.cron import Cron
 from forkcluster.master.history import History
 from forkcluster.master.home import Home
+from forkcluster.master.internal import report_internal
 from forkcluster.master.loop import Loop
 from forkcluster.master.notify import Notifier, Standing
 from forkcluster.master.output import Output
@@ -210,7 +211,11 @@ class Master(ABC):
         def done(result: Release | str) -> None:
             if isinstance(result, Release) and result.options.exec_mode != self._launch.options.exec_mode:
                 result = f"exec_mode has become {result.options.exec_mode}: only a restart brings that about"
-            self._configured(generation, result)
+            try:
+                self._configured(generation, result)
+            except Exception as error:  # the app that runs must not end by a configuration
+                report_internal("taking in a configuration", error)
+                self._take(on.ConfigurationRefused(generation, f"internal error: {error!r}"))
 
         self._reader.start(generation, done)
 
@@ -324,18 +329,33 @@ def environment_of(value: object) -> dict[str, str]:
     """Read the environment that a request brings. Raise UsageError."""
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
         raise UsageError("environment: expected names and texts")
-    return value
+    for name, text in value.items():
+        if "=" in name or "\0" in name + text or not _encodable(name + text):
+            raise UsageError(f"environment: {name!r} cannot be a variable of that value")
+    return {name: text for name, text in value.items() if name}
+
+
+def _encodable(text: str) -> bool:
+    try:
+        os.fsencode(text)
+    except UnicodeError:
+        return False
+    return True
 
 
 def request_of(value: object) -> Request:
     """Read in what other way an app is asked for. Raise UsageError."""
     try:
-        return Request.from_mapping(value if isinstance(value, dict) else {})
+        request = Request.from_mapping(value if isinstance(value, dict) else {})
     except InternalError as error:
         raise UsageError(f"request: {error}") from error
+    if "\0" in request.directory or not _encodable(request.directory):
+        raise UsageError(f"request: {request.directory!r} cannot be a directory")
+    return request
 
 
 def take_environment(environment: Mapping[str, str]) -> None:
     """Make this the environment that configurations are read in, and that new generations begin with."""
-    os.environ.clear()
-    os.environ.update(environment)
+    for name in os.environ.keys() - environment.keys() - {""}:
+        del os.environ[name]
+    os.environ.update({name: text for name, text in environment.items() if name})

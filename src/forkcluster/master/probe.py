@@ -49,7 +49,12 @@ class Probe:
     def ask(self) -> None:
         """Send the question and listen for the answer; the other end was given away and is closed here."""
         self.theirs.close()
-        self._ours.send(self._question.to_bytes())
+        try:
+            self._ours.send(self._question.to_bytes())
+        except OSError as error:
+            self.close()
+            self._done(f"it could not be asked: {error.strerror}")
+            return
         self._loop.watch(self._ours.fileno(), self._hear)
 
     def close(self) -> None:

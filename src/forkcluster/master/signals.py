@@ -19,6 +19,7 @@ OURS = (
     signal.SIGTTOU,
     signal.SIGCHLD,
 )
+COUNTED = (signal.SIGTTIN, signal.SIGTTOU)
 
 
 RECORD = struct.Struct("=iiI")  # number, sender's pid (0: unknown), its uid
@@ -39,14 +40,19 @@ class Signals:
         _process.record_signals(OURS, self._writer)
 
     def read(self) -> list[Came]:
-        """Take the signals that came since, each once, in the order of their first coming."""
+        """Take the signals that came since, in the order of their first coming, each once.
+
+        But those that count, TTIN and TTOU, as often as they came.
+        """
         try:
             data = os.read(self.reader, 256 * RECORD.size)
         except BlockingIOError:
             return []
-        found: dict[int, Came] = {}
+        found: list[Came] = []
+        seen: set[int] = set()
         for number, pid, uid in RECORD.iter_unpack(data):
-            if number not in found:
+            if number not in seen or number in COUNTED:
                 asker = describe(pid, uid) if pid and number != signal.SIGCHLD else ""
-                found[number] = Came(signal.Signals(number), asker)
-        return list(found.values())
+                found.append(Came(signal.Signals(number), asker))
+            seen.add(number)
+        return found

@@ -175,7 +175,8 @@ NEED_RESTART = (
     "name", "backlog", "socket_mode", "socket_owner", "pid", "log_file", "log_format", "log_level",
     "capture_output", "out_file", "error_file", "merge_logs", "log_type", "log_date_format", "time",
     "disable_logs", "log_rotate_size", "log_rotate_keep", "log_compress",
-    "admin", "admin_actions", "app_metrics", "min_ready", "exec_mode",
+    "admin", "admin_actions", "app_metrics", "min_ready", "exec_mode", "namespace", "control", "reuse",
+    "watch", "watch_path", "ignore_watch", "watch_delay",
 )  # fmt: skip
 """What a master reads once: a reload cannot change it."""
 

@@ -5,6 +5,7 @@ broken. Received descriptors are CLOEXEC and belong to the caller. Knows nothing
 """
 
 import array
+import errno
 import os
 import socket
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ MOST_DESCRIPTORS = 64
 
 
 class Sent(Enum):
-    """What became of a message: in the peer's queue, refused as the queue is full, or the peer is gone."""
+    """What became of a message: in the peer's queue, refused as it (or the kernel) is full, peer gone."""
 
     OK = "ok"
     FULL = "full"
@@ -51,6 +52,10 @@ class Channel:
             return Sent.FULL
         except (BrokenPipeError, ConnectionError):
             return Sent.CLOSED
+        except OSError as error:  # of the kernel's memory, or of descriptors on their way
+            if error.errno not in (errno.ETOOMANYREFS, errno.ENOMEM, errno.ENOBUFS):
+                raise
+            return Sent.FULL
         return Sent.OK
 
     def receive(self, *, wait: bool = False, whole: bool = True) -> tuple[Message, list[int]] | None:

@@ -6,6 +6,7 @@ wants one more. They are all alike, so that an application meets one kind of thr
 
 import threading
 
+from forkcluster import log
 from forkcluster._engine import Engine
 
 
@@ -25,8 +26,15 @@ def serve_wsgi(engine: Engine, most: int) -> None:
     threads: list[threading.Thread] = []
     while engine.attend():
         thread = threading.Thread(target=engine.serve, name=f"serving-{len(threads)}", daemon=True)
-        threads.append(thread)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:  # a limit of processes
+            if not threads:
+                raise
+            engine.no_more_threads()
+            log.warning("no further thread can be started", threads=len(threads), error=str(error))
+        else:
+            threads.append(thread)
     for thread in threads:
         thread.join()
     engine.stop_log()
