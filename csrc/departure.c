@@ -9,6 +9,8 @@
 #include "connection.h"
 
 #define HELD_UP_NS 250000000ull /* a peer that is offered nothing now is looked at so often */
+#define HOPE_NS                                                                                              \
+    3000000000ull /* of a drain, in which those that can take nothing count: they may in a moment */
 
 /* The connection of a mover, if it still is what it was. */
 static FcConn *
@@ -239,12 +241,12 @@ bool
 fc_handover_possible(FcEngine *engine)
 {
     FcPeers *peers = &engine->handover->peers;
-    bool live;
+    bool hopeful = fc_now() < engine->drain_began + HOPE_NS, found;
 
     pthread_mutex_lock(&peers->lock);
-    live = fc_peers_live(peers);
+    found = hopeful ? fc_peers_live(peers) : fc_peers_look(peers, true) > 0;
     pthread_mutex_unlock(&peers->lock);
-    return live && !engine->handover->final;
+    return found && !engine->handover->final;
 }
 
 bool

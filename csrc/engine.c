@@ -136,6 +136,7 @@ begin_drain(FcEngine *engine)
     engine->accept_left = 0;
     engine->accept_pause_until = 0;
     engine->drain_idle_until = engine->now + FC_DRAIN_IDLE_NS;
+    engine->drain_began = engine->now;
     if (engine->handover != NULL)
         fc_handover_leave(engine);
 }

@@ -244,6 +244,7 @@ typedef struct FcEngine {
     unsigned open, idle;  /* connections */
     uint64_t accept_pause_until; /* after EMFILE and the like */
     uint64_t drain_idle_until;   /* draining: idle connections are closed then */
+    uint64_t drain_began;        /* 0: not yet */
     _Atomic uint32_t commands;   /* FC_COMMAND_*, set by the monitor */
     _Atomic int probe;           /* owned descriptor on its way from the monitor; -1: none */
     struct FcHandover *handover; /* borrowed; NULL: this worker has no peers */

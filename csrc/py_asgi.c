@@ -14,22 +14,26 @@
 #define TURN_NS   1000000ull
 #define BEAT_NS   250000000ull
 
-/* Callbacks of ours are asked for while a request's Task runs, too. They run in the context that serving
- * began with: the Tasks that a turn makes would inherit that request's. */
+/* Callbacks of ours are asked for while a request's Task runs, too. They run in a copy of the context that
+ * serving began with: the Tasks that a turn makes would inherit that request's. A copy each, since a context
+ * cannot be entered twice, and an application may run the loop inside of a turn (nest_asyncio). */
 static void
 ask_for_turn(PyEngine *self)
 {
-    PyObject *args[] = {NULL, self->turn, self->context}, *handle;
+    PyObject *args[] = {NULL, self->turn, NULL}, *handle = NULL;
 
     if (self->turn_due || self->turn == NULL)
         return;
     self->turn_due = true;
-    handle = PyObject_Vectorcall(self->call_soon, args + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET,
-                                 self->context_keyword);
+    args[2] = PyContext_Copy(self->context);
+    if (args[2] != NULL)
+        handle = PyObject_Vectorcall(self->call_soon, args + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET,
+                                     self->context_keyword);
     if (handle == NULL) {
         self->turn_due = false;
         PyErr_WriteUnraisable(self->turn); /* the loop is closed */
     }
+    Py_XDECREF(args[2]);
     Py_XDECREF(handle);
 }
 
@@ -39,7 +43,7 @@ ask_for_turn(PyEngine *self)
 static void
 arm_beat(PyEngine *self)
 {
-    PyObject *args[] = {NULL, NULL, self->beat, self->context}, *handle;
+    PyObject *args[] = {NULL, NULL, self->beat, NULL}, *handle = NULL;
 
     self->turned = true;
     fc_store(&self->engine.line->loop_turned_ns, fc_now());
@@ -48,12 +52,14 @@ arm_beat(PyEngine *self)
     self->turned = false;
     self->beat_at = fc_now() + BEAT_NS;
     args[1] = PyFloat_FromDouble((double)BEAT_NS / 1e9);
-    handle = args[1] != NULL ? PyObject_Vectorcall(self->call_later, args + 1,
-                                                   2 | PY_VECTORCALL_ARGUMENTS_OFFSET, self->context_keyword)
-                             : NULL;
+    args[3] = PyContext_Copy(self->context);
+    if (args[1] != NULL && args[3] != NULL)
+        handle = PyObject_Vectorcall(self->call_later, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET,
+                                     self->context_keyword);
     if (handle == NULL)
         PyErr_WriteUnraisable(self->beat); /* the loop is closed */
     Py_XDECREF(args[1]);
+    Py_XDECREF(args[3]);
     Py_XDECREF(handle);
 }
 

@@ -62,6 +62,7 @@ PyObject *fc_asgi_start(FcAsgi *request);
 /* py_asgi_stacks.c: methods of Engine; after that, in a turn and when the engine goes */
 PyObject *fc_asgi_on_stacks(PyObject *engine, PyObject *args);
 PyObject *fc_asgi_waiting(PyObject *engine, PyObject *ignored);
+PyObject *fc_asgi_tasks(PyObject *engine, PyObject *ignored);
 void fc_asgi_tell(PyEngine *engine);
 void fc_asgi_untold(PyEngine *engine);
 

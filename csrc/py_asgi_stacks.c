@@ -152,6 +152,19 @@ describe(const FcAsgi *request, uint64_t now)
 
 /* waiting(): (seconds, method, target, task) of every request that has no answer yet, the newest first. */
 PyObject *
+fc_asgi_tasks(PyObject *object, PyObject *ignored)
+{
+    PyObject *list = PyList_New(0);
+
+    (void)ignored;
+    for (FcAsgi *request = ((PyEngine *)object)->running; list != NULL && request != NULL;
+         request = request->next)
+        if (request->task != NULL && PyList_Append(list, request->task) < 0)
+            Py_CLEAR(list);
+    return list;
+}
+
+PyObject *
 fc_asgi_waiting(PyObject *object, PyObject *ignored)
 {
     PyEngine *self = (PyEngine *)object;

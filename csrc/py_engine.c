@@ -339,6 +339,7 @@ static PyMethodDef engine_methods[] = {
      "on_stacks(signal, pipe, callback, /)\n--\n\nOn that signal write which request is running into the "
      "pipe, "
      "and call the callback in the loop."},
+    {"tasks", fc_asgi_tasks, METH_NOARGS, "tasks()\n--\n\nThe tasks of all requests that run."},
     {"waiting", fc_asgi_waiting, METH_NOARGS,
      "waiting()\n--\n\n(seconds, method, target, task) of the requests without an answer, the newest first."},
     {"beat", fc_asgi_beat, METH_NOARGS, "beat()\n--\n\nThe loop's callback: measure how late it is."},

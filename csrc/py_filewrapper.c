@@ -138,6 +138,13 @@ plain_file_of(FcModule *module, PyObject *object)
         plain = raw != NULL && Py_IS_TYPE(raw, (PyTypeObject *)module->raw_file_type);
         Py_XDECREF(raw);
     }
+    if (plain && Py_IS_TYPE(file, (PyTypeObject *)module->random_type)) { /* what was written is to be read */
+        PyObject *flushed = PyObject_CallMethod(file, "flush", NULL);
+
+        plain = flushed != NULL;
+        PyErr_Clear();
+        Py_XDECREF(flushed);
+    }
     if (!plain)
         Py_CLEAR(file);
     return file;

@@ -319,6 +319,9 @@ extern PyType_Spec fc_input_spec;
 PyObject *fc_input_new(PyEngine *engine, FcConn *conn);
 /* The request is over: reading raises ValueError from now on. */
 void fc_input_close(PyObject *input);
+/* Whether the exception that is set is what a read of it raised because of the client, or was raised from
+ * that. */
+bool fc_input_raised(PyObject *input);
 
 /* -- wsgi.file_wrapper (py_filewrapper.c)
  * ------------------------------------------------------------------------- */

@@ -9,13 +9,15 @@
 
 #include "py_gateway.h"
 
-#define LINE_STEP 8192 /* bytes read ahead for a line of a file */
+#define LINE_STEP  8192 /* bytes read ahead for a line of a file */
+#define CHAIN_MOST 16   /* causes of an exception that are looked at */
 
 typedef struct FcInput {
     PyObject_HEAD PyEngine *engine; /* borrowed */
     FcConn *conn;                   /* borrowed; NULL: the request is over, or there is no body */
     bool closed;
-    uint64_t at; /* bytes read so far */
+    uint64_t at;      /* bytes read so far */
+    PyObject *raised; /* what a read raised because of the client; NULL: nothing */
 } FcInput;
 
 PyObject *
@@ -40,6 +42,42 @@ fc_input_close(PyObject *object)
         input->conn = NULL;
         input->closed = true;
     }
+    Py_CLEAR(input->raised); /* whose traceback holds the environ, and that us */
+}
+
+/* Keep the exception that is set. */
+static void
+keep_raised(FcInput *input)
+{
+    PyObject *type, *value, *traceback;
+
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    Py_XSETREF(input->raised, Py_XNewRef(value));
+    PyErr_Restore(type, value, traceback);
+}
+
+bool
+fc_input_raised(PyObject *object)
+{
+    PyObject *raised = ((FcInput *)object)->raised, *type, *value, *traceback, *error, *next;
+    bool found = false;
+
+    if (raised == NULL)
+        return false;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    error = Py_XNewRef(value);
+    for (int depth = 0; !found && error != NULL && depth < CHAIN_MOST; depth++) {
+        found = error == raised;
+        next = PyException_GetCause(error);
+        if (next == NULL && PyErr_GivenExceptionMatches(error, PyExc_OSError))
+            next = PyException_GetContext(error);
+        Py_SETREF(error, next);
+    }
+    Py_XDECREF(error);
+    PyErr_Restore(type, value, traceback);
+    return found;
 }
 
 static void
@@ -47,6 +85,7 @@ input_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
 
+    Py_CLEAR(((FcInput *)self)->raised);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -77,6 +116,7 @@ body_of(FcInput *input)
                          : error == FC_HTTP_CUT_SHORT ? PyExc_ConnectionResetError
                                                       : PyExc_OSError,
                          "the request body could not be read: %s", fc_http_reason(error));
+            keep_raised(input);
             return NULL;
         }
     }

@@ -25,13 +25,6 @@ settle(FcCall *call, uint8_t what)
         fc_recall(call->answer.conn, what);
 }
 
-/* The exception that is set is what read() raised: the body did not come as it should. */
-static bool
-is_of_bad_body(const FcConn *conn)
-{
-    return conn->bad_body != 0 && PyErr_ExceptionMatches(PyExc_OSError);
-}
-
 /* An exception of the application is set: report it, unless it is the client's fault, and answer if that is
  * still possible. */
 static Progress
@@ -52,7 +45,7 @@ failed(FcCall *call, const char *where)
         if (self->monitor != NULL)
             fc_monitor_leave(self->monitor, "the application asked to exit");
     }
-    if (is_of_bad_body(conn)) {
+    if (conn->bad_body != 0 && call->input != NULL && fc_input_raised(call->input)) {
         status = conn->bad_body;
         snprintf(text, sizeof text, "%d %s", status, fc_phrase(status));
     }

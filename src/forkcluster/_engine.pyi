@@ -81,6 +81,9 @@ class Engine:
     def waiting(self) -> list[tuple[float, str, str, asyncio.Task[object]]]:
         """Give seconds, method, target and task of the requests without an answer, the newest first."""
 
+    def tasks(self) -> list[asyncio.Task[object]]:
+        """Give the tasks of all requests that run, those with an answer and those of WebSockets, too."""
+
     def stop_log(self) -> None:
         """Write what is left of the access log."""
 

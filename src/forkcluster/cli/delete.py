@@ -42,6 +42,6 @@ def _delete(targets: Sequence[str], only: Sequence[str], timeout: float | None, 
             error = StateError(f"{app.name} runs in the foreground: it is not managed", "stop it instead")
             results.bad(app.name, error)
     for app in [app for app in managed if not app.running]:
-        done(app, ending.clear(app))
+        done(app, ending.clear(app, ending.grace_of(timeout)))
     order.stop([app for app in managed if app.running], os.environ, timeout, done)
     return results.finish("no app is registered: nothing to delete")

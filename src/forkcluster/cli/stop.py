@@ -58,7 +58,7 @@ def _stop(
     for app in apps:
         if app.running:
             continue
-        if error := ending.clear(app):
+        if error := ending.clear(app, ending.grace_of(timeout, at_once=now)):
             results.bad(app.name, error)
         else:
             results.good(app.name, "is stopped already", state="stopped")

@@ -60,7 +60,7 @@ def stop(apps: Sequence[App], timeout: float | None, done: Done, *, at_once: boo
         app = _settled(each)
         by_name[app.name] = app
         if app.holder is None:
-            done(app, clear(app))
+            done(app, clear(app, grace_of(timeout, at_once=at_once)))
         elif app.control is None:
             done(app, StateError(f"{app.name} has no control socket", f"stop it with: kill {app.pid}"))
         else:
@@ -70,6 +70,11 @@ def stop(apps: Sequence[App], timeout: float | None, done: Done, *, at_once: boo
         app = by_name[name]
         until = deadline if isinstance(answer, NoAnswerError) else time.monotonic() + LINGER
         done(app, _ended(app, answer, until))
+
+
+def grace_of(timeout: float | None, *, at_once: bool = False) -> float:
+    """Give how long what is left of an app may take to end, of a command's own time."""
+    return 0.0 if at_once else min(GRACE, timeout if timeout is not None else GRACE)
 
 
 def clear(app: App, grace: float = GRACE) -> StateError | None:

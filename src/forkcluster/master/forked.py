@@ -11,6 +11,7 @@ from forkcluster.master import actions as do
 from forkcluster.master import events as on
 from forkcluster.master import fleet_actions as order
 from forkcluster.master import fleet_events as heard
+from forkcluster.master import trees
 from forkcluster.master.clustered import count_workers, rules_of
 from forkcluster.master.commands import Commands
 from forkcluster.master.fleet import Fleet
@@ -26,6 +27,7 @@ from forkcluster.master.release import Release
 from forkcluster.master.roll import Outcome
 from forkcluster.master.sockets import Sockets
 from forkcluster.master.status import Status, unready
+from forkcluster.master.sweep import Clearing
 from forkcluster.options.address import Inherited
 from forkcluster.options.frozen import Launch, Options
 from forkcluster.wire import leftovers
@@ -79,15 +81,23 @@ class ForkMaster(Master):
         ]
 
     def _begin(self) -> None:
-        found = leftovers.bearers(self._directory)
-        if found:
-            pids = " ".join(map(str, found))
-            self._say("warning", "processes of a master that was killed are ended first", {"pids": pids})
-            options = self._launch.options
-            stuck = leftovers.end(self._directory, signal_of(options), options.drain_timeout)
-            if stuck:
-                log.error("a process cannot be killed; it is left", pids=" ".join(map(str, stuck)))
-        self._events.append(heard.Begin())
+        found = self._left()
+        if not found:
+            self._events.append(heard.Begin())
+            return
+        pids = " ".join(str(each.pid) for each in found)
+        self._say("warning", "processes of a master that was killed are ended first", {"pids": pids})
+        clearing = Clearing(self._loop, self._left, self._cleared)
+        self._timed.append(Timed(clearing.deadline, clearing.expire))
+        clearing.begin(signal_of(self._launch.options), self._launch.options.drain_timeout)
+
+    def _left(self) -> list[trees.Entry]:
+        found = [trees.entry(pid) for pid in leftovers.bearers(self._directory)]
+        return [each for each in found if each is not None and each.alive]
+
+    def _cleared(self) -> None:
+        if not self._fleet.stopping:
+            self._events.append(heard.Begin())
 
     def _take(self, event: on.Common) -> None:
         self._events.append(event)

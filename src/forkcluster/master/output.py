@@ -4,6 +4,7 @@ The logger is there for managed apps, and for a foreground app that asks for it 
 or --error-file).
 """
 
+import errno
 import os
 
 from forkcluster import log
@@ -114,10 +115,22 @@ def _check_writable(order: LogOrder) -> None:
             continue
         try:
             with acting_as(resolve(order.user, order.group)):
-                os.close(log.open_append(path))
+                _try(path)
         except OSError as error:
+            if error.errno == errno.ENXIO:  # a FIFO that nobody reads yet, a socket: the logger's business
+                continue
             text = f"cannot write the app's output to {path}: {error.strerror}"
             raise ConfigurationError(text, f"choose a writable place with --{stream}-file") from error
+
+
+def _try(path: str) -> None:
+    """Open a file as the logger does, who makes its directory, too. Raise OSError."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+    try:
+        os.close(os.open(path, flags, 0o640))
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), 0o750, exist_ok=True)
+        os.close(os.open(path, flags, 0o640))
 
 
 def captured(options: Options, *, managed: bool) -> bool:

@@ -100,3 +100,29 @@ class Sweep:
         for pid in list(self._pidfds):
             self._forget(pid)
         self._gone()
+
+
+class Clearing:
+    """A sweep before the app begins: asks first, and kills when the time is over."""
+
+    def __init__(self, loop: Loop, find: Find, gone: Callable[[], None]) -> None:
+        self._loop = loop
+        self._sweep = Sweep(loop, find, gone)
+        self._kill_at: float | None = None
+
+    def begin(self, number: signal.Signals, timeout: float) -> None:
+        """Ask all by that signal; SIGKILL comes after `timeout` seconds."""
+        self._kill_at = self._loop.now() + timeout
+        self._sweep.send(number)
+
+    def deadline(self) -> float | None:
+        """Give the time at which `expire` must be called, None when it is over."""
+        times = [time for time in (self._sweep.deadline(), self._kill_at) if time is not None]
+        return None if self._sweep.done else min(times, default=None)
+
+    def expire(self, now: float) -> None:
+        """Kill what is left when it is time to."""
+        if not self._sweep.done and self._kill_at is not None and now >= self._kill_at:
+            self._kill_at = None
+            self._sweep.send(signal.SIGKILL)
+        self._sweep.expire(now)

@@ -18,8 +18,31 @@ BLIND_LOOK = 0.05  # seconds between two looks at what has no pidfd
 
 
 def mark(directory: str) -> str:
-    """Give the variable's text, new each time, for a process of the app whose place that directory is."""
-    return f"{directory}:{os.urandom(8).hex()}"
+    """Give the variable's text, new each time, for a process of the app whose place that directory is.
+
+    It names the directory itself, too, since a path may mean another one elsewhere (in a container) or later,
+    and the master, which is us. Empty: of no place.
+    """
+    if not directory:
+        return os.urandom(8).hex()
+    me = os.getpid()
+    return f"{directory}:{_identity(directory)}:{me}.{_started(me)}:{os.urandom(8).hex()}"
+
+
+def _identity(directory: str) -> str:
+    info = os.stat(directory)
+    return f"{info.st_dev}.{info.st_ino}"
+
+
+def _started(pid: int) -> str:
+    """When a process began (clock ticks since boot): with its pid it names it; empty: it has ended."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            text = file.read()
+    except OSError:
+        return ""
+    fields = text[text.rindex(")") + 2 :].split()
+    return "" if fields[0] in "ZX" else fields[19]
 
 
 def bearers(directory: str) -> list[int]:
@@ -49,16 +72,22 @@ def end(directory: str, number: signal.Signals, timeout: float) -> list[int]:
 
 def _bears(pid: int, directory: str) -> bool:
     """Tell whether it bears the mark, and is not this process or one that waits for it."""
-    start = os.fsencode(f"{VARIABLE}={directory}:")
+    start = f"{VARIABLE}={directory}:"
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
-            return any(each.startswith(start) for each in file.read().split(b"\0")) and not _is_ours(pid)
-    except OSError:
+            variables = os.fsdecode(file.read()).split("\0")
+        found = next((each[len(start) :] for each in variables if each.startswith(start)), None)
+        if found is None or pid in (os.getpid(), os.getppid()):
+            return False
+        identity, master, _ = found.split(":")
+        number, _, started = master.partition(".")
+        return (
+            identity == _identity(directory)
+            and os.readlink(f"/proc/{pid}/ns/pid") == os.readlink("/proc/self/ns/pid")
+            and _started(int(number)) != started  # else its master lives
+        )
+    except (OSError, ValueError):
         return False
-
-
-def _is_ours(pid: int) -> bool:
-    return pid in (os.getpid(), os.getppid())
 
 
 def _send(pid: int, directory: str, number: signal.Signals, asked: dict[int, int]) -> None:

@@ -58,7 +58,7 @@ async def _serve(
     lifespan = Lifespan(app, spec.options.lifespan, lambda: line.leave("its lifespan failed"))
     await lifespan.start()
     websockets = _websockets(spec)
-    drain = Drain(spec.options.drain_timeout, websockets.drain)
+    drain = Drain(engine, spec.options.drain_timeout, websockets.drain)
     loop = asyncio.get_running_loop()
     descriptor = engine.attach(
         app=app,
@@ -121,7 +121,8 @@ def _websockets(spec: WorkerSpec) -> Websockets:
 class Drain:
     """When the drain began and whether it is over. `begun` is called at its beginning."""
 
-    def __init__(self, timeout: float, begun: Callable[[], None]) -> None:
+    def __init__(self, engine: Engine, timeout: float, begun: Callable[[], None]) -> None:
+        self._engine = engine
         self.completed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._timeout = timeout
         self._until = 0.0
@@ -131,12 +132,13 @@ class Drain:
         """The engine takes no more connections from now on."""
         self._until = time.monotonic() + self._timeout - MARGIN
         loop = asyncio.get_running_loop()
-        loop.call_later(max(self._timeout / 2, self._timeout - MARGIN - GRACE), self._cut)
+        late = self._timeout - MARGIN - min(GRACE, self._timeout / 10)
+        loop.call_later(max(self._timeout * 0.75, late), self._cut)
         self._begun()
 
     def _cut(self) -> None:
         """Cancel the requests that still run, and go on to the shutdown whether they end or not."""
-        running = [task for task in asyncio.all_tasks() if task.get_name() == "request"]
+        running = self._engine.tasks()
         if running and not self.completed.done():
             log.warning(
                 "requests that still run are cancelled: the drain's time is over", requests=len(running)
