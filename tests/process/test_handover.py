@@ -149,10 +149,7 @@ def test_idle_connections_are_spread_evenly(serve, at_once, asks):
 
 
 def test_connections_one_after_the_other_are_shared_without_handing_over(serve):
-    """400 calls, a connection each: busiest and idlest of 4 workers differ by under 20 %, by turns.
-
-    Where other work takes the CPU, a loop that is late gives some away; without turns it would be 300.
-    """
+    """400 calls, a connection each: busiest and idlest of 4 workers differ by under 20 %, by turns alone."""
     each = serve(workers=4)
     wait_for_ready(each, 4)
 
@@ -172,7 +169,7 @@ def test_connections_one_after_the_other_are_shared_without_handing_over(serve):
     served = sorted(now - then for now, then in zip(accepted(), before, strict=True))
     assert 400 == sum(served)
     assert served[0] > 0.8 * served[-1], served
-    assert total(each, "handed_out") - handed < 100
+    assert total(each, "handed_out") - handed < 20
 
 
 def test_kernel_balance_hands_nothing_over(serve):

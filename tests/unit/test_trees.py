@@ -2,6 +2,7 @@
 
 from forkcluster.master import trees
 from forkcluster.master.trees import Entry
+from forkcluster.wire import leftovers
 
 
 def world(monkeypatch, *rows, environments=()):
@@ -49,3 +50,11 @@ def test_a_speaker_is_within_its_tree_by_any_ancestor(monkeypatch):
     """One that has ended is believed."""
     world(monkeypatch, (1, 0, 1, "S"), (10, 100, 10, "S"), (12, 10, 12, "S"), (50, 1, 50, "S"))
     assert [True, True, False] == [trees.within(pid, 10, "t") for pid in (12, 99, 50)]
+
+
+def test_a_mark_names_a_place_that_is_there_and_is_a_token_without_one(tmp_path):
+    """A home that was removed ends no master: its processes are known by the token alone."""
+    assert leftovers.mark(str(tmp_path)).startswith(f"{tmp_path}:")
+    for directory in ("", str(tmp_path / "removed")):
+        assert 16 == len(leftovers.mark(directory))
+    assert [] == leftovers.bearers(str(tmp_path))

@@ -21,12 +21,15 @@ def mark(directory: str) -> str:
     """Give the variable's text, new each time, for a process of the app whose place that directory is.
 
     It names the directory itself, too, since a path may mean another one elsewhere (in a container) or later,
-    and the master, which is us. Empty: of no place.
+    and the master, which is us. Of no place: empty, or removed meanwhile.
     """
-    if not directory:
-        return os.urandom(8).hex()
-    me = os.getpid()
-    return f"{directory}:{_identity(directory)}:{me}.{_started(me)}:{os.urandom(8).hex()}"
+    token, me = os.urandom(8).hex(), os.getpid()
+    if not os.path.isabs(directory):
+        return token
+    try:
+        return f"{directory}:{_identity(directory)}:{me}.{_started(me)}:{token}"
+    except OSError:
+        return token
 
 
 def _identity(directory: str) -> str:
