@@ -7,25 +7,19 @@ the test.
 from __future__ import annotations
 
 import contextvars
-import gzip
-import io
 import json
 import os
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from wsgiref.validate import validator
 
-PLAIN = [("Content-Type", "text/plain")]
+import wsgi_files
+from wsgi_tools import PLAIN, say
+
 KEPT: dict[str, object] = {}
 VISITS = contextvars.ContextVar("VISITS", default=0)
-
-
-def say(*words: object) -> None:
-    """Print for the test, in one write."""
-    os.write(1, (" ".join(map(str, words)) + "\n").encode())
 
 
 def wait_for(fifo: str) -> None:
@@ -419,135 +413,6 @@ def close_list(environ, start_response):
     return Closing([b"a"])
 
 
-# -- files
-
-
-def file(environ, start_response):
-    """file_wrapper around the file of the query, `path:offset`."""
-    path, _, offset = environ["QUERY_STRING"].partition(":")
-    file = open(path, "rb")  # noqa: SIM115  the server closes it
-    file.read(int(offset or 0))  # through the buffer: the descriptor's own position is further
-    start_response("200 OK", PLAIN)
-    return environ["wsgi.file_wrapper"](file, 4096)
-
-
-def file_sized(environ, start_response):
-    """... with a Content-Length of its own, `path:length`."""
-    path, _, length = environ["QUERY_STRING"].partition(":")
-    start_response("200 OK", [("Content-Length", length), *PLAIN])
-    return environ["wsgi.file_wrapper"](open(path, "rb"))
-
-
-def file_told(environ, start_response):
-    """... that says when it is closed, `path:token`."""
-    path, _, token = environ["QUERY_STRING"].partition(":")
-
-    class File(io.FileIO):
-        def close(self) -> None:
-            if not self.closed:
-                say("closed", token)
-            super().close()
-
-    start_response("200 OK", PLAIN)
-    return environ["wsgi.file_wrapper"](File(path))
-
-
-def file_memory(environ, start_response):
-    start_response("200 OK", PLAIN)
-    return environ["wsgi.file_wrapper"](io.BytesIO(b"memory" * 10000))
-
-
-def file_only_read(environ, start_response):
-    class Reader:
-        parts = [b"only ", b"read"]  # noqa: RUF012  emptied by read
-
-        def read(self, size: int) -> bytes:
-            return self.parts.pop(0) if self.parts else b""
-
-    start_response("200 OK", PLAIN)
-    return environ["wsgi.file_wrapper"](Reader())
-
-
-def file_gzip(environ, start_response):
-    """A file whose descriptor holds other bytes than it reads."""
-    start_response("200 OK", PLAIN)
-    return environ["wsgi.file_wrapper"](gzip.open(environ["QUERY_STRING"], "rb"))
-
-
-def file_ranged(environ, start_response):
-    """Objects that have a file with a descriptor, and a read() of their own: `path:kind`."""
-    path, _, kind = environ["QUERY_STRING"].partition(":")
-    given = [b"ranged"]
-
-    class Wrapper:
-        def __init__(self, file) -> None:
-            self.file = file
-
-        def __getattr__(self, name):
-            return getattr(self.file, name)
-
-        def read(self, size: int = -1) -> bytes:
-            return given.pop() if given else b""
-
-    class Subclass(io.BufferedReader):
-        def read(self, size: int = -1) -> bytes:
-            return given.pop() if given else b""
-
-    class Translating(io.FileIO):
-        def readinto(self, buffer) -> int:
-            data = given.pop() if given else b""
-            buffer[: len(data)] = data
-            return len(data)
-
-    file = {
-        "wrapper": lambda: Wrapper(open(path, "rb")),  # noqa: SIM115
-        "subclass": lambda: Subclass(io.FileIO(path)),
-        "translating": lambda: io.BufferedReader(Translating(path)),
-    }[kind]()
-    start_response("200 OK", PLAIN)
-    return environ["wsgi.file_wrapper"](file)
-
-
-def file_handed_out(environ, start_response):
-    """Files whose read() is that of a plain one, by the query."""
-
-    class Proxy:
-        def __init__(self, file) -> None:
-            self.file = file
-
-        read = property(lambda self: self.file.read)
-        tell = property(lambda self: self.file.tell)
-
-    named = tempfile.NamedTemporaryFile()  # noqa: SIM115
-    named.write(b"handed out")
-    named.flush()
-    named.seek(0)
-    file = {
-        "named": lambda: named,
-        "proxy": lambda: Proxy(open(named.name, "rb")),  # noqa: SIM115
-        "buffered": lambda: open(named.name, "rb"),  # noqa: SIM115
-    }[environ["QUERY_STRING"]]()
-    start_response("200 OK", PLAIN)
-    return environ["wsgi.file_wrapper"](file)
-
-
-def file_pipe(environ, start_response):
-    reading, writing = os.pipe()
-    os.write(writing, b"from a pipe")
-    os.close(writing)
-    start_response("200 OK", PLAIN)
-    return environ["wsgi.file_wrapper"](os.fdopen(reading, "rb"))
-
-
-def file_lazy(environ, start_response):
-    """A wrapped file whose start_response was never called."""
-    return environ["wsgi.file_wrapper"](open(environ["QUERY_STRING"], "rb"))
-
-
-def file_bad_block(environ, start_response):
-    return environ["wsgi.file_wrapper"](io.BytesIO(), 0)
-
-
 # -- the process
 
 
@@ -644,5 +509,5 @@ def pool(environ, start_response):
 def application(environ: dict[str, object], start_response: Callable[..., object]) -> Iterable[bytes]:
     """Call the function that the path names; `environ` for any other."""
     name = str(environ["PATH_INFO"]).lstrip("/").split("/")[0]
-    function = globals().get(name, globals()["environ"])
+    function = globals().get(name) or getattr(wsgi_files, name, globals()["environ"])
     return function(environ, start_response)

@@ -4,7 +4,6 @@ The logger is there for managed apps, and for a foreground app that asks for it 
 or --error-file).
 """
 
-import errno
 import os
 
 from forkcluster import log
@@ -111,16 +110,18 @@ class Output:
 def _check_writable(order: LogOrder) -> None:
     """Raise ConfigurationError for a file that cannot be written already at the start."""
     for stream, path in (("out", order.out), ("error", order.error)):
-        if path in ("", "-"):
-            continue
+        if path in ("", "-") or _is_special(path):
+            continue  # a pipe or a device is the logger's business: who reads it would see us go
         try:
             with acting_as(resolve(order.user, order.group)):
                 _try(path)
         except OSError as error:
-            if error.errno == errno.ENXIO:  # a FIFO that nobody reads yet, a socket: the logger's business
-                continue
             text = f"cannot write the app's output to {path}: {error.strerror}"
             raise ConfigurationError(text, f"choose a writable place with --{stream}-file") from error
+
+
+def _is_special(path: str) -> bool:
+    return os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))
 
 
 def _try(path: str) -> None:
