@@ -137,6 +137,63 @@ def test_new_bind_is_bound_and_a_dropped_one_closed_after_commit(server):
     until(lambda: refused(one), "the dropped listener to close")
 
 
+def test_dropped_bind_is_served_until_the_commit(server):
+    """Who connects to it is answered or refused, also in the observation, and never reset."""
+    each = server(arguments=("--observe", "1"))
+    one, two = free_port(), free_port()
+    config = each.directory / "forkcluster.toml"
+    each.bind = ()
+    config.write_text(f"[app]\nbind = ['127.0.0.1:{one}', '127.0.0.1:{two}']\n")
+    each.boot()
+    config.write_text(f"[app]\nbind = '127.0.0.1:{one}'\n")
+    mark = len(each.output)
+    each.process.send_signal(1)
+    each.wait_for("worker ready .*generation=2", since=mark)
+    answers = 0
+    while (status := ask(two)) != 0:
+        assert 200 == status
+        answers += 1
+    assert answers > 0
+    each.wait_for("reload done", since=mark)
+
+
+def ask(port):
+    """Give the status of the answer, 0 when the connection is refused; a reset is an error."""
+    try:
+        client = socket.create_connection(("127.0.0.1", port), timeout=20)
+    except ConnectionRefusedError:
+        return 0
+    with client:
+        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        return int(client.recv(12)[9:])
+
+
+def test_added_bind_refuses_until_a_new_worker_serves_it(server, tmp_path):
+    """It is bound before the application is loaded; nobody waits there for a release that is broken."""
+    each = server(arguments=("--observe", "0"), bind=())
+    one, two, path = free_port(), free_port(), tmp_path / "two.sock"
+    config, app = each.directory / "forkcluster.toml", each.directory / "app.py"
+    config.write_text(f"[app]\nbind = '127.0.0.1:{one}'\n")
+    each.boot()
+    good = app.read_text()
+    config.write_text(f"[app]\nbind = ['127.0.0.1:{one}', '127.0.0.1:{two}', 'unix:{path}']\n")
+    os.mkfifo(tmp_path / "gate")
+    app.write_text(f"open({str(tmp_path / 'gate')!r}).read()\n1 / 0\n")
+    mark = len(each.output)
+    each.process.send_signal(1)
+    with (tmp_path / "gate").open("w"), socket.socket(socket.AF_UNIX) as client:  # the app is being loaded
+        assert 0 == ask(two)
+        with pytest.raises(ConnectionRefusedError):
+            client.connect(str(path))
+        with pytest.raises(OSError, match="in use"):
+            socket.create_server(("127.0.0.1", two))
+    each.wait_for("reload failed", since=mark)
+    assert (200, 0, False) == (ask(one), ask(two), path.exists())
+    app.write_text(good)
+    each.reload()
+    assert (200, 200, True) == (ask(one), ask(two), path.exists())
+
+
 def refused(port):
     with socket.socket() as sock:
         return sock.connect_ex(("127.0.0.1", port)) != 0

@@ -9,9 +9,10 @@ import sys
 
 import pytest
 
+from forkcluster.dataclass import replace
 from forkcluster.errors import BindError
 from forkcluster.master import holder
-from forkcluster.master.bind import BindSpec, bind, explain
+from forkcluster.master.bind import BindSpec, bind, explain, listen
 from forkcluster.options.address import Inherited, Tcp, Unix
 
 HOLDER = """
@@ -51,6 +52,24 @@ def test_a_listener_listens_and_leaks_into_nobody(address, spec):
         assert (1, False, False) == (listens, bound.getblocking(), bound.get_inheritable())
         with socket.socket(bound.family) as client:
             client.connect(bound.getsockname())
+
+
+@pytest.mark.parametrize("address", [Tcp("127.0.0.1", 0), Tcp("::1", 0), Unix("app.sock")])
+def test_an_address_can_be_bound_before_anybody_may_connect(address, spec):
+    """Whoever comes too early is refused, and does not wait for an answer that may never come."""
+    with bind(address, replace(spec, listens=False)) as bound:
+        for expected in (errno.ECONNREFUSED, 0):
+            with socket.socket(bound.family) as client:
+                assert expected == client.connect_ex(bound.getsockname())
+            listen(bound, 16)
+
+
+def test_an_address_that_is_bound_and_does_not_listen_yet_is_nobody_elses(spec):
+    """Another with SO_REUSEADDR could bind it, too, and be the first to listen."""
+    with bind(Tcp("127.0.0.1", 0), replace(spec, listens=False)) as bound:
+        with pytest.raises(BindError, match="in use"):
+            bind(Tcp("127.0.0.1", bound.getsockname()[1]), spec)
+        listen(bound, 16)
 
 
 def test_an_ipv6_listener_leaves_ipv4_to_others(spec):

@@ -26,8 +26,9 @@ class AnyOrder(RuleBasedStateMachine):
         self.world.tell(on.ReloadAsked())
 
     @precondition(lambda self: self.world.readings)
-    @rule(workers=st.integers(1, 5))
-    def another_number_is_configured(self, workers: int) -> None:
+    @rule(workers=st.integers(1, 5), drops=st.booleans())
+    def another_number_is_configured(self, workers: int, drops: bool) -> None:
+        self.world.drops = drops
         self.world.configure(workers)
 
     @rule(by=st.sampled_from((1, -1)))

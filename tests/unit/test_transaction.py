@@ -26,7 +26,7 @@ def test_canary_accepts_nothing_before_it_has_passed():
     world.settle()
     forks = [(a.slot, a.hold) for a in world.log if isinstance(a, do.Fork) and a.generation == 2]
     assert [(1, True), (0, False)] == forks
-    assert [do.Listen(canary)] == [a for a in world.log if isinstance(a, do.Listen)]
+    assert [do.Listen(canary, 2)] == [a for a in world.log if isinstance(a, do.Listen)]
 
 
 def test_old_worker_is_kept_until_the_canary_was_probed():
@@ -37,6 +37,29 @@ def test_old_worker_is_kept_until_the_canary_was_probed():
     assert not world.alive[old].told_to_end
     world.answer_probe()
     assert world.alive[old].told_to_end
+
+
+@pytest.mark.parametrize(("workers", "max_surge"), [(1, 1), (3, 1), (3, 3)])
+def test_last_old_worker_stays_for_listeners_that_the_reload_drops(workers, max_surge):
+    """Nobody else serves them until the commit."""
+    world = World(workers, replace(LIMITS, max_surge=max_surge), drops=True).boot()
+    world.tell(on.ReloadAsked())
+    world.settle()
+    assert [1] + [2] * workers == sorted(worker.generation for worker in world.serving())
+    world.pass_time(1)
+    world.settle()
+    assert [2] * workers == [worker.generation for worker in world.serving()]
+
+
+def test_rollback_of_a_reload_that_drops_listeners_restores_every_slot():
+    """The old worker that was kept is one of them."""
+    world = World(workers=2, drops=True, answers=(1, 1)).boot()
+    world.tell(on.ReloadAsked())
+    world.settle()
+    world.pass_time(1)
+    world.settle()
+    assert [False] == [outcome.done for outcome in world.outcomes]
+    assert [1, 1] == [worker.generation for worker in world.serving()]
 
 
 def test_probe_that_is_answered_badly_rolls_back():

@@ -41,6 +41,7 @@ class World:
     examined: list[Ref | int] = field(default_factory=list)
     probes: list[Ref] = field(default_factory=list)
     probe_timeout: float | None = None
+    drops: bool = False
     outcomes: list[Outcome] = field(default_factory=list)
     finished: int | None = None
 
@@ -131,7 +132,13 @@ class World:
     def configure(self, workers: int | None = None) -> None:
         generation = self.readings.pop()
         self.tell(
-            on.Configured(generation, workers or self.workers, self.limits, probe_timeout=self.probe_timeout)
+            on.Configured(
+                generation,
+                workers or self.workers,
+                self.limits,
+                probe_timeout=self.probe_timeout,
+                drops=self.drops,
+            )
         )
 
     def answer_probe(self, fault: str = "") -> None:

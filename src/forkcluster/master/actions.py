@@ -56,9 +56,12 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Tell a worker that was forked on hold to accept."""
+    """Let clients connect to what that generation listens on, and tell the worker, which was forked on hold,
+    to accept; answer with ConfigurationRefused if that fails.
+    """
 
     who: Ref
+    generation: int
 
 
 @dataclass(frozen=True, slots=True)

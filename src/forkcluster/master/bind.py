@@ -3,6 +3,8 @@
 A TCP listener has SO_REUSEADDR (a restart need not wait for TIME_WAIT) and never SO_REUSEPORT (two servers on
 one port is a mistake, not a feature); an IPv6 one is IPv6 only. A unix socket gets its owner and permissions
 before it listens. All are non-blocking and close-on-exec.
+
+An address can be bound before there is anybody to serve it: it is ours then, and refuses whoever connects.
 """
 
 import contextlib
@@ -39,10 +41,11 @@ class BindSpec:
     reuse: bool = True
     option: str = "--bind"  # what a person is told to change
     patience: float = 0.0
+    listens: bool = True  # at once; else `listen` is called when somebody is there to serve
 
 
 def bind(address: Address, spec: BindSpec) -> socket.socket:
-    """Return the listening socket for `address`. Raises BindError."""
+    """Return the socket for `address`, listening if the spec says so. Raises BindError."""
     deadline = time.monotonic() + spec.patience
     while True:
         try:
@@ -51,6 +54,14 @@ def bind(address: Address, spec: BindSpec) -> socket.socket:
             if time.monotonic() >= deadline or not holder.is_orphaned(address, spec.directory):
                 raise
             time.sleep(0.05)
+
+
+def listen(sock: socket.socket, backlog: int) -> None:
+    """Let clients connect to a socket that was bound without listening. Idempotent. Raises OSError."""
+    if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.listen(backlog)
 
 
 def _bind(address: Address, spec: BindSpec) -> socket.socket:
@@ -92,7 +103,10 @@ def _bind_tcp(address: Tcp, spec: BindSpec) -> socket.socket:
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(where)
-        sock.listen(spec.backlog)
+        if spec.listens:
+            sock.listen(spec.backlog)
+        else:  # or another, who has it too, could bind the address and listen before us
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
     except OSError as error:
         sock.close()
         raise explain(address, error, spec.option) from error
@@ -155,7 +169,8 @@ def _bind_unix(address: Unix, spec: BindSpec) -> socket.socket:
             _clear_stale(path, spec.reuse)
             _bind_restricted(sock, path, spec)
             try:
-                sock.listen(spec.backlog)
+                if spec.listens:
+                    sock.listen(spec.backlog)
             except OSError:
                 os.unlink(path)
                 raise

@@ -466,6 +466,8 @@ class Cluster(Transaction):
     # -- orders ----------------------------------------------------------------------------------------------
 
     def _dismiss(self, worker: Worker, now: float, why: str) -> None:
+        if self._serves_what_is_dropped(worker):
+            return
         worker.why = worker.why or why
         if worker.serving:
             self._retire(worker, now)

@@ -144,8 +144,8 @@ class ClusterMaster(Master):
                 self._crew.fork(action, self._sockets.descriptors(action.generation))
             case do.Probe(who, generation):
                 self._ask(who, generation)
-            case do.Listen(who):
-                self._crew.tell(who, Message(Kind.LISTEN, "", *who))
+            case do.Listen(who, generation):
+                self._listen(who, generation)
             case do.CountAnswers(generation):
                 self._events.append(on.Answered(generation, *self._crew.answers(generation)))
             case do.Conclude(outcome):
@@ -198,6 +198,7 @@ class ClusterMaster(Master):
                 limits_of(options),
                 bare=options.preload == "never",
                 probe_timeout=options.probe_timeout if options.probe_path else None,
+                drops=self._sockets.drops(generation, self._cluster.current),
                 notes=restart_notes(self._launch.options, options),
             )
         )
@@ -219,6 +220,14 @@ class ClusterMaster(Master):
         else:
             self._probe.close()
             self._events.append(on.Probed(who, "it could not be asked: it is gone"))
+
+    def _listen(self, who: Ref, generation: int) -> None:
+        try:
+            self._sockets.listen(generation)
+        except ForkclusterError as error:
+            self._events.append(on.ConfigurationRefused(generation, str(error)))
+            return
+        self._crew.tell(who, Message(Kind.LISTEN, "", *who))
 
     def _conclude(self, outcome: Outcome) -> None:
         if self._probe is not None:

@@ -132,6 +132,7 @@ class Configured:
     limits: Limits
     bare: bool = False
     probe_timeout: float | None = None  # seconds; None: ready is enough
+    drops: bool = False  # a listener that only the current generation has
     notes: tuple[str, ...] = ()  # for the outcome: what this reload cannot bring about
 
 

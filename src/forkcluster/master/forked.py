@@ -174,6 +174,7 @@ class ForkMaster(Master):
             return  # given up meanwhile, by a stop
         try:
             self._sockets.prepare(generation, options.bind, self._fleet.current)
+            self._sockets.listen(generation)  # systemd's programs expect no less
             self._set_blocking(generation)
         except ForkclusterError as error:
             self._events.append(on.ConfigurationRefused(generation, str(error)))

@@ -1,5 +1,5 @@
-"""Which generation holds which listeners: a reload binds what is new before anything else, and closes what it
-drops when it is committed.
+"""Which generation holds which listeners: a reload binds what is new before anything else, lets clients
+connect to it when a worker is there to serve them, and closes what it drops when it is committed.
 
 A listener that both generations have is the same socket. Knows no policy.
 """
@@ -9,7 +9,8 @@ import socket
 
 from forkcluster import _process
 from forkcluster.dataclass import replace
-from forkcluster.master.bind import BindSpec
+from forkcluster.errors import BindError
+from forkcluster.master.bind import BindSpec, listen
 from forkcluster.master.listeners import Listener, open_all
 from forkcluster.options.address import Inherited
 
@@ -21,7 +22,8 @@ class Sockets:
 
     def __init__(self, first: Listeners, spec: BindSpec) -> None:
         self._by_generation: dict[int, Listeners] = {1: first}
-        self._spec = replace(spec, patience=0.0)  # from now on the loop must not wait
+        # From now on the loop must not wait, and a new address has nobody yet who serves it.
+        self._spec = replace(spec, patience=0.0, listens=False)
 
     def of(self, generation: int) -> Listeners:
         """Give that generation's listeners."""
@@ -51,6 +53,19 @@ class Sockets:
             keep = {listener.address: listener for listener in present if listener.intact}
             self._by_generation[generation] = open_all(binds, self._spec, {}, keep)
 
+    def drops(self, generation: int, current: int) -> bool:
+        """Tell whether the current generation has a listener that the other has not."""
+        kept = {id(listener) for listener in self.of(generation)}
+        return any(id(listener) not in kept for listener in self.of(current))
+
+    def listen(self, generation: int) -> None:
+        """Let clients connect to all that generation has: somebody serves them. Raise BindError."""
+        for listener in self.of(generation):
+            try:
+                listen(listener.socket, self._spec.backlog)
+            except OSError as error:
+                raise BindError(f"listening on {listener.address}: {error.strerror}") from error
+
     def commit(self, generation: int) -> None:
         """Close what only older generations had: their workers finish what is queued there."""
         self._forget([number for number in self._by_generation if number < generation])
@@ -60,15 +75,9 @@ class Sockets:
         self._forget([number for number in self._by_generation if number == generation])
 
     def stop(self) -> None:
-        """Close our copies and let nobody connect any more: who holds the last copies serves what is queued.
-
-        systemd's sockets stay open for the next start, and what waits there waits for that.
-        """
+        """Close them all for clients; workers serve what is queued. Their generations go on without any."""
         for listener in {id(each): each for known in self._by_generation.values() for each in known}.values():
-            if listener.socket.family != socket.AF_UNIX and not isinstance(listener.address, Inherited):
-                with contextlib.suppress(OSError):  # without it a client of the last moment may be reset
-                    _process.refuse_handshakes(listener.fd)
-            listener.close()
+            _shut(listener)
         self._by_generation = dict.fromkeys(self._by_generation, ())
 
     def close(self) -> None:
@@ -80,4 +89,15 @@ class Sockets:
         kept = {id(listener) for each in self._by_generation.values() for listener in each}
         for listener in gone:
             if id(listener) not in kept:
-                listener.close()
+                _shut(listener)
+
+
+def _shut(listener: Listener) -> None:
+    """Close our copy and let nobody connect any more: who holds the last copies serves what is queued.
+
+    systemd's sockets stay open for the next start, and what waits there waits for that.
+    """
+    if listener.socket.family != socket.AF_UNIX and not isinstance(listener.address, Inherited):
+        with contextlib.suppress(OSError):  # without it a client of the last moment may be reset
+            _process.refuse_handshakes(listener.fd)
+    listener.close()

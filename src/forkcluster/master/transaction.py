@@ -121,7 +121,7 @@ class Transaction(ABC):
 
     def _canary_passed(self, roll: Roll, worker: Worker, now: float) -> None:
         worker.hold = False
-        self._actions.append(do.Listen(worker.who))
+        self._actions.append(do.Listen(worker.who, roll.generation))
         self._say("info", "worker ready", event="ready", **names(worker))
         roll.enter(Phase.ROLLING, now)
 
@@ -135,6 +135,14 @@ class Transaction(ABC):
         if now >= roll.observe_until and not roll.counting:
             roll.counting = True
             self._actions.append(do.CountAnswers(roll.generation))
+
+    def _serves_what_is_dropped(self, worker: Worker) -> bool:
+        """Tell whether it is the last that serves the listeners which the reload in progress drops."""
+        roll = self.roll
+        if roll is None or roll.configured is None or not roll.configured.drops:
+            return False
+        old = [each for each in self.ready() if each.generation == self.current]
+        return old == [worker]
 
     def _answered(self, event: on.Answered, now: float) -> None:
         roll = self.roll
