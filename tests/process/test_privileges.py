@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -192,6 +193,34 @@ def test_metrics_of_nobody_are_counted_on_over_kills_and_reloads_and_gone_at_the
     assert {NOBODY} == {path.stat().st_uid for path in directory.iterdir()}
     assert 0 == each.stop()
     assert not directory.exists()
+
+
+@needs_root
+def test_reload_that_changes_the_user_goes_on_counting_as_the_new_one(nobody):
+    """Workers and admin process are daemon then, and none of them can write what is nobody's."""
+    source = (
+        "from prometheus_client import Counter\nSEEN = Counter('shop_seen', 'Seen.')\n"
+        "def application(environ, start_response):\n"
+        "    SEEN.inc()\n    start_response('200 OK', [])\n    return [b'']\n"
+    )
+    each = nobody(source=source)
+    config = each.directory / "forkcluster.toml"
+    each.arguments = ("--config", str(config), "--observe", "0")
+    for user, requests in (("nobody", 1), ("daemon", 2), ("nobody", 3)):
+        config.write_text(f"[app]\nuser = '{user}'\n")
+        if requests == 1:
+            each.boot()
+        else:
+            each.reload()
+            until(lambda: len(each.worker_pids()) == 1, "the old worker to end")
+        for _ in range(requests):
+            assert 200 == each.get()[0]
+        seen = 4 if requests == 3 else requests  # who comes back counts on
+        assert re.search(rf"^shop_seen_total {seen}.0$", fetch(each, "/metrics")[1], re.MULTILINE)
+        (admin,) = each.processes("admin")
+        assert pwd.getpwnam(user).pw_uid == Path(f"/proc/{admin.pid}").stat().st_uid
+    assert "the admin process ended" not in each.output
+    assert 0 == each.stop()
 
 
 @needs_root

@@ -79,6 +79,24 @@ def test_what_is_no_directory_is_never_followed_nor_removed(base, tmp_path_facto
     assert ["precious"] == os.listdir(target)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_every_user_has_one_to_the_end(base):
+    """Whatever group it comes with; a user who is no more is asked for once."""
+    directories = app_metrics.Directories("one", "/home/one", wanted=True)
+    paths = [directories.of("65534", group) for group in (None, "65534", "1")]
+    paths.append(directories.of("1", None))
+    assert 2 == len(set(paths)) == len(os.listdir(base))
+    assert [65534, 65534, 65534, 1] == [os.stat(path).st_uid for path in paths]
+    directories.close()
+    assert [] == os.listdir(base)
+
+
+def test_none_is_made_that_nobody_wants(base):
+    """Without an admin process nobody would read it."""
+    assert "" == app_metrics.Directories("one", "/home/one", wanted=False).of(None, None)
+    assert [] == os.listdir(base)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's directory")
 def test_another_users_directory_stays(base):
     """Even root removes only its own, and those of the user that its workers become."""

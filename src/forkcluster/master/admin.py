@@ -8,6 +8,7 @@ import os
 import socket
 
 from forkcluster import log
+from forkcluster.dataclass import replace
 from forkcluster.errors import ConfigurationError
 from forkcluster.master.backoff import Backoff
 from forkcluster.master.bind import BindSpec
@@ -47,6 +48,7 @@ class Admin:
         self._board = reopen_read_only(board)
         self._options = options
         self._app_metrics = app_metrics
+        self._outdated = False  # the process is ended because it is not as `follow` has said
         self._token = read_token(options.admin_actions)
         self._handle = handle
         self._line: KeptLine | None = None
@@ -65,6 +67,16 @@ class Admin:
         if self._listen_at is not None and now >= self._listen_at:
             self._listen_at = None
             self._loop.watch(self._listener.fd, self._start)
+
+    def follow(self, user: str | None, group: str | None, app_metrics: str) -> None:
+        """Have it be who workers are by now, and read their metrics: the next connection starts a new one."""
+        options = replace(self._options, user=user, group=group)
+        if (options, app_metrics) == (self._options, self._app_metrics):
+            return
+        self._options, self._app_metrics = options, app_metrics
+        if self._pid:
+            self._outdated = True
+            self._children.kill(self._pid)
 
     def close(self) -> None:
         """Kill the process, wait for its end, close the listener."""
@@ -125,6 +137,10 @@ class Admin:
         if self._line is not None:
             self._line.close()
             self._line = None
+        if self._outdated:
+            self._outdated = False
+            self._listen_at = self._loop.now()
+            return
         wait = self._backoff.after_death(self._loop.now() - self._started, STEADY)
         self._listen_at = self._loop.now() + wait
         log.error("the admin process ended; the next connection starts it again", how=how, next_in=wait)

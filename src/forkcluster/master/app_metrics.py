@@ -1,7 +1,7 @@
 """The directory of the application's own metrics: files that the workers' prometheus_client maps and writes.
 
 In memory (/dev/shm) where that is to be had: a write into a mapped file on a full disk kills the writer.
-Named after the app's place. Belongs to the user that workers become.
+Named after the app's place. Belongs to the user that workers become; a reload to another user makes another.
 
 Its master holds a lock (flock(2)) on it for life. What a killed one has left is removed by the next master of
 the app, or by that of any other of the same user's; whoever removes one holds its lock, and a new one is
@@ -15,7 +15,7 @@ import os
 import zlib
 
 from forkcluster import log
-from forkcluster.wire.identity import Identity
+from forkcluster.wire.identity import Identity, resolve
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  a sticky directory; what is made in it is private, or not used
 PREFIX = "forkcluster."
@@ -38,6 +38,48 @@ class AppMetrics:
         """Remove it."""
         _remove(self.path)
         os.close(self._lock)
+
+
+class Directories:
+    """The directories of one app, one for each user that its generations run as, made when first asked for.
+
+    All stay to the end: workers that drain write into theirs, and a user who comes back counts on.
+    """
+
+    def __init__(self, name: str, place: str, *, wanted: bool) -> None:
+        self._name = name
+        self._place = place
+        self._wanted = wanted
+        self._made: dict[int, AppMetrics | None] = {}
+        self._paths: dict[tuple[str | None, str | None], str] = {}
+
+    def of(self, user: str | None, group: str | None) -> str:
+        """Give the path for workers of --user and --group; empty: there is none.
+
+        Raise ConfigurationError when they cannot be resolved, at the first time only.
+        """
+        if not self._wanted:
+            return ""
+        if (user, group) not in self._paths:
+            identity = resolve(user, group)
+            uid = identity.uid if identity else os.geteuid()
+            if uid not in self._made:
+                self._made[uid] = make_directory(self._name, self._place, identity)
+            made = self._made[uid]
+            self._paths[user, group] = made.path if made else ""
+        return self._paths[user, group]
+
+    def forget(self, seat: int) -> None:
+        """Remove what is told of a worker only while it lives."""
+        for made in self._made.values():
+            if made is not None:
+                made.forget(seat)
+
+    def close(self) -> None:
+        """Remove them."""
+        for made in self._made.values():
+            if made is not None:
+                made.close()
 
 
 def make_directory(name: str, place: str, identity: Identity | None) -> AppMetrics | None:

@@ -8,13 +8,12 @@ from forkcluster import _process, _scoreboard, log
 from forkcluster.errors import ForkclusterError
 from forkcluster.master import actions as do
 from forkcluster.master import events as on
-from forkcluster.master.app_metrics import AppMetrics, make_directory
+from forkcluster.master.app_metrics import Directories
 from forkcluster.master.bind import BindSpec
 from forkcluster.master.cluster import Cluster
 from forkcluster.master.cluster_commands import ClusterCommands
 from forkcluster.master.crew import Crew
 from forkcluster.master.facts import Limits
-from forkcluster.master.home import Home
 from forkcluster.master.listeners import open_all
 from forkcluster.master.master import Master, Outside, Timed, restart_notes
 from forkcluster.master.notify import Standing
@@ -47,7 +46,8 @@ class ClusterMaster(Master):
         self._probe: Probe | None = None
         self._cluster = Cluster(count_workers(options), limits_of(options))
         board = _scoreboard.create(options.name)
-        self._app_metrics = self._make_app_metrics(outside.home)
+        wanted = options.app_metrics and options.admin != "off"
+        self._app_metrics = Directories(options.name, outside.home.place.directory, wanted=wanted)
         self._crew = Crew(
             self._loop,
             self._children,
@@ -63,7 +63,7 @@ class ClusterMaster(Master):
             lambda: sockets.of(self._cluster.current),
             self._started,
             options.min_ready,
-            self._open_admin(outside.home, board, self._app_metrics.path if self._app_metrics else ""),
+            self._open_admin(outside.home, board, self._app_metrics.of(options.user, options.group)),
             self._crew.rates.figures,
             self._crew.mold_pids,
         )
@@ -111,16 +111,8 @@ class ClusterMaster(Master):
         return self._crew.expecting()
 
     def _close(self) -> None:
-        if self._app_metrics is not None:
-            self._app_metrics.close()
+        self._app_metrics.close()
         self._crew.close()
-
-    def _make_app_metrics(self, home: Home) -> AppMetrics | None:
-        options = self._launch.options
-        if not options.app_metrics or options.admin == "off":
-            return None
-        identity = resolve(options.user, options.group)
-        return make_directory(options.name, home.place.directory, identity)
 
     def _standing(self) -> Standing:
         cluster = self._cluster
@@ -167,8 +159,9 @@ class ClusterMaster(Master):
             case do.Commit(generation):
                 self._releases = {n: r for n, r in self._releases.items() if n >= generation}
                 self._sockets.commit(generation)
-                self._rounds.configure(self._releases[generation].options)
-                self._committed(self._releases[generation].options)
+                options = self._releases[generation].options
+                self._rounds.configure(options)
+                self._committed(options, self._app_metrics.of(options.user, options.group))
             case do.Abandon(generation):
                 self._releases.pop(generation, None)
                 self._sockets.abandon(generation)
@@ -186,6 +179,7 @@ class ClusterMaster(Master):
         if self._cluster.roll is None or self._cluster.roll.generation != generation:
             return  # given up meanwhile, by a stop
         try:
+            self._app_metrics.of(options.user, options.group)
             self._sockets.prepare(generation, options.bind, self._cluster.current)
         except ForkclusterError as error:
             self._events.append(on.ConfigurationRefused(generation, str(error)))

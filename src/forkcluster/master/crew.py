@@ -15,7 +15,7 @@ from forkcluster.dataclass import dataclass, replace
 from forkcluster.errors import InternalError
 from forkcluster.master import actions as do
 from forkcluster.master import events as on
-from forkcluster.master.app_metrics import AppMetrics
+from forkcluster.master.app_metrics import Directories
 from forkcluster.master.children import Children
 from forkcluster.master.cluster import Cluster
 from forkcluster.master.inboxes import Inboxes, Listeners
@@ -75,7 +75,7 @@ class Crew:
         board: int,
         cluster: Cluster,
         listeners: Listeners,
-        app_metrics: AppMetrics | None,
+        app_metrics: Directories,
         output: Output,
     ) -> None:
         self._loop = loop
@@ -123,7 +123,7 @@ class Crew:
             access_log=release.access_log,
             interface=known,
             hook=hook,
-            app_metrics=self._app_metrics.path if self._app_metrics else "",
+            app_metrics=self._app_metrics.of(release.options.user, release.options.group),
             captured=self._output.capture is not None,
             stamped=self._output.stamped,
         )
@@ -436,8 +436,7 @@ class Crew:
             how += ", for want of memory (the cgroup's oom_kill has risen)"
         last_words = self._last_words(who) if how.startswith("was killed") else ""
         self._drop(who)
-        if self._app_metrics is not None:
-            self._app_metrics.forget(who.seat)
+        self._app_metrics.forget(who.seat)
         self.tell_all(Kind.NUDGE)
         self._emit(on.WorkerEnded(who, how, oom, last_words))
 

@@ -226,9 +226,11 @@ class Master(ABC):
         if level != "debug":
             self._history.add(kind, level, text, fields)
 
-    def _committed(self, options: Options) -> None:
+    def _committed(self, options: Options, app_metrics: str = "") -> None:
         """Take on what the mode does not know of, from the generation that counts now."""
         self._cron.configure(options.cron_restart, self._loop.now())
+        if self._admin is not None:
+            self._admin.follow(options.user, options.group, app_metrics)
 
     def _conclude(self, outcome: Outcome) -> None:
         fields: dict[str, log.Field] = {"generation": outcome.generation, "seconds": outcome.seconds}
