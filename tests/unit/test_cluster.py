@@ -88,6 +88,18 @@ def test_mold_that_cannot_fork_twice_is_replaced():
     assert {0: 1, 1: 1, 2: 1} == world.generations()
 
 
+def test_mold_that_does_not_answer_a_fork_is_looked_after_once():
+    """Somebody may have stopped it; who is only slow is left alone until boot_timeout."""
+    world = World(workers=1).boot()
+    world.end(world.of_slot(0)[0])
+    world.pass_time(4.9)
+    assert [] == [action for action in world.log if isinstance(action, do.WakeMold)]
+    world.pass_time(20)
+    assert [do.WakeMold(1)] == [action for action in world.log if isinstance(action, do.WakeMold)]
+    world.settle()
+    assert 1 == len(world.serving())
+
+
 def test_mold_is_not_blamed_for_a_want_of_processes():
     """Another mold could not fork either."""
     world = World().boot()

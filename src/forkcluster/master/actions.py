@@ -36,6 +36,13 @@ class KillMold:
 
 
 @dataclass(frozen=True, slots=True)
+class WakeMold:
+    """It has not forked for long: have it go on, if somebody has stopped it."""
+
+    mold: int
+
+
+@dataclass(frozen=True, slots=True)
 class Fork:
     """Ask the mold for a worker in this seat."""
 
@@ -155,6 +162,7 @@ Action = (
     | StartMold
     | EndMold
     | KillMold
+    | WakeMold
     | Fork
     | Probe
     | Listen

@@ -24,6 +24,7 @@ MOLD_EXIT_TIMEOUT = 2.0
 QUIT_TIMEOUT = 1.0
 EXAMINE_TIMEOUT = 3.0  # for the stacks of one that is late
 MOST_FORK_FAILURES = 2
+FORK_PATIENCE = 5.0  # a fork takes milliseconds, also of a big application
 EXIT_TIMEOUT = 0.5  # beyond its drain, for a worker's own end: it cuts what it leaves unanswered
 HUNG_TIMEOUT = 5.0  # for the other requests of a worker that hangs
 ORPHAN_TIMEOUT = 2.0
@@ -170,6 +171,7 @@ class Cluster(Transaction):
         worker = self.workers.get(who)
         if worker is not None:
             worker.pid = pid
+            worker.born_by = None
             if worker.mold in self.molds:
                 self.molds[worker.mold].fork_failures = 0
 
@@ -335,6 +337,9 @@ class Cluster(Transaction):
         for worker in list(self.workers.values()):
             if worker.deadline is not None and now >= worker.deadline:
                 self._overdue(worker, now)
+            elif worker.born_by is not None and now >= worker.born_by:
+                worker.born_by = None
+                self._actions.append(do.WakeMold(worker.mold))
         for mold in list(self.molds.values()):
             if mold.deadline is not None and now >= mold.deadline:
                 self._mold_overdue(mold, now)
@@ -430,7 +435,8 @@ class Cluster(Transaction):
             return
         deadline = now + self.limits.boot_timeout
         hold = self.roll is not None and rolling and self.roll.phase in (Phase.CANARY, Phase.PROBING)
-        self.workers[who] = Worker(who, number, wanted, mold.number, deadline, hold=hold)
+        born_by = now + FORK_PATIENCE
+        self.workers[who] = Worker(who, number, wanted, mold.number, deadline, born_by, hold=hold)
         self.tally.starts += 1
         self._actions.append(do.Fork(mold.number, who, number, wanted, hold))
 
@@ -516,8 +522,7 @@ class Cluster(Transaction):
         if self._retire_at is not None:
             yield self._retire_at
         for worker in self.workers.values():
-            if worker.deadline is not None:
-                yield worker.deadline
+            yield from (t for t in (worker.deadline, worker.born_by) if t is not None)
         for mold in self.molds.values():
             if mold.deadline is not None:
                 yield mold.deadline

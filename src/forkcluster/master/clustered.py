@@ -132,6 +132,8 @@ class ClusterMaster(Master):
                 self._crew.end_mold(mold)
             case do.KillMold(mold):
                 self._crew.kill_mold(mold)
+            case do.WakeMold(mold):
+                self._crew.wake_mold(mold)
             case do.Fork():
                 self._crew.fork(action, self._sockets.descriptors(action.generation))
             case do.Probe(who, generation):

@@ -29,6 +29,7 @@ from forkcluster.master.spawn import spawn_mold
 from forkcluster.master.stacks import Stacks, read_rest
 from forkcluster.master.tally import SlotTally
 from forkcluster.wire.channel import Channel, Sent, channel_pair, close_all
+from forkcluster.wire.kernel import is_stopped
 from forkcluster.wire.messages import LOG_OPERATING, Kind, Message, MessageError
 from forkcluster.wire.orders import LoadOrder, LoadReport
 from forkcluster.wire.program import origin
@@ -146,6 +147,13 @@ class Crew:
         """SIGKILL it."""
         if number in self._molds:
             self._children.kill(self._molds[number].pid)
+
+    def wake_mold(self, number: int) -> None:
+        """Have it go on if it was stopped (SIGSTOP)."""
+        mold = self._molds.get(number)
+        if mold is not None and is_stopped(mold.pid):
+            log.warning("the mold does not fork: somebody has stopped it; it is told to go on", pid=mold.pid)
+            self._children.send_signal(mold.pid, signal.SIGCONT)
 
     def _hear_mold(self, number: int) -> None:
         mold = self._molds[number]

@@ -21,13 +21,17 @@ class Limits:
 
 @dataclass(slots=True)
 class Worker:
-    """One worker, from the moment it is asked for until its process has been reaped."""
+    """One worker, from the moment it is asked for until its process has been reaped.
+
+    `born_by`: when its mold is looked after, unless it has been born by then.
+    """
 
     who: Ref
     slot: int
     generation: int
     mold: int
     deadline: float | None
+    born_by: float | None = None
     pid: int | None = None
     ready_at: float | None = None
     hold: bool = False

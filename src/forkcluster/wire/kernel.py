@@ -1,5 +1,5 @@
 """What an older or a restricted kernel lacks (a sandbox may forbid pidfd_open and memfd_create), and what
-stands in for it.
+stands in for it; and what only procfs tells, where that is mounted.
 
 Knows no process of ours.
 """
@@ -14,6 +14,15 @@ def pidfd_of(pid: int) -> int:
         return os.pidfd_open(pid)
     except OSError:
         return -1
+
+
+def is_stopped(pid: int) -> bool:
+    """Tell whether a signal has stopped the process (not a debugger); False where that cannot be told."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            return file.read().rpartition(") ")[2].startswith("T")
+    except OSError:
+        return False
 
 
 def memory_file(name: str) -> int:

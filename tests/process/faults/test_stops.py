@@ -47,6 +47,20 @@ def test_row_16_mold_that_is_stopped_in_a_reload_is_given_up(server, point):
     each.reload()
 
 
+def test_row_16_mold_that_is_stopped_does_not_keep_a_slot_empty(server):
+    """Nobody waits for boot_timeout, a minute: the mold is told to go on."""
+    each = serve_source(server, CALLED)
+    (mold,) = each.processes("mold")
+    each.send(signal.SIGSTOP, mold.pid)
+    until(lambda: state(mold.pid) == STOPPED, "it to stop")
+    (worker,) = each.worker_pids()
+    each.send(signal.SIGKILL, worker)
+    assert worker != json.loads(each.get()[1])["pid"]
+    each.wait_for("somebody has stopped it")
+    whole(each, workers=1)
+    assert [mold.pid] == [process.pid for process in each.processes("mold")]
+
+
 def test_row_17_master_that_is_stopped_harms_nobody(serve):
     """Serving goes on without it; afterwards it kills nobody for what it has missed."""
     each = serve(workers=2, arguments=("--request-timeout", "1", "--request-warn", "0.5"))
