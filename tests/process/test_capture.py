@@ -199,6 +199,18 @@ def test_a_stopped_logger_does_not_stop_the_master(capturing, tmp_path):
     assert 0 == each.stop()
 
 
+def test_a_stopped_logger_does_not_stop_the_application_for_long(capturing, tmp_path):
+    """Who prints more than its pipe holds waits until the master has looked, and told the logger to go on."""
+    each = capturing()
+    (logger,) = [process.pid for process in each.processes("logger")]
+    os.kill(logger, signal.SIGSTOP)
+    assert 200 == each.get("/flood")[0]
+    wait_for(tmp_path / "error.log", "somebody has stopped the logger")
+    wait_for(tmp_path / "out.log", r"(?m)^.* 0 \| 0*99999$")
+    assert "the logger ended" not in text(tmp_path / "error.log")
+    assert 0 == each.stop()
+
+
 def test_lines_of_a_worker_that_is_gone_are_written(capturing, tmp_path):
     """While there was no logger: they wait in the pipe."""
     each = capturing(APP)

@@ -8,6 +8,7 @@ master's, and the next logger gets them all. Knows nothing of lines and files.
 import fcntl
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -21,12 +22,13 @@ from forkcluster.master.loop import Loop
 from forkcluster.master.spawn import spawn_logger
 from forkcluster.wire.capture import ERROR, MOST_SOURCES, OUT, Label, LogOrder, labels_to_text
 from forkcluster.wire.channel import Channel, Sent, channel_pair, close_all
-from forkcluster.wire.kernel import memory_file
+from forkcluster.wire.kernel import is_stopped, memory_file
 from forkcluster.wire.messages import Kind, Message, MessageError
 
 ROOM = 256 * 1024  # bytes that a pipe holds while nobody reads; a user may have 64 MiB of them
 STEADY = 5.0  # seconds; a logger that lived so long is replaced at once
 MOST_FAULTS = 5  # ends in a row by a fault of its own, after which a logger only drops
+LOOK_EVERY = 5.0  # seconds between looks whether somebody has stopped it
 LONGEST_WAIT = 1.0  # seconds without a logger: whoever prints much stands still meanwhile
 END_PATIENCE = 3.0  # seconds for a logger that was told to end
 END_STEP = 0.005  # seconds between looks whether it has
@@ -58,6 +60,7 @@ class Capture:
         self._channel: Channel | None = None
         self._started = 0.0
         self._start_at: float | None = None
+        self._look_at: float | None = None
         self._backoff = Backoff()
         self._faults = 0
         self._flushing: list[Callable[[], None]] = []
@@ -129,6 +132,7 @@ class Capture:
         finally:
             theirs.close()
         self.restarts += 1
+        self._look_at = self._started + LOOK_EVERY
         self._channel = ours
         self._children.adopt(self._pid, self._ended)
         self._loop.watch(ours.fileno(), lambda: self._hear(ours))
@@ -150,14 +154,23 @@ class Capture:
 
     def deadline(self) -> float | None:
         """Give the time at which `expire` must be called, None when nothing is waited for."""
-        times = [self._start_at, self.last_words.deadline()]
+        times = [self._start_at, self._look_at, self.last_words.deadline()]
         return min((time for time in times if time is not None), default=None)
 
     def expire(self, now: float) -> None:
-        """Start it again, when it is time to; answer who has waited long enough for last words."""
+        """Start it again or look at it, when it is time to; answer who has waited enough for last words."""
         self.last_words.expire()
         if self._start_at is not None and now >= self._start_at:
             self.start()
+        if self._look_at is not None and now >= self._look_at:
+            self._look_at = now + LOOK_EVERY
+            self._wake()
+
+    def _wake(self) -> None:
+        """Have it go on if it was stopped (SIGSTOP): whoever prints much would wait for ever."""
+        if is_stopped(self._pid):
+            self._say("warning", "somebody has stopped the logger; it is told to go on", {"pid": self._pid})
+            self._children.send_signal(self._pid, signal.SIGCONT)
 
     def reopen(self) -> None:
         """Have all files opened anew."""
@@ -245,7 +258,7 @@ class Capture:
             while self._channel.fileno() in self._loop:
                 self._hear(self._channel)
             self._channel.close()
-        self._channel, self._pid = None, 0
+        self._channel, self._pid, self._look_at = None, 0, None
         self._counted.clear()
         lived = self._loop.now() - self._started
         self._faults = self._faults + how.startswith("exited") if lived < STEADY else 0
