@@ -49,6 +49,21 @@ def test_a_change_before_the_watcher_watches_is_not_missed(server):
     each.wait_for("reload done")
 
 
+def test_a_change_during_the_reload_for_a_missed_one_is_not_missed_either(server):
+    """The watcher watches already while it asks for its first reload."""
+    each = server(arguments=("--watch", "--observe", "0"))
+    code = (
+        "import pathlib\n"
+        "new = [path for path in map(pathlib.Path, ('a.py', 'b.py')) if not path.exists()]\n"
+        "for path in new[:1]:\n    path.write_text('')\n"
+    )
+    app = each.directory / "app.py"
+    app.write_text(code + app.read_text())
+    each.boot()
+    each.wait_for("files changed; reloading files=a.py")
+    each.wait_for("files changed; reloading files=b.py")
+
+
 def test_broken_change_keeps_the_old_code_and_the_next_one_is_served(server):
     """The watcher outlives a failed reload."""
     each = watching(server)

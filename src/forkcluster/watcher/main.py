@@ -7,7 +7,6 @@ came to is the master's to log. Ends with the master.
 import os
 import signal
 from collections.abc import Container, Iterable, Iterator
-from itertools import chain
 
 import pathspec
 import watchfiles
@@ -23,6 +22,7 @@ QUIET = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SI
 SUFFIXES = (".py", ".toml", ".env", ".ini", ".html", ".jinja", ".jinja2", ".j2")
 SCRIPTS = (".sh", ".bash", ".js", ".cjs", ".mjs", ".ts", ".rb", ".php", ".pl")
 LONGEST = 60.0  # seconds of changes without a pause: reload all the same
+LOOK = 1.0  # seconds after which watching has begun for certain, changes or none
 MOST_NAMED = 3
 
 
@@ -63,16 +63,7 @@ def main(argv: list[str]) -> int:
 
 def _watch(order: WatchOrder) -> int:
     """Ask for a reload after each change; give the exit code when the master is gone. Raise OSError."""
-    step = max(1, int(order.delay * 1000))
-    interesting = Interesting(order, os.getcwd())
-    watching = watchfiles.watch(
-        *order.paths,
-        watch_filter=interesting,
-        step=step,
-        debounce=max(step, int(LONGEST * 1000)),
-        rust_timeout=60000,
-    )
-    for paths in chain([missed(order, interesting)], ({path for _, path in each} for each in watching)):
+    for paths in _changes(order):
         if not paths:
             continue
         log.info("files changed; reloading", files=name(paths))
@@ -85,6 +76,27 @@ def _watch(order: WatchOrder) -> int:
         except ForkclusterError as error:
             log.error(f"the reload could not be asked for: {error}")
     return 0
+
+
+def _changes(order: WatchOrder) -> Iterator[set[str]]:
+    """Give what has changed, again and again; also nothing.
+
+    Watching begins when it is first asked for changes. What was missed before is looked for only then, so
+    that nothing changes unseen in between.
+    """
+    step = max(1, int(order.delay * 1000))
+    interesting = Interesting(order, os.getcwd())
+    watching = watchfiles.watch(
+        *order.paths,
+        watch_filter=interesting,
+        step=step,
+        debounce=max(step, int(LONGEST * 1000)),
+        rust_timeout=int(LOOK * 1000),
+        yield_on_timeout=True,
+    )
+    yield {path for _, path in next(watching, ())} | missed(order, interesting)
+    for changes in watching:
+        yield {path for _, path in changes}
 
 
 def missed(order: WatchOrder, interesting: Interesting) -> set[str]:
