@@ -246,6 +246,21 @@ fc_conn_account(FcEngine *engine, FcConn *conn, uint64_t now, int status, const 
 /* -- how it ends
  * -------------------------------------------------------------------------------------------------- */
 
+static void
+set_resets(FcConn *conn, bool resets)
+{
+    struct linger linger = {.l_onoff = resets, .l_linger = 0};
+
+    setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    conn->resets = resets;
+}
+
+void
+fc_conn_ends_answer(FcConn *conn)
+{
+    set_resets(conn, true);
+}
+
 /* Our side is done, the client may still be sending: a plain close would answer its bytes with a reset, which
  * can destroy our answer before it is read. */
 static void
@@ -292,6 +307,8 @@ fc_conn_finish(FcEngine *engine, FcConn *conn)
                   (buf != NULL && buf->len > conn->request_end);
     uint32_t rest = buf != NULL ? buf->len - conn->request_end : 0;
 
+    if (conn->resets)
+        set_resets(conn, false);
     conn->wants = 0;
     conn->keep_alive = conn->keep_alive && fc_conn_body_complete(conn);
     conn->served++;
@@ -422,10 +439,8 @@ fc_conn_flush(FcEngine *engine, FcConn *conn)
 void
 fc_conn_abort(FcEngine *engine, FcConn *conn)
 {
-    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
-
     if (conn->head_sent)
-        setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+        set_resets(conn, true);
     fc_conn_close(engine, conn);
 }
 

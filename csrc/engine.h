@@ -125,6 +125,7 @@ typedef struct FcConn {
     _Atomic uint8_t recalled; /* FC_LENT_*: what is to be given back at once; set with G, read without */
     bool unparsed;            /* came with bytes that no parser of ours has seen */
     bool head_sent;           /* some byte of the answer went out or is queued */
+    bool resets;              /* its close is a reset */
     uint32_t served;
     uint32_t body_at;     /* where the body begins in the buffer */
     uint32_t request_end; /* where the request in hand ends in the buffer; after it: pipelined bytes */
@@ -390,9 +391,9 @@ void fc_conn_account(FcEngine *engine, FcConn *conn, uint64_t now, int status, c
                      size_t fields_len, uint64_t body_len, uint64_t all_len);
 /* Write what the log still holds, for timeout_ms at most, and count what was lost. */
 void fc_engine_stop_log(FcEngine *engine, int timeout_ms);
-/* Before the process ends, with T: have the kernel reset what would look complete to its client and is not.
- */
-void fc_engine_cut(FcEngine *engine);
+/* The answer in hand ends with its connection: until it is whole any close is a reset, the kernel's when the
+ * process is killed, too; its client would take a part for the whole. G or T. */
+void fc_conn_ends_answer(FcConn *conn);
 
 /* Refuse the request in hand with an answer of our own; then check in. T. */
 void fc_conn_refuse(FcEngine *engine, FcConn *conn, int status);

@@ -18,8 +18,6 @@
 
 #define DESCRIPTORS   16
 #define LOG_FLUSH_MS  200
-#define CUT_TRIES     50
-#define CUT_PAUSE_NS  100000
 #define LOOP_LEAST_NS 5000000ull /* a loop that does nothing here for so long is blocked */
 
 enum { DATA_WAKE = -1, DATA_CHANNEL = -2 }; /* epoll data; else the index of a listener */
@@ -27,28 +25,10 @@ enum { DATA_WAKE = -1, DATA_CHANNEL = -2 }; /* epoll data; else the index of a l
 /* For the signal handler: what it may touch is one descriptor and one atomic pointer. */
 static FcMonitor *_Atomic term_monitor;
 
-/* Cut the answers that the end of the process would cut, too, but without telling. The token is kept. A
- * thread holds it for microseconds; if it does not come, so be it. */
-static void
-cut_answers(FcEngine *engine)
-{
-    struct timespec pause = {.tv_nsec = CUT_PAUSE_NS};
-
-    for (int tries = 0; tries < CUT_TRIES; tries++) {
-        if (fc_token_take(&engine->token, FC_TOKEN_MONITOR)) {
-            fc_engine_cut(engine);
-            return;
-        }
-        nanosleep(&pause, NULL);
-    }
-}
-
 static void
 leave_at_once(FcMonitor *monitor, int code)
 {
     pthread_mutex_lock(&monitor->lock);
-    if (monitor->engine != NULL)
-        cut_answers(monitor->engine);
     if (monitor->engine != NULL && monitor->engine->log != NULL)
         fc_engine_stop_log(monitor->engine, LOG_FLUSH_MS);
     _exit(code);

@@ -290,7 +290,8 @@ fc_head_finish(FcAnswer *answer, int64_t body_len)
             answer->chunked = true;
             ADD(answer, "Transfer-Encoding: chunked\r\n");
         } else {
-            conn->keep_alive = false; /* its end is the end of the connection */
+            conn->keep_alive = false;
+            fc_conn_ends_answer(conn);
         }
     }
     if (answer->status == 205) /* RFC 9110 section 15.3.6: no content, and framed so */

@@ -51,8 +51,8 @@ fc_conn_adopt(FcEngine *engine, int fd)
     conn->hops = 0;
     conn->registered = conn->queued = conn->readable = conn->hung_up = false;
     conn->wants = 0;
-    conn->cut_short = conn->keep_alive = conn->head_sent = conn->counted_idle = conn->probe = conn->unparsed =
-        false;
+    conn->cut_short = conn->keep_alive = conn->head_sent = conn->resets = conn->counted_idle = conn->probe =
+        conn->unparsed = false;
     conn->looks = 0;
     conn->served = 0;
     conn->accepted_ns = engine->now;
@@ -149,30 +149,6 @@ fc_conn_unwatch(FcEngine *engine, FcConn *conn)
     if (conn->registered)
         epoll_ctl(engine->epoll, EPOLL_CTL_DEL, conn->fd, NULL);
     conn->registered = false;
-}
-
-/* The end of a connection is the end of an HTTP/1.0 answer; later versions say theirs themselves. Whether
- * some of it was sent is not asked: a thread may be sending it now. */
-static bool
-would_look_complete(const FcConn *conn)
-{
-    bool answering =
-        conn->state == FC_CONN_OUT || conn->state == FC_CONN_PARKED || conn->state == FC_CONN_FLUSH;
-
-    return answering && conn->buf != NULL && conn->buf->request.minor == 0;
-}
-
-void
-fc_engine_cut(FcEngine *engine)
-{
-    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
-
-    for (uint32_t i = 0; i < engine->n_blocks * FC_CONNS_A_BLOCK; i++) {
-        FcConn *conn = fc_conn_at(engine, i);
-
-        if (would_look_complete(conn))
-            setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-    }
 }
 
 /* Close some idle connections to get descriptors back, those that have waited longest first. */
