@@ -9,6 +9,8 @@ import tempfile
 
 from wsgi_tools import PLAIN, say
 
+WRITTEN = tempfile.TemporaryFile()  # noqa: SIM115
+
 
 def file(environ, start_response):
     """file_wrapper around the file of the query, `path:offset`."""
@@ -117,6 +119,24 @@ def file_handed_out(environ, start_response):
     }[environ["QUERY_STRING"]]()
     start_response("200 OK", PLAIN)
     return environ["wsgi.file_wrapper"](file)
+
+
+def file_written(environ, start_response):
+    """A file that holds, in its buffer alone, what was written into what was read; nobody closes it."""
+
+    class Proxy:
+        read = WRITTEN.read
+        tell = WRITTEN.tell
+
+    WRITTEN.seek(0)
+    WRITTEN.write(b"read before")
+    WRITTEN.seek(0)
+    WRITTEN.read(1)  # fills the buffer, within which seek() and write() stay
+    WRITTEN.seek(0)
+    WRITTEN.write(b"sent")
+    WRITTEN.seek(0)
+    start_response("200 OK", PLAIN)
+    return environ["wsgi.file_wrapper"](Proxy())
 
 
 def file_pipe(environ, start_response):

@@ -270,6 +270,12 @@ def test_what_hands_its_file_out_is_sent_by_the_kernel(client: Client, kind: str
     assert (b"handed out", "10") == (answer.body, answer.one("Content-Length"))
 
 
+def test_what_was_written_to_a_file_is_sent_with_it(client: Client) -> None:
+    """file_wrapper: bytes that only the file object's buffer holds are what its read() gives."""
+    answer = client.get("/file_written")
+    assert (b"sent before", "11") == (answer.body, answer.one("Content-Length"))
+
+
 def test_a_file_whose_size_nobody_knows_is_read(client: Client) -> None:
     """procfs says 0 and sysfs a page."""
     for path in ("/proc/sys/kernel/ostype", "/sys/kernel/mm/transparent_hugepage/enabled"):
