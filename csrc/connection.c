@@ -171,10 +171,12 @@ read_body(FcEngine *engine, FcConn *conn)
 {
     FcHttpError error = FC_HTTP_OK;
     size_t received = 0;
-    FcParse parse = fc_conn_receive_body(engine, conn, engine->scratch, FC_SCRATCH_SIZE, &received, &error);
+    bool emptied = false;
+    FcParse parse =
+        fc_conn_receive_body(engine, conn, engine->scratch, FC_SCRATCH_SIZE, &received, &emptied, &error);
 
     fc_add(&engine->line->bytes_in, received);
-    if (received == 0)
+    if (emptied)
         conn->readable = false;
     if (parse == FC_PARSE_MORE && received > 0) {
         /* One read a look, and queued behind the others. */

@@ -70,9 +70,10 @@ bool fc_buf_grow(FcConn *conn, uint32_t most);
 /* intake.c: a body on its way in */
 /* The head is complete: decide how the body comes, and take what came with the head. */
 FcParse fc_conn_frame_body(FcEngine *engine, FcConn *conn, FcHttpError *error);
-/* One recv of body bytes. FC_PARSE_MORE with *received 0: nothing there. */
+/* One recv of body bytes, and into the buffer of what is behind them. FC_PARSE_MORE with *received 0: nothing
+ * there. *emptied: nothing more is. */
 FcParse fc_conn_receive_body(FcEngine *engine, FcConn *conn, char *scratch, size_t scratch_size,
-                             size_t *received, FcHttpError *error);
+                             size_t *received, bool *emptied, FcHttpError *error);
 void fc_conn_await_body(FcEngine *engine, FcConn *conn); /* set its deadline: it has made progress now */
 /* A streamed body, which the application waits for, or no longer: the time between does not count. */
 void fc_conn_await_stream(FcEngine *engine, FcConn *conn);

@@ -106,16 +106,19 @@ store_body(FcEngine *engine, FcConn *conn, const char *bytes, size_t len)
 
 FcParse
 fc_conn_receive_body(FcEngine *engine, FcConn *conn, char *scratch, size_t scratch_size, size_t *received,
-                     FcHttpError *error)
+                     bool *emptied, FcHttpError *error)
 {
     FcBuf *buf = conn->buf;
     bool chunked = buf->request.chunked;
     uint64_t left = chunked ? 0 : (uint64_t)buf->request.content_length - conn->body.size;
     char *to = scratch;
-    size_t room = scratch_size;
+    size_t room = scratch_size, behind;
+    struct iovec vectors[2];
+    struct msghdr message = {.msg_iov = vectors, .msg_iovlen = 2};
     ssize_t n;
 
     *received = 0;
+    *emptied = false;
     if (chunked) {
         to = buf->data + buf->len;
         room = buf->cap - buf->len;
@@ -125,16 +128,26 @@ fc_conn_receive_body(FcEngine *engine, FcConn *conn, char *scratch, size_t scrat
     } else if (left < room) {
         room = (size_t)left;
     }
+    behind = room == left ? buf->cap - buf->len : 0;
+    vectors[0] = (struct iovec){.iov_base = to, .iov_len = room};
+    vectors[1] = (struct iovec){.iov_base = buf->data + buf->len, .iov_len = behind};
     do {
-        n = recv(conn->fd, to, room, MSG_DONTWAIT);
+        n = recvmsg(conn->fd, &message, MSG_DONTWAIT);
     } while (n < 0 && errno == EINTR);
-    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+        *emptied = true;
         return FC_PARSE_MORE;
+    }
     if (n <= 0) {
         *error = FC_HTTP_CUT_SHORT;
         return FC_PARSE_ERROR;
     }
     *received = (size_t)n;
+    *emptied = (size_t)n < room + behind;
+    if ((size_t)n > room) {
+        buf->len += (uint32_t)((size_t)n - room);
+        n = (ssize_t)room;
+    }
     if (chunked) {
         buf->len += (uint32_t)n;
         return decode_chunks(engine, conn, error);
@@ -238,6 +251,7 @@ fc_conn_fetch_body(FcEngine *engine, FcConn *conn, uint64_t *all)
     FcHttpError error = FC_HTTP_OK;
     FcParse parse;
     size_t received;
+    bool emptied; /* unused: its thread may have noted an edge since */
     uint64_t until;
     char scratch[16 * 1024];
 
@@ -261,7 +275,7 @@ fc_conn_fetch_body(FcEngine *engine, FcConn *conn, uint64_t *all)
         }
         if (poll(&poller, 1, ms < RECALL_MS ? (int)ms : RECALL_MS) <= 0)
             continue;
-        parse = fc_conn_receive_body(engine, conn, scratch, sizeof scratch, &received, &error);
+        parse = fc_conn_receive_body(engine, conn, scratch, sizeof scratch, &received, &emptied, &error);
         *all += received;
         if (received > 0)
             until = body_deadline(engine, conn, fc_now());

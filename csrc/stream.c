@@ -54,14 +54,22 @@ take_buffered(FcConn *conn, char *to, size_t cap)
     return n;
 }
 
-/* One recv. FC_STREAM_DATA with *got bytes. */
+/* One recv. FC_STREAM_DATA with *got bytes. `behind`: what follows these cap bytes goes into the read buffer,
+ * so that a short recv tells that nothing does. */
 static FcStream
-receive(FcEngine *engine, FcConn *conn, char *to, size_t cap, size_t *got)
+receive(FcEngine *engine, FcConn *conn, char *to, size_t cap, bool behind, size_t *got)
 {
+    FcBuf *buf = conn->buf;
+    struct iovec vectors[] = {
+        {.iov_base = to, .iov_len = cap},
+        {.iov_base = buf->data + buf->len, .iov_len = behind ? buf->cap - buf->len : 0},
+    };
+    struct msghdr message = {.msg_iov = vectors, .msg_iovlen = 2};
+    size_t room = cap + vectors[1].iov_len;
     ssize_t n;
 
     do {
-        n = recv(conn->fd, to, cap, MSG_DONTWAIT);
+        n = recvmsg(conn->fd, &message, MSG_DONTWAIT);
     } while (n < 0 && errno == EINTR);
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
         conn->readable = false;
@@ -71,8 +79,9 @@ receive(FcEngine *engine, FcConn *conn, char *to, size_t cap, size_t *got)
         conn->hung_up = true;
         return FC_STREAM_GONE;
     }
-    conn->readable = (size_t)n == cap;
-    *got = (size_t)n;
+    conn->readable = (size_t)n == room;
+    *got = (size_t)n < cap ? (size_t)n : cap;
+    buf->len += (uint32_t)((size_t)n - *got);
     fc_add(&engine->line->bytes_in, (uint64_t)n);
     return FC_STREAM_DATA;
 }
@@ -87,7 +96,7 @@ stream_length(FcEngine *engine, FcConn *conn, char *to, size_t cap, size_t *got,
         cap = (size_t)left;
     *got = take_buffered(conn, to, cap);
     if (*got == 0)
-        result = receive(engine, conn, to, cap, got);
+        result = receive(engine, conn, to, cap, cap == left, got);
     if (result == FC_STREAM_DATA) {
         conn->body.size += *got;
         *last = *got == left;
@@ -152,7 +161,7 @@ stream_chunked(FcEngine *engine, FcConn *conn, char *to, size_t cap, size_t *got
             if (result != FC_STREAM_WAIT)
                 return result;
         }
-        result = receive(engine, conn, buf->data + buf->len, buf->cap - buf->len, &received);
+        result = receive(engine, conn, buf->data + buf->len, buf->cap - buf->len, false, &received);
         if (result != FC_STREAM_DATA)
             return result;
         buf->len += (uint32_t)received;
@@ -192,5 +201,5 @@ fc_conn_raw(FcEngine *engine, FcConn *conn, char *to, size_t cap, size_t *got)
         *got = take_buffered(conn, to, cap);
         return FC_STREAM_DATA;
     }
-    return receive(engine, conn, to, cap, got);
+    return receive(engine, conn, to, cap, false, got);
 }

@@ -316,6 +316,65 @@ a_body_in_drops_is_late(void)
     close(fd);
 }
 
+/* A request whose body comes after its head, with `behind` right behind it, is answered. */
+static FcConn *
+answer_late_body(bool streamed, int fd, const char *behind)
+{
+    size_t got = 5;
+    bool last = true;
+    FcConn *conn;
+
+    engine.config.stream_body = streamed;
+    say(fd, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n");
+    conn = next();
+    CHECK((conn != NULL) == streamed);
+    snprintf(bytes, sizeof bytes, "hello%s", behind);
+    say(fd, bytes);
+    if (streamed) {
+        fc_conn_want(&engine, conn, FC_WANT_BODY);
+        CHECK(next() == conn && conn->why == FC_WHY_BODY);
+        CHECK(fc_conn_stream(&engine, conn, bytes, sizeof bytes, &got, &last) == FC_STREAM_DATA);
+    } else {
+        conn = next();
+        CHECK(conn != NULL && memcmp(conn->body.memory, "hello", 5) == 0);
+        got = conn->body.size;
+    }
+    CHECK(got == 5 && last);
+    fc_conn_checkin(&engine, conn);
+    return conn;
+}
+
+static void
+a_body_read_to_its_end_leaves_nothing_to_look_at(void)
+{
+    int fd;
+
+    begin(NEVER, NEVER);
+    fd = client();
+    for (int streamed = 0; streamed < 2; streamed++) {
+        answer_late_body(streamed, fd, "");
+        CHECK(!fc_engine_busy(&engine));
+    }
+    close(fd);
+}
+
+static void
+what_comes_with_the_end_of_a_body_is_the_next_request(void)
+{
+    int fd;
+    FcConn *conn;
+
+    begin(NEVER, NEVER);
+    fd = client();
+    for (int streamed = 0; streamed < 2; streamed++) {
+        conn = answer_late_body(streamed, fd, "GET /b HTTP/1.1\r\nHost: a\r\n\r\n");
+        CHECK(next() == conn && memcmp(conn->buf->data, "GET /b ", 7) == 0);
+        fc_conn_checkin(&engine, conn);
+        CHECK(next() == NULL && conn->state == FC_CONN_IDLE);
+    }
+    close(fd);
+}
+
 static void
 what_is_sent_meanwhile_gives_a_silent_reader_no_time(void)
 {
@@ -426,6 +485,9 @@ static const struct {
     {"a_body_is_late_though_an_answer_was_queued", a_body_is_late_though_an_answer_was_queued},
     {"a_pause_of_the_gateway_is_not_the_clients", a_pause_of_the_gateway_is_not_the_clients},
     {"a_body_in_drops_is_late", a_body_in_drops_is_late},
+    {"a_body_read_to_its_end_leaves_nothing_to_look_at", a_body_read_to_its_end_leaves_nothing_to_look_at},
+    {"what_comes_with_the_end_of_a_body_is_the_next_request",
+     what_comes_with_the_end_of_a_body_is_the_next_request},
     {"what_is_sent_meanwhile_gives_a_silent_reader_no_time",
      what_is_sent_meanwhile_gives_a_silent_reader_no_time},
     {"who_leaves_waits_for_a_peer_that_is_full", who_leaves_waits_for_a_peer_that_is_full},

@@ -19,6 +19,8 @@ SOURCES = ("tests/native/engine_test.c", *CORE, *(f"csrc/{name}.c" for name in P
         "a_body_is_late_though_an_answer_was_queued",
         "a_pause_of_the_gateway_is_not_the_clients",
         "a_body_in_drops_is_late",
+        "a_body_read_to_its_end_leaves_nothing_to_look_at",
+        "what_comes_with_the_end_of_a_body_is_the_next_request",
         "what_is_sent_meanwhile_gives_a_silent_reader_no_time",
         "who_leaves_waits_for_a_peer_that_is_full",
         "who_leaves_alone_closes_what_is_idle",
