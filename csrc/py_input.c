@@ -123,27 +123,31 @@ body_of(FcInput *input)
     return &input->conn->body;
 }
 
-/* len bytes at the present position of a body that is in a file. False with an exception. */
+/* len bytes of a body that is in a file, from `from` on. False with an exception. */
 static bool
-read_file(FcInput *input, int fd, char *to, uint64_t len)
+read_file(FcConn *conn, uint64_t from, char *to, uint64_t len)
 {
+    int fd = conn->body.fd;
     uint64_t done = 0;
 
+    if (!fc_lend(conn, FC_LENT_BODY))
+        return false;
     while (done < len) {
         ssize_t n;
 
-        Py_BEGIN_ALLOW_THREADS n = pread(fd, to + done, len - done, (off_t)(input->at + done));
+        Py_BEGIN_ALLOW_THREADS n = pread(fd, to + done, len - done, (off_t)(from + done));
         Py_END_ALLOW_THREADS if (n < 0 && errno == EINTR && PyErr_CheckSignals() == 0) continue;
         if (n <= 0) {
             if (!PyErr_Occurred()) {
                 errno = n == 0 ? EIO : errno;
                 PyErr_SetFromErrno(PyExc_OSError);
             }
-            return false;
+            break;
         }
         done += (uint64_t)n;
     }
-    return true;
+    fc_lend_back(conn, FC_LENT_BODY);
+    return done == len;
 }
 
 /* The next len bytes as a new bytes object. */
@@ -155,12 +159,7 @@ take(FcInput *input, FcBody *body, uint64_t len)
     if (bytes == NULL)
         return NULL;
     if (body->kind == FC_BODY_FILE) {
-        bool lent = fc_lend(input->conn, FC_LENT_BODY),
-             ok = lent && read_file(input, body->fd, PyBytes_AS_STRING(bytes), len);
-
-        if (lent)
-            fc_lend_back(input->conn, FC_LENT_BODY);
-        if (!ok) {
+        if (!read_file(input->conn, input->at, PyBytes_AS_STRING(bytes), len)) {
             Py_DECREF(bytes);
             return NULL;
         }
@@ -220,35 +219,38 @@ input_read(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     return left > 0 ? take(input, body, left) : PyBytes_FromStringAndSize(NULL, 0);
 }
 
-/* How long the line at the present position is, its LF included; at most `most`. -1 with an exception. */
-static int64_t
-line_length(FcInput *input, FcBody *body, uint64_t most)
+/* The next line of a body that is in memory, its LF included; at most `most` bytes of it. */
+static PyObject *
+line_of_memory(FcInput *input, FcBody *body, uint64_t most)
+{
+    const char *from = body->memory + input->at, *end = memchr(from, '\n', most);
+
+    return take(input, body, end != NULL ? (uint64_t)(end - from + 1) : most);
+}
+
+/* Likewise of one that is in a file; most lines are within what is read ahead at first. */
+static PyObject *
+line_of_file(FcInput *input, FcBody *body, uint64_t most)
 {
     char step[LINE_STEP];
     uint64_t len = 0;
-    const char *end;
+    const char *end = NULL;
+    PyObject *line;
 
-    if (body->kind != FC_BODY_FILE) {
-        const char *from = body->memory + input->at;
-
-        end = memchr(from, '\n', most);
-        return end != NULL ? (int64_t)(end - from + 1) : (int64_t)most;
-    }
-    while (len < most) {
+    while (end == NULL && len < most) {
         size_t want = most - len < sizeof step ? (size_t)(most - len) : sizeof step;
-        ssize_t n = pread(body->fd, step, want, (off_t)(input->at + len));
 
-        if (n <= 0) {
-            errno = n == 0 ? EIO : errno;
-            PyErr_SetFromErrno(PyExc_OSError);
-            return -1;
-        }
-        end = memchr(step, '\n', (size_t)n);
-        if (end != NULL)
-            return (int64_t)(len + (uint64_t)(end - step) + 1);
-        len += (uint64_t)n;
+        if (!read_file(input->conn, input->at + len, step, want))
+            return NULL;
+        end = memchr(step, '\n', want);
+        len += end != NULL ? (uint64_t)(end - step + 1) : want;
     }
-    return (int64_t)most;
+    if (len > sizeof step)
+        return take(input, body, len);
+    line = PyBytes_FromStringAndSize(step, (Py_ssize_t)len);
+    if (line != NULL)
+        input->at += len;
+    return line;
 }
 
 static PyObject *
@@ -256,7 +258,6 @@ next_line(FcInput *input, Py_ssize_t size)
 {
     FcBody *body;
     uint64_t left;
-    int64_t len;
 
     if (!rest_of(input, &body, &left))
         return NULL;
@@ -264,8 +265,7 @@ next_line(FcInput *input, Py_ssize_t size)
         left = (uint64_t)size;
     if (left == 0)
         return PyBytes_FromStringAndSize(NULL, 0);
-    len = line_length(input, body, left);
-    return len < 0 ? NULL : take(input, body, (uint64_t)len);
+    return body->kind == FC_BODY_FILE ? line_of_file(input, body, left) : line_of_memory(input, body, left);
 }
 
 static PyObject *

@@ -63,6 +63,22 @@ def test_input_reads_like_a_file(client: Client, expression: str, size: str) -> 
     assert b"ignored" == client.get("/ignore").body
 
 
+@pytest.mark.parametrize("length", [8191, 8192, 8193, 20000])
+def test_lines_of_a_file_are_of_any_length(client: Client, length: int) -> None:
+    """Input: a line that is longer than what is read ahead, or just as long, is one line."""
+    lines = (b"x" * (length - 1) + b"\n") * 10
+    answer = client.post(
+        "/reads?[len(i.readline()),i.readline(3),len(i.readline()),len(i.readline())]", lines
+    )
+    assert repr([length, b"xxx", length - 3, length]).encode() == answer.body
+
+
+@pytest.mark.skipif(not Path("/proc/thread-self/io").exists(), reason="the kernel counts no calls")
+def test_a_line_of_a_file_is_read_once(client: Client) -> None:
+    """Not to look for its end and then again; each time the GIL is given up."""
+    assert b"100" == client.post("/read_calls", b"a line\n" * 20000).body
+
+
 @pytest.mark.parametrize("expression", ["i.read()", "i.readline()", "i.readlines()", "list(i)"])
 def test_input_of_a_request_without_body_is_empty(client: Client, expression: str) -> None:
     """Input: a request without a body reads as nothing, at once."""
