@@ -96,6 +96,29 @@ def test_start_of_a_name_that_another_directory_has_is_refused(shell, tmp_path):
     assert {"app": "stopped", "other": "ready"} == shell.states()
 
 
+def test_a_target_that_was_mistyped_gives_its_name_up(shell):
+    """What has never been ready has nothing to lose; it keeps its id, and the command says so."""
+    shell.start("app:aplication", "--name", "api", code=EXIT_APPLICATION)
+    shell.start("app:aplication", "--name", "api", code=EXIT_APPLICATION)
+    done = shell.start("app:application", "--name", "api")
+    assert "api takes the place of app:aplication, which has never been ready" in done.err
+    assert ("ready", 0) == tuple(shell.list()["api"][key] for key in ("status", "id"))
+    shell.run("stop", "api")
+    done = shell.start("app:other", "--name", "api", code=EXIT_USAGE)
+    assert "belongs to app:application in" in done.err
+
+
+def test_an_app_that_was_ready_once_keeps_its_name_when_a_later_start_fails(shell):
+    """However often that is tried."""
+    shell.start()
+    shell.run("stop", "app")
+    shell.write("app.py", "raise RuntimeError('no database')\n")
+    for _ in range(2):
+        shell.start(code=EXIT_APPLICATION)
+    done = shell.start("app:other", "--name", "app", code=EXIT_USAGE)
+    assert "belongs to app:application in" in done.err
+
+
 def test_two_starts_of_one_name_at_the_same_moment(shell):
     """One wins; the other says so; one app runs."""
     both = [shell.begin("start", "app:application", "--bind", "127.0.0.1:0") for _ in range(2)]

@@ -31,6 +31,11 @@ class Results:
         if not self._as_json:
             self._tell(text)
 
+    def note(self, name: str, text: str) -> None:
+        """Say to people what goes with what is done."""
+        if not self._as_json:
+            self._tell(f"{click.style('●', fg='yellow')} {click.style(name, bold=True)} {text}", err=True)
+
     def bad(self, name: str, error: ForkclusterError) -> None:
         """Say what failed, with the application's traceback if there is one."""
         self._code = self._code or error.exit_code

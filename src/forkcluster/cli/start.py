@@ -102,10 +102,13 @@ def _begin(
         return [p for app in known if (p := _begin_known(register, app, given, results)) is not None]
     request = request_of({**given, **({} if word is None else {"target": (word,)})})
     try:
-        return [starting.begin_new(register, request, os.environ, force=force)]
+        pending = starting.begin_new(register, request, os.environ, force=force)
     except ForkclusterError as error:
         results.bad(word or directory, error)
         return []
+    if pending.instead_of:
+        results.note(pending.name, f"takes the place of {pending.instead_of}, which has never been ready")
+    return [pending]
 
 
 def _stands_here(word: str, known: Sequence[App], directory: str) -> bool:

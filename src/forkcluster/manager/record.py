@@ -26,7 +26,8 @@ class Record:
 
     `target`, `namespace`, `mode` and `instances` are what the request came to when it was last read. `scaled`
     is (configured, wanted) workers when `scale` has set another number; `restarts` counts those before the
-    present master, `forgiven` is what `reset` takes off the present master's own count.
+    present master, `forgiven` is what `reset` takes off the present master's own count. `proven`: it has
+    been ready after a start before the last one.
     """
 
     id: int
@@ -41,6 +42,7 @@ class Record:
     created: float = field(default_factory=time.time)
     restarts: int = 0
     forgiven: int = 0
+    proven: bool = False
     scaled: tuple[int, int] = (0, 0)
 
     def come_to(self, options: Options) -> "Record":
@@ -101,6 +103,7 @@ def _read(values: Mapping[str, object]) -> Record:
         request=Request.from_mapping(request),
         environment={str(name): str(value) for name, value in environment.items()},
         created=float(str(values["created"])),
+        proven=values.get("proven") is not False,
         scaled=(_number(scaled[0]), _number(scaled[1])),
         **numbers,  # type: ignore[arg-type]
         **{name: str(values[name]) for name in names},  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ from forkcluster.manager.record import RUNNING, Record
 from forkcluster.wire import outcome as outcomes
 from forkcluster.wire.files import read_json
 from forkcluster.wire.home import AppPlace, Lock, bases, held, make_private
-from forkcluster.wire.outcome import Outcome
+from forkcluster.wire.outcome import End, Outcome
 
 PATIENCE = 10.0  # seconds; what is done under the home's lock takes milliseconds
 
@@ -53,6 +53,12 @@ class App:
     def wanted(self) -> bool:
         """Whether it should run."""
         return self.record is not None and self.record.wanted == RUNNING
+
+    @property
+    def stillborn(self) -> bool:
+        """Whether it does not run, and no start has ever made it ready: the last one has failed, too."""
+        failed = self.outcome is not None and self.outcome.end is End.FAILED
+        return failed and not self.running and self.record is not None and not self.record.proven
 
     @property
     def control(self) -> str | None:

@@ -53,13 +53,17 @@ END_TIME = 5.0  # seconds that a master may take from its last word to its end
 
 @dataclass(slots=True)
 class Pending:
-    """A start that is under way. `pipe` is owned: the reading end of the report."""
+    """A start that is under way. `pipe` is owned: the reading end of the report.
+
+    `instead_of`: the target that had the name, and has lost it.
+    """
 
     name: str
     place: AppPlace
     pipe: int
     process: subprocess.Popen[bytes]
     heard: bytes = b""
+    instead_of: str = ""
 
     def close(self) -> None:
         """Stop listening; the app goes on starting. Idempotent."""
@@ -85,9 +89,9 @@ def begin_new(
 ) -> Pending:
     """Start an app as asked for, registering it unless it is.
 
-    An app of the same name must be stopped and have the same target and directory, unless its record is
-    `claim`ed; with `force` another one takes the next free name. `restarts`: how many a list
-    shows from now on. Raise ForkclusterError when it cannot be started.
+    An app of the same name must be stopped and have the same target and directory, unless it has never been
+    ready or its record is `claim`ed; with `force` another one takes the next free name. `restarts`: how many
+    a list shows from now on. Raise ForkclusterError when it cannot be started.
     """
     environment = base_environment(environment)
     reading = read(request, environment)
@@ -99,15 +103,18 @@ def begin_new(
     prove(interpreter_of(reading.options))
     with register.changing():
         app = register.app(name)
-        if not claim:
-            _check_same(app, reading, request)
         old = app.record if app else None
         number = old.id if old else register.free_id()
         record = Record(number, name, request, environment).come_to(reading.options)
+        if not claim:
+            _check_same(app, record)
         if old:
             kept = old.restarts if restarts is None else restarts
-            record = replace(record, created=old.created, restarts=kept)
-        return _begin(register, record, reading)
+            record = replace(record, created=old.created, restarts=kept, proven=old.proven)
+        pending = _begin(register, record, reading)
+        if old and _differs(old, record):
+            pending.instead_of = old.target
+        return pending
 
 
 def renewed(app: App, flags: Flags = MappingProxyType({}), environment: Env | None = None) -> Renewed:
@@ -163,7 +170,9 @@ def _begin(register: Register, record: Record, reading: Reading) -> Pending:
     if lock is None:
         raise _taken(place)
     try:
-        record.save(place.record)
+        last = outcomes.read(place.outcome)
+        proven = record.proven or (last is not None and last.was_ready)
+        replace(record, proven=proven).save(place.record)
         _note_start(place)
         return _execute(place, lock, record, reading)
     finally:
@@ -220,14 +229,20 @@ def _free_name(register: Register, name: str) -> str:
     return next(each for each in names if register.app(each) is None)
 
 
-def _check_same(app: App | None, reading: Reading, request: Request) -> None:
-    """Refuse a name that another app has. One that runs is refused when its lock cannot be taken."""
-    if app is None or app.record is None or app.running:
+def _differs(one: Record, other: Record) -> bool:
+    return (one.target, one.request.directory) != (other.target, other.request.directory)
+
+
+def _check_same(app: App | None, record: Record) -> None:
+    """Refuse a name that another app has, unless that has never been ready: nothing is lost with its record.
+
+    One that runs is refused when its lock cannot be taken.
+    """
+    if app is None or app.record is None or app.running or app.stillborn:
         return
-    theirs = (app.record.target, app.record.request.directory)
-    if theirs != (reading.options.target, request.directory):
+    if _differs(app.record, record):
         raise UsageError(
-            f"the name {app.name} belongs to {theirs[0]} in {theirs[1]}",
+            f"the name {app.name} belongs to {app.record.target} in {app.record.request.directory}",
             f"choose another with --name, or forget that app: forkcluster delete {app.name}",
         )
 

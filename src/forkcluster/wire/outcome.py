@@ -58,6 +58,11 @@ class Outcome:
                 return None
 
     @property
+    def was_ready(self) -> bool:
+        """Whether the start has made the app ready, whatever came then."""
+        return self.end in (End.READY, End.ENDED)
+
+    @property
     def failure(self) -> ForkclusterError | None:
         """The error, rebuilt; None when there is none."""
         return from_json(self.error) if self.error else None
