@@ -29,7 +29,7 @@ LINKS = $(shell echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | \
 FUZZER = $(firstword $(foreach clang,$(CLANGS),$(call LINKS,$(clang))))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test stress soak check check-python check-c sanitize fuzz bench bench-scrape bench-threads instructions docs options format clean
+.PHONY: help run test stress soak check check-python check-c sanitize fuzz bench bench-scrape bench-threads bench-memory instructions docs options format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -120,6 +120,9 @@ bench-scrape: $(VENV)/.built  ## the app's latency and CPU with and without 100 
 
 bench-threads: $(VENV)/.built  ## what a long call does to everybody else, against its bars (PEERS=python with gunicorn)
 	$(BIN)/python bench/threads.py $(if $(PEERS),--peers $(PEERS)) $(ARGS)
+
+bench-memory: $(VENV)/.built  ## the memory of a Django with four workers, beside others' (PEERS=python with Django and them)
+	$(BIN)/python bench/memory.py $(if $(PEERS),--peers $(PEERS)) $(ARGS)
 
 instructions: $(VENV)/.built  ## instructions per request, against bench/instructions.json (WRITE=1 writes it)
 	$(BIN)/python bench/instructions.py $(if $(WRITE),,--check)

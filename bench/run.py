@@ -25,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,7 +133,7 @@ def on(cpus: set[int]):
 
 
 @contextlib.contextmanager
-def running(command: list[str], port: int, cpus: set[int]):
+def running(command: list[str], port: int, cpus: set[int], proof: Callable[[int], None] = prove):
     """Run a server in a session of its own on these CPUs, and give its id; gone at the end, all of it."""
     with tempfile.TemporaryFile() as output:
         streams = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
@@ -140,7 +141,7 @@ def running(command: list[str], port: int, cpus: set[int]):
             process = subprocess.Popen(command, cwd=HERE, start_new_session=True, **streams)
         try:
             wait_until_it_answers(process, port)
-            prove(port)
+            proof(port)
             yield process.pid
         except RuntimeError as error:
             output.seek(0)

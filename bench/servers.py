@@ -1,8 +1,10 @@
 """The servers that are compared, and how each is started. Knows no measuring.
 
-`python bench/servers.py bjoern PORT WORKERS` serves with those that have no command line of their own.
+`python bench/servers.py fastpysgi PORT WORKERS [MODULE:NAME]` serves with those that have no command line of
+their own.
 """
 
+import importlib
 import os
 import subprocess
 import sys
@@ -25,6 +27,7 @@ class Server:
     def argv(self, python: str, port: int, workers: int) -> list[str]:
         """The command line."""
         words = {"python": python, "port": port, "workers": workers, "build": BUILD, "here": HERE}
+        words["bin"] = Path(python).parent
         return [word.format(**words) for word in self.command]
 
     def installed(self, python: str) -> bool:
@@ -69,7 +72,7 @@ SERVERS = (
         "forkcluster-asgi", "ASGI", "forkcluster",
         ("{python}", "-m", "forkcluster", "apps:asgi", "-i", "{workers}", "-b", HOST, *QUIET),
     ),
-    Server("fastpysgi-asgi", "ASGI", "fastpysgi", (*LONE, "fastpysgi-asgi", "{port}", "{workers}")),
+    Server("fastpysgi-asgi", "ASGI", "fastpysgi", (*LONE, "fastpysgi", "{port}", "{workers}", "apps:asgi")),
     Server("granian-asgi", "ASGI", "granian", (*GRANIAN, "--interface", "asgi", "apps:asgi")),
     Server(
         "uvicorn", "ASGI", "uvicorn",
@@ -93,20 +96,14 @@ def serve_bjoern(port: int, workers: int) -> None:
     bjoern.run()
 
 
-def serve_fastpysgi(port: int, workers: int, interface: str = "wsgi") -> None:
+def serve_fastpysgi(port: int, workers: int, target: str = "apps:wsgi") -> None:
     """fastpysgi forks by itself."""
     import fastpysgi
 
-    import apps
-
-    fastpysgi.run(getattr(apps, interface), "127.0.0.1", port, workers=workers)
-
-
-def serve_fastpysgi_asgi(port: int, workers: int) -> None:
-    """The same for ASGI."""
-    serve_fastpysgi(port, workers, "asgi")
+    module, _, name = target.partition(":")
+    fastpysgi.run(getattr(importlib.import_module(module), name), "127.0.0.1", port, workers=workers)
 
 
 if __name__ == "__main__":
-    serve = {"bjoern": serve_bjoern, "fastpysgi": serve_fastpysgi, "fastpysgi-asgi": serve_fastpysgi_asgi}
-    serve[sys.argv[1]](int(sys.argv[2]), int(sys.argv[3]))
+    serve = {"bjoern": serve_bjoern, "fastpysgi": serve_fastpysgi}
+    serve[sys.argv[1]](int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:])

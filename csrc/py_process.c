@@ -120,6 +120,7 @@ static PyMethodDef fc_process_methods[] = {
     {"refuse_handshakes", fc_refuse_handshakes, METH_O, fc_refuse_handshakes_doc},
     {"trim_memory", fc_trim_memory, METH_NOARGS, fc_trim_memory_doc},
     {"fill_holes", fc_fill_holes, METH_NOARGS, fc_fill_holes_doc},
+    {"immortalize", fc_immortalize, METH_NOARGS, fc_immortalize_doc},
     {"wire_constants", fc_wire_constants, METH_NOARGS, fc_wire_constants_doc},
     {NULL, NULL, 0, NULL},
 };

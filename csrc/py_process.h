@@ -23,9 +23,10 @@ PyObject *fc_double_fork(PyObject *self, PyObject *args);
 PyObject *fc_leave_descriptor(PyObject *self, PyObject *unused);
 
 /* py_memory.c */
-extern const char fc_trim_memory_doc[], fc_fill_holes_doc[];
+extern const char fc_trim_memory_doc[], fc_fill_holes_doc[], fc_immortalize_doc[];
 PyObject *fc_trim_memory(PyObject *self, PyObject *unused);
 PyObject *fc_fill_holes(PyObject *self, PyObject *unused);
+PyObject *fc_immortalize(PyObject *self, PyObject *unused);
 
 /* py_signals.c */
 extern const char fc_quiet_signals_doc[], fc_record_signals_doc[];

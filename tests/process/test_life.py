@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 
 import pytest
 from harness import processes, until
@@ -309,3 +310,17 @@ def test_environment_longer_than_a_message_reaches_the_app(server):
         "    return [str(len(os.environ['LONG'])).encode()]\n"
     )
     assert (200, b"100000") == each.boot().get()
+
+
+def test_workers_do_not_count_references_to_what_the_application_has_defined(server):
+    """The mold has made its definitions immortal, where Python can: workers share their pages."""
+    each = server()
+    (each.directory / "app.py").write_text(
+        "import sys\n\n\ndef application(environ, start_response):\n"
+        "    before = sys.getrefcount(application)\n"
+        "    more = [application] * 10\n"
+        "    start_response('200 OK', [])\n"
+        "    return [b'%d' % (sys.getrefcount(application) - before)]\n"
+    )
+    each.boot()
+    assert (0 if (3, 12) <= sys.version_info < (3, 14) else 10) == int(each.get()[1])

@@ -159,3 +159,103 @@ _process.fill_holes()
 print(id(bytes(600)) > behind)
 """
     assert "False\nTrue\n" == run(code, PYTHONMALLOC="default")
+
+
+# Where Python has immortal objects, and we know its marks of them.
+immortals = pytest.mark.skipif(not (3, 12) <= sys.version_info < (3, 14), reason="no immortal objects")
+
+
+@immortals
+def test_definitions_are_not_counted_any_more_and_what_holds_something_is():
+    """Functions, classes, names and constants stay for good; whatever may have an end still has it."""
+    code = """
+import collections, fractions, sys, types, weakref
+from forkcluster import _process
+
+class Kept:
+    size = 10.5
+    def method(self, text="a constant", *, flag=b"bytes"):
+        return (1234567, "in a tuple", (2345678, b"nested"))
+    @property
+    def value(self): return self
+
+def closure(held):
+    def inner(): return held
+    return inner
+
+class Resource: pass
+resource, values, mapping, pair = Resource(), [1], {"a": 1}, (Resource(), "text")
+bound, append = Kept().method, [].append
+function, code = Kept.method, Kept.method.__code__
+consts = code.co_consts
+lasting = [Kept, function, code, consts, consts[1], consts[1][2], code.co_linetable, code.co_filename,
+           Kept.size, Kept.__mro__, vars(Kept)["value"], function.__defaults__,
+           function.__kwdefaults__["flag"], closure(3).__code__, types, fractions.Fraction,
+           collections.deque.append, sys.exit,
+           function.__qualname__]
+counted = [resource, values, mapping, pair, bound, append, pair[0]]
+print(_process.immortalize() > 10_000)
+
+def steady(each):
+    before = sys.getrefcount(each)
+    more = [each] * 1000
+    return sys.getrefcount(each) == before
+print([each for each in lasting if not steady(each)])
+print([each for each in counted if steady(each)])
+ended = [weakref.ref(each, lambda reference: print("ended")) for each in (resource, pair[0])]
+del resource, counted, pair
+"""
+    assert "True\n[]\n[]\nended\nended\n" == run(code)
+
+
+@immortals
+def test_an_interpreter_with_immortal_definitions_ends_as_usual():
+    """Exit handlers run, instances of modules end, files are flushed; also in a forked process."""
+    code = """
+import asyncio, atexit, collections, email.message, json, logging, os, sys, unittest
+from forkcluster import _process
+class Noisy:
+    def __del__(self): print("gone", flush=True)
+_process.immortalize()
+noisy = Noisy()
+atexit.register(print, "exit")
+print("forked", flush=True)
+pid = os.fork()
+if pid: os.waitpid(pid, 0)
+print(json.dumps({"a": collections.Counter("aab")}), sys.intern("n" + "ew"))
+"""
+    end = '{"a": {"a": 2, "b": 1}} new\nexit\ngone\n'
+    assert "forked\n" + end * 2 == run(code)
+
+
+@immortals
+def test_forked_processes_share_the_pages_of_immortal_definitions():
+    """A reference to everything is taken in the child: it copies the pages of what is counted."""
+    code = """
+import asyncio, email.message, gc, http.server, json, logging, os, sys, types, unittest
+from forkcluster import _process
+if sys.argv[1:] == ["immortal"]: _process.immortalize()
+found = [each for each in gc.get_objects() if type(each) is types.FunctionType]
+found += [each.__code__ for each in found]
+gc.freeze()
+def private():
+    with open("/proc/self/smaps_rollup") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("Private_Dirty"))
+if os.fork() == 0:
+    before = private()
+    found * 2
+    print(private() - before, flush=True)
+    os._exit(0)
+os.wait()
+"""
+    counted, shared = (
+        int(subprocess.run([sys.executable, "-c", code, how], capture_output=True, timeout=30).stdout)
+        for how in ("counted", "immortal")
+    )
+    assert shared < counted / 4
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="has immortal objects")
+def test_nothing_is_immortal_where_python_has_no_such_objects():
+    """Nothing changes there."""
+    assert "0\n" == run("from forkcluster import _process; print(_process.immortalize())")

@@ -99,6 +99,7 @@ class Mold:
             report = LoadReport("asgi", reason, forkable=False, reasons=(reason,), wants_loop=True)
             self._report(report, order.generation)
             return
+        _process.immortalize()  # workers share what the import has defined
         _process.trim_memory()
         _process.fill_holes()  # what the import has freed would be copied by every worker that uses it
         reasons = judge(before, self._children)
