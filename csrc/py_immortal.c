@@ -62,13 +62,15 @@ fc_keep_definition(PyObject *object, void *all)
     return 0;
 }
 
-/* A tuple of what is immortal, once that is known. */
+/* A tuple of what is immortal, once that is known. What another thread is making has empty places yet. */
 static int
 fc_keep_tuple(PyObject *object, void *arg)
 {
     FcImmortals *all = arg;
     int kept = 1;
 
+    if (object == NULL)
+        return 0;
     if (_Py_IsImmortal(object))
         return 1;
     if (!PyTuple_CheckExact(object) || all->depth == FC_NESTED_MOST)
@@ -95,15 +97,18 @@ fc_reach_code(PyCodeObject *code, FcImmortals *all)
         (void)fc_reach(parts[i], all);
 }
 
-/* An object that is referred to. What the collector lists is looked at when its turn in the list comes. */
+/* An object that is referred to: one that is not may still be made by another thread, which resizes a tuple
+ * only while nobody shares it. What the collector lists is looked into when its turn in the list comes. */
 static int
 fc_reach(PyObject *object, void *arg)
 {
     FcImmortals *all = arg;
 
-    if (PyObject_GC_IsTracked(object) || all->depth == FC_NESTED_MOST)
+    if (all->depth == FC_NESTED_MOST)
         return 0;
     (void)all->keep(object, all);
+    if (PyObject_GC_IsTracked(object))
+        return 0;
     all->depth++;
     if (PyCode_Check(object))
         fc_reach_code((PyCodeObject *)object, all);
@@ -116,10 +121,7 @@ fc_reach(PyObject *object, void *arg)
 static int
 fc_look(PyObject *object, void *arg)
 {
-    FcImmortals *all = arg;
-
-    (void)all->keep(object, all);
-    (void)Py_TYPE(object)->tp_traverse(object, fc_reach, all);
+    (void)Py_TYPE(object)->tp_traverse(object, fc_reach, arg);
     return 1; /* go on */
 }
 

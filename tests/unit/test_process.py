@@ -209,6 +209,29 @@ del resource, counted, pair
 
 
 @immortals
+@pytest.mark.parametrize("known", [1, 10], ids=["with an empty place", "about to be resized"])
+def test_a_tuple_that_another_thread_is_making_is_left_alone(known):
+    """The collector lists it long before it is whole: what an import has started in a thread is not spoilt."""
+    code = f"""
+import threading
+from forkcluster import _process
+asked, told = threading.Event(), threading.Event()
+def words():
+    yield from ["word"] * {known}
+    asked.set()
+    told.wait()
+    yield "last"
+thread = threading.Thread(target=lambda: print(len(tuple(words()))))
+thread.start()
+asked.wait()
+print(_process.immortalize() > 1000, flush=True)
+told.set()
+thread.join()
+"""
+    assert run(code) == f"True\n{known + 1}\n"
+
+
+@immortals
 def test_an_interpreter_with_immortal_definitions_ends_as_usual():
     """Exit handlers run, instances of modules end, files are flushed; also in a forked process."""
     code = """
