@@ -2,6 +2,7 @@
 
 import json
 import signal
+import threading
 
 import pytest
 from harness import processes, until
@@ -62,6 +63,29 @@ def test_a_change_during_the_reload_for_a_missed_one_is_not_missed_either(server
     each.boot()
     each.wait_for("files changed; reloading files=a.py")
     each.wait_for("files changed; reloading files=b.py")
+
+
+def test_a_missed_change_is_found_beside_a_file_that_grows_all_the_time(server):
+    """A log in the watched directory is of no interest, and keeps nothing from being seen."""
+    each = server(arguments=("--watch", "--observe", "0"))
+    code = "import os, pathlib\npathlib.Path('a.py').exists() or pathlib.Path('a.py').write_text('')\n"
+    app = each.directory / "app.py"
+    app.write_text(code + app.read_text())
+    over = threading.Event()
+
+    def grow():
+        with (each.directory / "app.log").open("a") as file:
+            while not over.wait(0.3):
+                print("a line", file=file, flush=True)
+
+    growing = threading.Thread(target=grow)
+    growing.start()
+    try:
+        each.boot()
+        each.wait_for("files changed; reloading files=a.py")
+    finally:
+        over.set()
+        growing.join()
 
 
 def test_broken_change_keeps_the_old_code_and_the_next_one_is_served(server):

@@ -82,21 +82,22 @@ def _changes(order: WatchOrder) -> Iterator[set[str]]:
     """Give what has changed, again and again; also nothing.
 
     Watching begins when it is first asked for changes. What was missed before is looked for only then, so
-    that nothing changes unseen in between.
+    that nothing changes unseen in between. What is of no interest is left out here, not by watchfiles: there
+    a file that grows all the time (a log) would keep the first look from coming back.
     """
     step = max(1, int(order.delay * 1000))
     interesting = Interesting(order, os.getcwd())
     watching = watchfiles.watch(
         *order.paths,
-        watch_filter=interesting,
+        watch_filter=None,
         step=step,
         debounce=max(step, int(LONGEST * 1000)),
         rust_timeout=int(LOOK * 1000),
         yield_on_timeout=True,
     )
-    yield {path for _, path in next(watching, ())} | missed(order, interesting)
-    for changes in watching:
-        yield {path for _, path in changes}
+    found = ({path for change, path in each if interesting(change, path)} for each in watching)
+    yield next(found, set()) | missed(order, interesting)
+    yield from found
 
 
 def missed(order: WatchOrder, interesting: Interesting) -> set[str]:
