@@ -46,6 +46,17 @@ def test_a_command_that_dies_at_once_fails_the_start(shell):
     until(lambda: shell.list()["bad"]["status"] == "errored", "errored")
 
 
+def test_a_command_that_was_mistyped_gives_its_name_up_when_it_is_stopped(shell):
+    """It was tried again and again, and has never been ready."""
+    shell.write("bad.sh", "exit 7\n")
+    shell.run("start", "./bad.sh", "--name", "job", code=EXIT_APPLICATION)
+    shell.run("stop", "job")
+    assert "stopped" == shell.list()["job"]["status"]
+    shell.write("good.sh", "exec sleep 1000\n")
+    done = shell.run("start", "./good.sh", "--name", "job", "--min-uptime", "0.1")
+    assert "job takes the place of ./bad.sh, which has never been ready" in done.err
+
+
 @pytest.mark.parametrize(
     "options", [("--no-autorestart",), ("--restart", "on-failure"), ("--stop-exit-codes", "0")]
 )

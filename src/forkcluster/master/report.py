@@ -32,8 +32,8 @@ class Report:
         self._tell(Outcome(end, error.exit_code, error.to_json(), goes_on=goes_on))
 
     def ended(self, exit_code: int) -> None:
-        """The master ends in good order."""
-        if self._pipe >= 0:
+        """The master ends in good order; an app that it was still trying to start was never ready."""
+        if not self._ready:
             self.failed(ForkclusterError("it was stopped before it was ready"))
         else:
             self._tell(Outcome(End.ENDED, exit_code))
