@@ -59,8 +59,15 @@ class Sockets:
         return any(id(listener) not in kept for listener in self.of(current))
 
     def listen(self, generation: int) -> None:
-        """Let clients connect to all that generation has: somebody serves them. Raise BindError."""
+        """Let clients connect to all that generation has: somebody serves them. Raise BindError.
+
+        A unix socket that nobody could connect to yet looks like one that a dead process has left: another
+        server may have put its own there.
+        """
         for listener in self.of(generation):
+            accepts = listener.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            if not accepts and not listener.intact:
+                raise BindError(f"listening on {listener.address}: its file was removed or replaced meanwhile")
             try:
                 listen(listener.socket, self._spec.backlog)
             except OSError as error:
