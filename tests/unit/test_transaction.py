@@ -62,6 +62,16 @@ def test_rollback_of_a_reload_that_drops_listeners_restores_every_slot():
     assert [1, 1] == [worker.generation for worker in world.serving()]
 
 
+def test_old_worker_serves_on_when_the_new_one_cannot_listen():
+    """It is retired for a successor that accepts, not for one that has only passed."""
+    world = World(workers=1, refusal="the address is in use").boot()
+    (old,) = world.alive
+    world.tell(on.ReloadAsked())
+    world.settle()
+    assert ["the address is in use"] == [outcome.reason for outcome in world.outcomes]
+    assert [old] == list(world.alive)
+
+
 def test_probe_that_is_answered_badly_rolls_back():
     """The outcome says what was asked and answered; the canary goes."""
     world = World(workers=2, probe_timeout=5.0).boot()

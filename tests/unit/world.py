@@ -42,6 +42,8 @@ class World:
     probes: list[Ref] = field(default_factory=list)
     probe_timeout: float | None = None
     drops: bool = False
+    canaries: list[Ref] = field(default_factory=list)
+    refusal: str = ""  # why nobody can listen
     outcomes: list[Outcome] = field(default_factory=list)
     finished: int | None = None
 
@@ -58,6 +60,10 @@ class World:
         self.log += actions
         while self.examined:
             self.tell(on.Examined(self.examined.pop(), "its stacks"))
+        while self.canaries:
+            who = self.canaries.pop()
+            refused = on.ConfigurationRefused(self.alive[who].generation, self.refusal)
+            self.tell(refused if self.refusal else on.Listens(who))
         if self.counts:
             self.tell(on.Answered(self.counts.pop(), *self.answers))
         return actions
@@ -95,6 +101,8 @@ class World:
                 self.examined.append(who)
             case do.Probe(who):
                 self.probes.append(who)
+            case do.Listen(who):
+                self.canaries.append(who)
             case do.Finish(code):
                 assert not self.alive
                 assert not self.molds

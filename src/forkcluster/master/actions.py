@@ -64,7 +64,7 @@ class Probe:
 @dataclass(frozen=True, slots=True)
 class Listen:
     """Let clients connect to what that generation listens on, and tell the worker, which was forked on hold,
-    to accept; answer with ConfigurationRefused if that fails.
+    to accept; answer with Listens, or with ConfigurationRefused if that fails.
     """
 
     who: Ref

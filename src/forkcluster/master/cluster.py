@@ -116,6 +116,8 @@ class Cluster(Transaction):
             case on.ConfigurationRefused(generation, text):
                 if self.roll and self.roll.generation == generation:
                     self._roll_back(REFUSED, text, now)
+            case on.Listens(who):
+                self._listens(who, now)
             case on.Probed(who, fault):
                 self._probed(who, fault, now)
             case on.Answered():

@@ -224,6 +224,7 @@ class ClusterMaster(Master):
             self._events.append(on.ConfigurationRefused(generation, str(error)))
             return
         self._crew.tell(who, Message(Kind.LISTEN, "", *who))
+        self._events.append(on.Listens(who))
 
     def _conclude(self, outcome: Outcome) -> None:
         if self._probe is not None:

@@ -137,6 +137,13 @@ class Configured:
 
 
 @dataclass(frozen=True, slots=True)
+class Listens:
+    """A worker that was forked on hold accepts from now on."""
+
+    who: Ref
+
+
+@dataclass(frozen=True, slots=True)
 class Probed:
     """The worker has answered the probe; `fault` says what is wrong with that, or is empty."""
 
@@ -200,6 +207,7 @@ Event = (
     | WorkerHung
     | WorkerLost
     | WorkerEnded
+    | Listens
     | Probed
     | Answered
 )

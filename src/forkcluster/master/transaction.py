@@ -95,7 +95,7 @@ class Transaction(ABC):
         if roll is None or roll.generation != worker.generation or roll.configured is None:
             return
         if roll.configured.probe_timeout is None:
-            self._canary_passed(roll, worker, now)
+            self._actions.append(do.Listen(worker.who, roll.generation))
             return
         roll.enter(Phase.PROBING, now)
         roll.canary = worker.who
@@ -117,11 +117,15 @@ class Transaction(ABC):
         if fault:
             self._roll_back("the probe was not answered as it should be", fault, now)
         elif who in self.workers:
-            self._canary_passed(roll, self.workers[who], now)
+            roll.probe_until = None
+            self._actions.append(do.Listen(who, roll.generation))
 
-    def _canary_passed(self, roll: Roll, worker: Worker, now: float) -> None:
+    def _listens(self, who: Ref, now: float) -> None:
+        """The canary has passed, and counts."""
+        roll, worker = self.roll, self.workers.get(who)
+        if roll is None or worker is None or not worker.hold or worker.ending:
+            return
         worker.hold = False
-        self._actions.append(do.Listen(worker.who, roll.generation))
         self._say("info", "worker ready", event="ready", **names(worker))
         roll.enter(Phase.ROLLING, now)
 
