@@ -211,7 +211,7 @@ del resource, counted, pair
 @immortals
 @pytest.mark.parametrize("known", [1, 10], ids=["with an empty place", "about to be resized"])
 def test_a_tuple_that_another_thread_is_making_is_left_alone(known):
-    """The collector lists it long before it is whole: what an import has started in a thread is not spoilt."""
+    """The collector lists it long before it is whole: what an import has begun in a thread goes on."""
     code = f"""
 import threading
 from forkcluster import _process

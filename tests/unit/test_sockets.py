@@ -16,7 +16,7 @@ def test_a_unix_socket_that_another_has_replaced_before_it_listens_fails_the_rel
     sockets = Sockets(open_all(["unix:first.sock"], spec, {}), spec)
     sockets.prepare(2, ("unix:first.sock", "unix:second.sock"), 1)
     (other,) = open_all(["unix:second.sock"], spec, {})
-    with pytest.raises(BindError, match="second.sock: its file was removed or replaced"):
+    with pytest.raises(BindError, match=r"second\.sock: its file was removed or replaced"):
         sockets.listen(2)
     sockets.abandon(2)
     assert other.intact

@@ -77,7 +77,7 @@ class Cluster(Transaction):
 
     # -- taking in -------------------------------------------------------------------------------------------
 
-    def _take_in(self, event: on.Event, now: float) -> None:  # noqa: PLR0912  one line per event
+    def _take_in(self, event: on.Event, now: float) -> None:  # noqa: PLR0912, PLR0915  one line per event
         match event:
             case on.Start(bare):
                 self.generations[1] = Generation(1, bare)

@@ -67,7 +67,7 @@ class Sockets:
         for listener in self.of(generation):
             accepts = listener.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
             if not accepts and not listener.intact:
-                raise BindError(f"listening on {listener.address}: its file was removed or replaced meanwhile")
+                raise BindError(f"listening on {listener.address}: its file was removed or replaced")
             try:
                 listen(listener.socket, self._spec.backlog)
             except OSError as error:
