@@ -4,17 +4,15 @@
  * and in a forked process every first such count copies a page. Objects that are immortal are not counted.
  *
  * Only what a program is made of becomes immortal: names, constants, code, functions, classes, modules, and
- * tuples of these. Whatever holds a resource (instances, files, sockets, locks) or changes (lists, dicts,
- * sets) is counted as ever, and ends when it ends. */
+ * tuples of these. Instances (files, sockets, locks) and what changes (lists, dicts, sets) are counted as
+ * ever. A definition that the program drops after this keeps what it refers to. */
 #include "py_process.h"
 
-const char fc_immortalize_doc[] =
-    PyDoc_STR("immortalize() -> int\n--\n\n"
-              "Stop the counting of references to all functions, classes, modules, names and constants there "
-              "are, so that\n"
-              "forked processes share their pages. They never go away then. Give how many objects that are: "
-              "0 where Python\n"
-              "has no immortal objects (before 3.12), or where we do not know how it marks them.");
+const char fc_immortalize_doc[] = PyDoc_STR(
+    "immortalize() -> int\n--\n\n"
+    "Stop the counting of references to all functions, classes, modules, names and constants there are, so\n"
+    "that forked processes share their pages. They never go away then. Give how many became so: 0 where\n"
+    "Python has no immortal objects (before 3.12), or where we do not know how it marks them.");
 
 /* The marks are CPython's own and change: those of 3.12 and 3.13 are what this was tried with. */
 #if PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030E0000 && !defined(Py_GIL_DISABLED)
@@ -22,18 +20,15 @@ const char fc_immortalize_doc[] =
 #define FC_NESTED_MOST 32 /* tuples and code in tuples and code: a bound of our stack */
 
 typedef struct FcImmortals {
-    visitproc keep; /* what makes one object immortal, or leaves it; gives 1 where it is */
-    int depth;      /* how deep in objects that the collector does not list */
+    int depth; /* how deep in objects that the collector does not list */
     Py_ssize_t found;
 } FcImmortals;
 
 static int
 fc_make_immortal(PyObject *object, FcImmortals *all)
 {
-    if (!_Py_IsImmortal(object)) {
-        Py_SET_REFCNT(object, _Py_IMMORTAL_REFCNT);
-        all->found++;
-    }
+    Py_SET_REFCNT(object, _Py_IMMORTAL_REFCNT);
+    all->found++;
     return 1;
 }
 
@@ -47,26 +42,23 @@ fc_belongs_to_module(PyObject *function)
 }
 
 static int
-fc_keep_definition(PyObject *object, void *all)
+fc_is_definition(PyObject *object)
 {
     PyTypeObject *type = Py_TYPE(object);
 
-    if (PyUnicode_CheckExact(object) || PyBytes_CheckExact(object) || PyLong_CheckExact(object) ||
-        PyFloat_CheckExact(object) || PyCode_Check(object) || PyFunction_Check(object) ||
-        PyCell_Check(object) || PyType_Check(object) || PyModule_CheckExact(object) ||
-        type == &PyProperty_Type || type == &PyClassMethod_Type || type == &PyStaticMethod_Type ||
-        type == &PyMethodDescr_Type || type == &PyClassMethodDescr_Type || type == &PyWrapperDescr_Type ||
-        type == &PyGetSetDescr_Type || type == &PyMemberDescr_Type ||
-        (PyCFunction_CheckExact(object) && fc_belongs_to_module(object)))
-        return fc_make_immortal(object, all);
-    return 0;
+    return PyUnicode_CheckExact(object) || PyBytes_CheckExact(object) || PyLong_CheckExact(object) ||
+           PyFloat_CheckExact(object) || PyCode_Check(object) || PyFunction_Check(object) ||
+           PyCell_Check(object) || PyType_Check(object) || PyModule_CheckExact(object) ||
+           type == &PyProperty_Type || type == &PyClassMethod_Type || type == &PyStaticMethod_Type ||
+           type == &PyMethodDescr_Type || type == &PyClassMethodDescr_Type || type == &PyWrapperDescr_Type ||
+           type == &PyGetSetDescr_Type || type == &PyMemberDescr_Type ||
+           (PyCFunction_CheckExact(object) && fc_belongs_to_module(object));
 }
 
-/* A tuple of what is immortal, once that is known. What another thread is making has empty places yet. */
+/* A tuple of what is immortal becomes so. What another thread is making has empty places yet. */
 static int
-fc_keep_tuple(PyObject *object, void *arg)
+fc_keep_tuple(PyObject *object, FcImmortals *all)
 {
-    FcImmortals *all = arg;
     int kept = 1;
 
     if (object == NULL)
@@ -104,17 +96,19 @@ fc_reach(PyObject *object, void *arg)
 {
     FcImmortals *all = arg;
 
-    if (all->depth == FC_NESTED_MOST)
+    if (_Py_IsImmortal(object) || all->depth == FC_NESTED_MOST)
         return 0;
-    (void)all->keep(object, all);
-    if (PyObject_GC_IsTracked(object))
-        return 0;
-    all->depth++;
-    if (PyCode_Check(object))
-        fc_reach_code((PyCodeObject *)object, all);
-    else if (PyObject_IS_GC(object))
-        (void)Py_TYPE(object)->tp_traverse(object, fc_reach, all);
-    all->depth--;
+    if (fc_is_definition(object))
+        (void)fc_make_immortal(object, all);
+    if (!PyObject_GC_IsTracked(object)) {
+        all->depth++;
+        if (PyCode_Check(object))
+            fc_reach_code((PyCodeObject *)object, all);
+        else if (PyObject_IS_GC(object))
+            (void)Py_TYPE(object)->tp_traverse(object, fc_reach, all);
+        all->depth--;
+    }
+    (void)fc_keep_tuple(object, all);
     return 0;
 }
 
@@ -128,12 +122,11 @@ fc_look(PyObject *object, void *arg)
 PyObject *
 fc_immortalize(PyObject *self, PyObject *unused)
 {
-    FcImmortals all = {.keep = fc_keep_definition};
+    FcImmortals all = {0};
 
     (void)self, (void)unused;
     PyUnstable_GC_VisitObjects(fc_look, &all);
-    all.keep = fc_keep_tuple;
-    PyUnstable_GC_VisitObjects(fc_look, &all);
+    PyUnstable_GC_VisitObjects(fc_look, &all); /* tuples of what was found behind them */
     return PyLong_FromSsize_t(all.found);
 }
 

@@ -10,7 +10,7 @@ import pytest
 from harness import until
 from shell import alive
 
-from forkcluster.errors import EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_USAGE
+from forkcluster.errors import EXIT_APPLICATION, EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_USAGE
 
 
 def test_what_was_killed_comes_back_and_what_was_stopped_does_not(shell):
@@ -53,6 +53,16 @@ def test_save_kill_resurrect(shell):
     assert {"one": "ready", "two": "stopped"} == shell.states()
     assert (0, 1, 2) == (found["one"]["id"], found["two"]["id"], found["one"]["ready"])
     assert "yes" == found["one"]["environment"]["MINE"]
+
+
+def test_an_app_that_comes_back_and_fails_keeps_its_name(shell):
+    """The saved list remembers that it was ready once."""
+    shell.start()
+    shell.run("save")
+    shell.run("delete", "app")
+    shell.write("app.py", "raise RuntimeError('no database')\n")
+    shell.run("resurrect", code=EXIT_APPLICATION)
+    assert "belongs to app:application in" in shell.start("app:other", "--name", "app", code=EXIT_USAGE).err
 
 
 def test_cleardump_forgets_the_saved_list(shell):

@@ -55,10 +55,16 @@ class App:
         return self.record is not None and self.record.wanted == RUNNING
 
     @property
+    def proven(self) -> bool:
+        """Whether a start has ever made it ready."""
+        before = self.record is not None and self.record.proven
+        return before or (self.outcome is not None and self.outcome.was_ready)
+
+    @property
     def stillborn(self) -> bool:
         """Whether it does not run, and no start has ever made it ready: the last one has failed, too."""
         failed = self.outcome is not None and self.outcome.end is End.FAILED
-        return failed and not self.running and self.record is not None and not self.record.proven
+        return failed and not self.running and self.record is not None and not self.proven
 
     @property
     def control(self) -> str | None:

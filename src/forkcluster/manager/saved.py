@@ -28,7 +28,7 @@ def save(register: Register, apps: Sequence[App]) -> int:
 
     A list that is damaged does not take the place of the one before it: it becomes `dump.json.damaged`.
     """
-    kept = [app.record.seen() for app in apps if app.record is not None]
+    kept = [replace(app.record, proven=app.proven).seen() for app in apps if app.record is not None]
     path = path_of(register)
     data = json.dumps({"version": records.VERSION, "apps": kept}, indent=1).encode("utf-8", "surrogateescape")
     with register.changing():
