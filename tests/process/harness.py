@@ -62,14 +62,17 @@ class Process:
         return found[1] if found else ""
 
 
+FILES = ("stat", "cmdline")  # of any process here: names and arguments need not be UTF-8
+
+
 def processes(session):
     """Give all processes of a session, zombies too unless they are init's to reap."""
     found = []
     for name in os.listdir("/proc"):
         if name.isdigit():
             try:
-                stat = Path(f"/proc/{name}/stat").read_text()
-                title = Path(f"/proc/{name}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+                stat, words = (Path(f"/proc/{name}/{file}").read_text(errors="replace") for file in FILES)
+                title = words.replace("\0", " ").strip()
             except OSError:
                 continue
             fields = stat.rpartition(")")[2].split()

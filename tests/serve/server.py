@@ -108,7 +108,7 @@ class Server:
         pids = []
         for path in Path("/proc").glob("[0-9]*/stat"):
             with suppress(OSError):
-                parent = int(path.read_text().rpartition(")")[2].split()[1])
+                parent = int(path.read_text(errors="replace").rpartition(")")[2].split()[1])
                 title = (path.parent / "cmdline").read_bytes()
                 if parent == self.process.pid and title.startswith(b"forkcluster: worker"):
                     pids.append(int(path.parent.name))
