@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import click
 
-from forkcluster.cli import report, serve, streams
+from forkcluster.cli import serve, streams
 from forkcluster.cli.index import INDEX
 from forkcluster.cli.options import TableCommand, flags, table_options
 from forkcluster.cli.words import FUTURE, NEEDLESS
@@ -73,6 +73,9 @@ def _serve(check_config: bool, print_config: bool, **values: object) -> None:
     elsewhere = values.get("chdir") or values.get("pythonpath") or reading.options.exec_mode == "fork"
     if isinstance(target, str) and not elsewhere:
         _refuse_misspelt(target)
+    if print_config or check_config:
+        from forkcluster.cli import report
+
     if print_config:
         streams.say(report.settings(reading), nl=False)
     elif check_config:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from forkcluster.errors import ConfigurationError
 from forkcluster.options import ecosystem, entry
 from forkcluster.options.entry import Described
-from forkcluster.options.formats import read as formats
 from forkcluster.options.frozen import Request
 
 FILE_NAME = "forkcluster.toml"
@@ -31,6 +30,8 @@ def load(
         if app or env_name:
             raise ConfigurationError(f"{path} does not exist", "name the file with --config")
         return Described()
+    from forkcluster.options.formats import read as formats  # parsers, which most starts have no use for
+
     found = ecosystem.understand(formats.read(path, environment))
     if env_name is not None:
         found.check_environment(env_name)

@@ -2,7 +2,8 @@
 
 `python -m` would put the working directory first on sys.path before a line of ours has run, and an
 application's `json.py` or `select.py` would be imported in place of the standard library's. Python's -P,
-which prevents that, came with 3.11; the few words after -c do it everywhere.
+which prevents that, came with 3.11; the few words after -c do it everywhere. Nothing is garbage while our
+modules are imported, and looking for it takes a tenth of that time.
 """
 
 import contextlib
@@ -16,7 +17,8 @@ from forkcluster import __version__
 from forkcluster.wire.kernel import memory_file
 
 BOOT: Final = (
-    "import sys\n"
+    "import gc, sys\n"
+    "gc.disable()\n"
     "sys.path[:1] = [p for p in sys.path[:1] if p]\n"
     "try:\n"
     "    from forkcluster.{program}.main import main\n"
@@ -25,6 +27,7 @@ BOOT: Final = (
     "        raise\n"
     "    sys.exit(f'{{sys.executable}} has no forkcluster: "
     "{{sys.executable}} -m pip install forkcluster=={version}')\n"
+    "gc.enable()\n"
     "sys.exit(main(sys.argv))"
 )
 
