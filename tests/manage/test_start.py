@@ -1,5 +1,6 @@
 """start: a master of its own in the background, and a true word about how it went."""
 
+import json
 import os
 import signal
 import stat
@@ -106,6 +107,14 @@ def test_a_target_that_was_mistyped_gives_its_name_up(shell):
     shell.run("stop", "api")
     done = shell.start("app:other", "--name", "api", code=EXIT_USAGE)
     assert "belongs to app:application in" in done.err
+
+
+def test_a_script_is_told_that_a_name_was_taken_over(shell):
+    """The result of the app that has it now says so."""
+    shell.start("app:aplication", "--name", "api", code=EXIT_APPLICATION)
+    (row,) = json.loads(shell.start("app:application", "--name", "api", "--json").out)
+    assert (row["name"], row["ok"]) == ("api", True)
+    assert row["notes"] == ["takes the place of app:aplication, which has never been ready"]
 
 
 def test_an_app_that_was_ready_once_keeps_its_name_when_a_later_start_fails(shell):

@@ -312,15 +312,16 @@ def test_environment_longer_than_a_message_reaches_the_app(server):
     assert (200, b"100000") == each.boot().get()
 
 
-def test_workers_do_not_count_references_to_what_the_application_has_defined(server):
+@pytest.mark.parametrize("last", ["", "gc.freeze()\n"], ids=["", "frozen by the application"])
+def test_workers_do_not_count_references_to_what_the_application_has_defined(server, last):
     """The mold has made its definitions immortal, where Python can: workers share their pages."""
     each = server()
     (each.directory / "app.py").write_text(
-        "import sys\n\n\ndef application(environ, start_response):\n"
+        "import gc, sys\n\n\ndef application(environ, start_response):\n"
         "    before = sys.getrefcount(application)\n"
         "    more = [application] * 10\n"
         "    start_response('200 OK', [])\n"
-        "    return [b'%d' % (sys.getrefcount(application) - before)]\n"
+        "    return [b'%d' % (sys.getrefcount(application) - before)]\n" + last
     )
     each.boot()
     assert (0 if (3, 12) <= sys.version_info < (3, 14) else 10) == int(each.get()[1])

@@ -16,6 +16,7 @@ class Results:
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
         self._rows: list[dict[str, object]] = []
+        self._notes: dict[str, list[str]] = {}
         self._code = EXIT_OK
         self._unwritten: UnwrittenError | None = None
 
@@ -32,7 +33,8 @@ class Results:
             self._tell(text)
 
     def note(self, name: str, text: str) -> None:
-        """Say to people what goes with what is done."""
+        """Say what goes with what is done; in JSON it is among the `notes` of the app's result."""
+        self._notes.setdefault(name, []).append(text)
         if not self._as_json:
             self._tell(f"{click.style('●', fg='yellow')} {click.style(name, bold=True)} {text}", err=True)
 
@@ -54,7 +56,11 @@ class Results:
     def finish(self, nothing: str = "") -> int:
         """Print what is left to print; give the exit code. `nothing` is said when there was nothing to do."""
         if self._as_json:
-            self._tell(json.dumps(self._rows, indent=2, ensure_ascii=False))
+            rows = [
+                {**row, "notes": notes} if (notes := self._notes.get(str(row["name"]))) else row
+                for row in self._rows
+            ]
+            self._tell(json.dumps(rows, indent=2, ensure_ascii=False))
         elif nothing and not self._rows:
             self._tell(nothing)
         if self._unwritten is not None:
