@@ -65,7 +65,7 @@ class ClusterMaster(Master):
             options.min_ready,
             self._open_admin(outside.home, board, self._app_metrics.of(options.user, options.group)),
             self._crew.rates.figures,
-            self._crew.mold_pids,
+            self._crew.molds.pids,
         )
         self._commands = ClusterCommands(
             self._cluster,
@@ -108,7 +108,7 @@ class ClusterMaster(Master):
         return self._cluster.failure
 
     def _expecting(self) -> bool:
-        return self._crew.expecting()
+        return self._crew.molds.expecting()
 
     def _close(self) -> None:
         self._app_metrics.close()
@@ -127,13 +127,13 @@ class ClusterMaster(Master):
             case do.ReadConfiguration(generation):
                 self._read_configuration(generation)
             case do.StartMold(mold, generation, bare):
-                self._crew.start_mold(mold, self._releases[generation], bare=bare)
+                self._crew.molds.start(mold, self._releases[generation], bare=bare)
             case do.EndMold(mold):
-                self._crew.end_mold(mold)
+                self._crew.molds.end(mold)
             case do.KillMold(mold):
-                self._crew.kill_mold(mold)
+                self._crew.molds.kill(mold)
             case do.WakeMold(mold):
-                self._crew.wake_mold(mold)
+                self._crew.molds.wake(mold)
             case do.Fork():
                 self._crew.fork(action, self._sockets.descriptors(action.generation))
             case do.Probe(who, generation):
@@ -251,7 +251,7 @@ class ClusterMaster(Master):
         options = self._launch.options
         urls = tuple(listener.url for listener in self._sockets.of(self._cluster.current))
         workers = len(self._cluster.ready())
-        report = self._crew.reports.get(self._cluster.current) or LoadReport()
+        report = self._crew.molds.reports.get(self._cluster.current) or LoadReport()
         fields: dict[str, log.Field] = {"app": options.name, "listening": " ".join(urls)}
         self._say("info", "ready", {**fields, "workers": workers, "pid": os.getpid(), "event": "up"})
         seconds = self._loop.now() - self._started
@@ -262,7 +262,7 @@ class ClusterMaster(Master):
         if self._watching is not None:
             self._watching.start()
         if options.when_ready:
-            self._crew.run_hook(self._cluster.current, "when_ready")
+            self._crew.molds.run_hook(self._cluster.current, "when_ready")
         _process.trim_memory()  # of the boot
 
 

@@ -1,18 +1,15 @@
-"""The processes of one app as the edge holds them: channels, pids. Performs orders about molds and workers,
-and turns what their channels and ends say into events. Decides nothing; inboxes are `inboxes.Inboxes`'.
+"""The processes of one app as the edge holds them: channels, pids. Performs orders about workers, and turns
+what their channels and ends say into events. Decides nothing; molds are `molds.Molds`', inboxes
+`inboxes.Inboxes`'.
 """
 
-import errno
 import os
-import shlex
 import signal
-import sys
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from forkcluster import _scoreboard, log
-from forkcluster.dataclass import dataclass, replace
-from forkcluster.errors import InternalError
+from forkcluster.dataclass import dataclass
 from forkcluster.master import actions as do
 from forkcluster.master import events as on
 from forkcluster.master.app_metrics import Directories
@@ -20,36 +17,16 @@ from forkcluster.master.children import Children
 from forkcluster.master.cluster import Cluster
 from forkcluster.master.inboxes import Inboxes, Listeners
 from forkcluster.master.loop import Loop
+from forkcluster.master.molds import Emit, Molds, receive
 from forkcluster.master.oom import OomCounter
 from forkcluster.master.output import Output
 from forkcluster.master.rates import Rates
-from forkcluster.master.release import Release, pin_python
 from forkcluster.master.seats import Ref
-from forkcluster.master.spawn import spawn_mold
 from forkcluster.master.stacks import Stacks, read_rest
 from forkcluster.master.tally import SlotTally
 from forkcluster.wire.channel import Channel, Sent, channel_pair, close_all
-from forkcluster.wire.kernel import is_stopped
-from forkcluster.wire.messages import LOG_OPERATING, Kind, Message, MessageError
-from forkcluster.wire.orders import LoadOrder, LoadReport
-from forkcluster.wire.program import origin
+from forkcluster.wire.messages import LOG_OPERATING, Kind, Message
 from forkcluster.wire.stacks import STACKS_SIGNAL
-
-SCARCE = (errno.EAGAIN, errno.ENOMEM)  # of a fork: too many processes, or no memory
-
-Emit = Callable[[on.Event], None]
-
-
-@dataclass(slots=True)
-class MoldHand:
-    """A mold as the edge holds it."""
-
-    pid: int
-    channel: Channel
-    python: str
-    order: LoadOrder
-    asked: set[Ref]
-    stacks: int = -1  # the pipe its stacks come through
 
 
 @dataclass(slots=True)
@@ -89,144 +66,19 @@ class Crew:
         self._board = _scoreboard.Scoreboard(board, writable=True)
         self.rates = Rates(self._board.totals, _scoreboard.bucket_bounds())
         self.stacks = Stacks(loop)
-        self._hooked = 0  # the newest generation whose mold was told to run its hook
         self._oom = OomCounter()
         self.inboxes = Inboxes(self._board, self.tell, listeners)
-        self._molds: dict[int, MoldHand] = {}
         self._workers: dict[Ref, WorkerHand] = {}
-        self.reports: dict[int, LoadReport] = {}
-
-    def expecting(self) -> bool:
-        """Tell whether a worker may have been born whose pid we do not know."""
-        return any(mold.asked for mold in self._molds.values())
-
-    # -- molds -----------------------------------------------------------------------------------------------
-
-    def start_mold(self, number: int, release: Release, *, bare: bool) -> None:
-        """Exec a mold; an exec that fails is a mold that failed and ended."""
-        try:
-            pid, ours = _exec_mold(release, self._output)
-        except OSError as error:
-            text = f"cannot start {release.python} in {release.directory}: {error.strerror or error}"
-            self._emit(on.MoldFailed(number, text))
-            self._emit(on.MoldEnded(number, "could not be started"))
-            return
-        known = self.reports.get(release.generation, LoadReport()).known
-        hook = ""
-        if release.generation > self._hooked:
-            hook = "on_reload" if self._hooked else "on_starting"
-            self._hooked = release.generation
-        order = LoadOrder(
-            generation=release.generation,
-            directory=release.directory,
-            bare=bare,
-            options=replace(release.options, admin_actions=None),  # no token where the application runs
-            access_log=release.access_log,
-            interface=known,
-            hook=hook,
-            app_metrics=self._app_metrics.of(release.options.user, release.options.group),
-            captured=self._output.capture is not None,
-            stamped=self._output.stamped,
+        self.molds = Molds(
+            loop,
+            children,
+            emit,
+            self.stacks,
+            app_metrics=app_metrics,
+            output=output,
+            born=self._born,
+            unborn=self._drop,
         )
-        self._molds[number] = MoldHand(pid, ours, release.python, order, set())
-        self._children.adopt(pid, lambda how: self._mold_ended(number, how))
-        self._loop.watch(ours.fileno(), lambda: self._hear_mold(number))
-
-    def run_hook(self, generation: int, hook: str) -> None:
-        """Have a hook run in the mold of that generation."""
-        for mold in self._molds.values():
-            if mold.order.generation == generation:
-                mold.channel.send(Message(Kind.HOOK, hook))
-
-    def end_mold(self, number: int) -> None:
-        """Tell it to exit."""
-        if number in self._molds:
-            self._molds[number].channel.send(Message(Kind.EXIT))
-
-    def kill_mold(self, number: int) -> None:
-        """SIGKILL it."""
-        if number in self._molds:
-            self._children.kill(self._molds[number].pid)
-
-    def wake_mold(self, number: int) -> None:
-        """Have it go on if it was stopped (SIGSTOP)."""
-        mold = self._molds.get(number)
-        if mold is not None and is_stopped(mold.pid):
-            log.warning("the mold does not fork: somebody has stopped it; it is told to go on", pid=mold.pid)
-            self._children.send_signal(mold.pid, signal.SIGCONT)
-
-    def _hear_mold(self, number: int) -> None:
-        mold = self._molds[number]
-        heard = _receive(mold.channel, "mold", mold.pid)
-        if heard is None:
-            self._loop.unwatch(mold.channel.fileno())
-            return
-        message, descriptors = heard
-        if message.kind is Kind.MOLD_HELLO and descriptors and mold.stacks < 0:
-            mold.stacks = descriptors.pop()
-        close_all(descriptors)
-        who = Ref(message.seat, message.epoch)
-        match message.kind:
-            case Kind.MOLD_HELLO:
-                self._greet_mold(number, mold, message.text)
-            case Kind.LOADED:
-                self._loaded(number, message.text)
-            case Kind.FAILED:
-                self._emit(on.MoldFailed(number, message.text))
-            case Kind.FORKED:
-                self._born(who, message.arg, None)
-            case Kind.FORK_FAILED:
-                self._fork_failed(mold, who, message)
-
-    def _fork_failed(self, mold: MoldHand, who: Ref, message: Message) -> None:
-        """Give the worker up, unless it has said hello: then only the process that should tell has died."""
-        if who in mold.asked:
-            mold.asked.discard(who)
-            self._drop(who)
-            self._emit(on.ForkFailed(who, message.text, message.arg in SCARCE))
-
-    def _greet_mold(self, number: int, mold: MoldHand, layout: str) -> None:
-        try:
-            if layout == _scoreboard.layout_hash():
-                order = mold.order.to_file()
-                mold.channel.send(Message(Kind.LOAD), [order, *self._output.own_log()])
-                os.close(order)
-                return
-            text = (
-                f"the release has another forkcluster (layout {layout}, running {_scoreboard.layout_hash()}):"
-                " restart the app instead of reloading it"
-            )
-        except OSError as error:
-            text = f"telling the mold what to load: {error.strerror}"
-        self._emit(on.MoldFailed(number, text))
-        self.kill_mold(number)
-
-    def _loaded(self, number: int, text: str) -> None:
-        try:
-            report = LoadReport.from_json(text)
-        except InternalError as error:
-            self._emit(on.MoldFailed(number, str(error)))
-            self.kill_mold(number)
-            return
-        if not self._molds[number].order.bare:
-            self.reports[self._molds[number].order.generation] = report
-        self._emit(on.MoldLoaded(number, report.forkable, report.reasons))
-
-    def _mold_ended(self, number: int, how: str) -> None:
-        while self._molds[number].channel.fileno() in self._loop:
-            self._hear_mold(number)
-        mold = self._molds.pop(number)
-        self.stacks.finish(number)
-        close_all([mold.stacks] if mold.stacks >= 0 else [])
-        mold.channel.close()
-        if mold.stacks < 0 and how.startswith("exited") and mold.python != pin_python(sys.executable):
-            self._emit(on.MoldFailed(number, _speechless(mold.python, how)))
-        self._emit(on.MoldEnded(number, how))
-        for who in sorted(mold.asked):
-            self._drop(who)
-            self._emit(on.ForkFailed(who, f"the mold {how}"))
-
-    # -- workers ---------------------------------------------------------------------------------------------
 
     def fork(self, order: do.Fork, listeners: Sequence[int]) -> None:
         """Ask a mold for a worker in that seat, with its channel, the scoreboard, its inbox and the
@@ -250,13 +102,10 @@ class Crew:
         words = ["hold"] * order.hold + ["streams"] * bool(streams)
         message = Message(Kind.FORK, " ".join(words), who.seat, who.epoch, arg=order.slot)
         descriptors = [theirs.fileno(), self._board_fd, inbox, *streams, *listeners]
-        sent = Sent.CLOSED
-        if number in self._molds:
-            sent = self._molds[number].channel.send(message, descriptors)
+        sent = self.molds.ask(number, who, message, descriptors)
         theirs.close()
         close_all(streams)
         if sent is Sent.OK:
-            self._molds[number].asked.add(who)
             self._loop.watch(ours.fileno(), lambda: self._hear_worker(who))
         else:
             self._drop(who)
@@ -292,12 +141,7 @@ class Crew:
         if isinstance(who, Ref):
             self.ask_stacks(who, done)
             return
-        mold = self._molds.get(who)
-        if mold is None or mold.stacks < 0:
-            done("(the mold has not come so far that it could tell)")
-            return
-        ask = partial(self._children.send_signal, mold.pid, STACKS_SIGNAL)
-        self.stacks.collect(who, mold.stacks, ask, done)
+        self.molds.ask_stacks(who, done)
 
     def ask_stacks(self, who: Ref, done: Callable[[str], None]) -> None:
         """Have the worker write the stacks of all its threads; call `done` with them."""
@@ -307,10 +151,6 @@ class Crew:
             return
         ask = partial(self._children.send_signal, hand.pid, STACKS_SIGNAL)
         self.stacks.collect(who, hand.stacks, ask, done)
-
-    def mold_pids(self) -> list[int]:
-        """Give the molds' pids."""
-        return [mold.pid for mold in self._molds.values()]
 
     def describe(self) -> list[dict[str, object]]:
         """Say for every worker, by slot, what it is, does and has done (counted since its own start)."""
@@ -381,8 +221,7 @@ class Crew:
         """Hand the file of our log, opened anew, to all our processes."""
         own_log = self._output.own_log()
         if own_log:
-            for mold in self._molds.values():
-                mold.channel.send(Message(Kind.LOG, arg=LOG_OPERATING), own_log)
+            self.molds.reopen_own_log(own_log)
             self.tell_all(Kind.LOG, own_log, arg=LOG_OPERATING)
 
     def kill(self, who: Ref) -> None:
@@ -394,7 +233,7 @@ class Crew:
 
     def _hear_worker(self, who: Ref) -> None:
         hand = self._workers[who]
-        heard = _receive(hand.channel, "worker", hand.pid)
+        heard = receive(hand.channel, "worker", hand.pid)
         if heard is None:
             self._loop.unwatch(hand.channel.fileno())
             self._emit(on.WorkerLost(who))
@@ -421,10 +260,9 @@ class Crew:
                 self._emit(on.WorkerLeaves(who, message.text))
         close_all(descriptors)
 
-    def _born(self, who: Ref, pid: int, pidfd: int | None) -> None:
+    def _born(self, who: Ref, pid: int, pidfd: int | None = None) -> None:
         hand = self._workers.get(who)
-        for mold in self._molds.values():
-            mold.asked.discard(who)
+        self.molds.settle(who)
         if hand is None or hand.pid:
             close_all([] if pidfd is None else [pidfd])
             return
@@ -465,43 +303,9 @@ class Crew:
         hand.channel.close()
         self._board.reset(who.seat)
         self.inboxes.drop(who)
-        for mold in self._molds.values():
-            mold.asked.discard(who)
+        self.molds.settle(who)
 
     def close(self) -> None:
         """Unmap the scoreboard; every process is gone."""
         self.inboxes.close()
         self._board.close()
-
-
-def _speechless(python: str, how: str) -> str:
-    """Say what is likely wrong with an interpreter that is not the master's own."""
-    return (
-        f"the mold {how} before it could say anything: does {python} have forkcluster?\n"
-        f"  {shlex.quote(python)} -m pip install {shlex.quote(origin())}"
-    )
-
-
-def _exec_mold(release: Release, output: Output) -> tuple[int, Channel]:
-    """Exec a mold; give its pid and our end of its channel. Raise OSError."""
-    streams = output.streams("mold", release.generation)
-    ours, theirs = channel_pair()
-    try:
-        return spawn_mold(release, theirs, streams), ours
-    except OSError:
-        ours.close()
-        raise
-    finally:
-        theirs.close()
-        close_all(streams or ())
-
-
-def _receive(channel: Channel, role: str, pid: int) -> tuple[Message, list[int]] | None:
-    """Take one message; None at the end, which is also where a peer that does not speak our language is."""
-    try:
-        return channel.receive(whole=False)
-    except BlockingIOError:
-        return None
-    except (MessageError, OSError) as error:
-        log.error(f"cannot understand a {role}", pid=pid, error=str(error))
-        return None

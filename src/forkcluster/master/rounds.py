@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from forkcluster import log
 from forkcluster.master import events as on
 from forkcluster.master.cluster import Cluster
-from forkcluster.master.crew import Crew, Emit
+from forkcluster.master.crew import Crew
 from forkcluster.master.hangs import Finding, Hangs, Sight, Stalls
+from forkcluster.master.molds import Emit
 from forkcluster.master.recycle import Quota, Recycling, Usage
 from forkcluster.master.seats import Ref
 from forkcluster.options.frozen import Options
