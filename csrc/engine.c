@@ -174,6 +174,8 @@ fc_engine_obey(FcEngine *engine)
     }
     if (commands & FC_COMMAND_PROBE)
         take_probe(engine);
+    if (commands & FC_COMMAND_MEET && engine->handover != NULL)
+        fc_handover_meet(engine);
     if (commands & FC_COMMAND_NUDGE && engine->listening) {
         /* Adding looks at the queue at once: what an exclusive wake-up has left stranded is found. */
         fc_engine_unpoll(engine);

@@ -264,6 +264,7 @@ enum {
     FC_COMMAND_LISTEN = 8, /* the hold is over: begin to accept */
     FC_COMMAND_PROBE = 16, /* serve the connection in FcEngine.probe */
     FC_COMMAND_FINAL = 32, /* the whole app stops: hand nothing over */
+    FC_COMMAND_MEET = 64,  /* there is a peer more: connections may have a better place */
 };
 
 /* Make an engine; 0 or -errno. line is borrowed. */

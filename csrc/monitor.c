@@ -87,6 +87,7 @@ meet(FcMonitor *monitor, const FcHead *head, int *fd)
     if (monitor->engine != NULL && monitor->engine->handover != NULL) {
         fc_peers_add(&monitor->engine->handover->peers, head->seat, head->epoch, *fd);
         *fd = -1;
+        fc_engine_command(monitor->engine, FC_COMMAND_MEET);
     }
     pthread_mutex_unlock(&monitor->lock);
 }

@@ -102,7 +102,7 @@ is_held_up(const FcPeers *peers, uint32_t seat, uint64_t now)
     FcPeerState state = fc_peer_state(line, peers->ends[seat].epoch);
     FcLoad load = fc_load_of(line, seat);
 
-    return state == FC_PEER_BUSY || state == FC_PEER_UNABLE ||
+    return state == FC_PEER_STARTING || state == FC_PEER_BUSY || state == FC_PEER_UNABLE ||
            (state == FC_PEER_CANDIDATE && fc_place_held_up(&load, now));
 }
 

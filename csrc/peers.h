@@ -46,8 +46,8 @@ void fc_peers_add(FcPeers *peers, uint32_t seat, uint32_t epoch, int fd);
 unsigned fc_peers_look(FcPeers *peers, bool leaving);
 /* Whether there is one that takes connections, or may in a moment. The lock is held. */
 bool fc_peers_live(const FcPeers *peers);
-/* Whether one of them is offered no idle connections now, but may be in a moment: it cannot take any, or has
- * met a long call. */
+/* Whether one of them is offered no idle connections now, but may be in a moment: it does not serve yet,
+ * cannot take any, or has met a long call. */
 bool fc_peers_held_up(FcPeers *peers, uint64_t now);
 
 /* Send connections to the peer in that seat, which a look has just shown; sent is raised before. All or none.

@@ -149,6 +149,36 @@ def test_idle_connections_are_spread_evenly(serve, at_once, asks):
     close_all(connections)
 
 
+def test_a_new_worker_gets_its_share_of_the_connections_that_stay(serve):
+    """Scaling up: clients that keep their connections for good (a proxy's pool) use the new worker, too."""
+    each = serve(workers=1)
+    wait_for_ready(each, 1)
+    connections = idle_connections(each, 24)
+    each.drain(0.5)  # they have been looked at
+    each.send(signal.SIGTTIN)
+    until(lambda: holders(each, connections) == [12] * 2, "both to have their share")
+    each.send(signal.SIGTTIN)
+    until(lambda: holders(each, connections) == [8] * 3, "all to have their share")
+    for connection in connections:
+        connection.ask()
+    close_all(connections)
+
+
+def test_the_successor_of_a_killed_worker_gets_its_share_of_the_others_connections(serve):
+    """Also of those whose clients do not come anew."""
+    each = serve(workers=3, arguments=("--min-uptime", "0"))
+    wait_for_ready(each, 3)
+    connections = idle_connections(each, 24)
+    until(lambda: holders(each, connections) == [8] * 3, "them to be even")
+    each.drain(0.5)
+    victim = sorted(each.worker_pids())[0]
+    lost = held_by(each, victim, connections)
+    each.send(signal.SIGKILL, victim)
+    left = [connection for connection in connections if connection not in lost]
+    until(lambda: max(holders(each, left)) <= len(left) // 3 + 1, "all to have their share")
+    close_all(connections)
+
+
 def test_connections_one_after_the_other_are_shared_without_handing_over(serve):
     """400 calls, a connection each: busiest and idlest of 4 workers differ by under 20 %, by turns alone."""
     each = serve(workers=4)
