@@ -46,6 +46,20 @@ choose(FcEngine *engine, int *chosen, unsigned count)
     }
 }
 
+/* Send a batch to its better place. Where that has no room now the connections have not been looked at. */
+static void
+send_over(FcEngine *engine, FcBatch *batch, uint32_t seat)
+{
+    FcHandover *handover = engine->handover;
+    FcBatch tried = *batch;
+
+    if (!handover->refused && fc_batch_send(engine, batch, seat, true))
+        return;
+    handover->refused = true;
+    for (unsigned i = 0; i < tried.count; i++)
+        tried.conns[i]->looks -= tried.conns[i]->looks > 0;
+}
+
 static void
 balance(FcEngine *engine)
 {
@@ -70,7 +84,7 @@ balance(FcEngine *engine)
             chosen[j] = -1;
         }
         if (batch.count > 0)
-            fc_batch_send(engine, &batch, (uint32_t)seat, true);
+            send_over(engine, &batch, (uint32_t)seat);
     }
 }
 
@@ -215,6 +229,7 @@ fc_departure_settled(FcEngine *engine)
     FcHandover *handover = engine->handover;
     bool more = false, held_up = has_peer_held_up(engine);
 
+    handover->refused = false;
     for (uint32_t i = 0; i < engine->n_blocks * FC_CONNS_A_BLOCK; i++) {
         FcConn *conn = fc_conn_at(engine, i);
 
@@ -231,7 +246,7 @@ fc_departure_settled(FcEngine *engine)
     }
     if (handover->movers > 0)
         fc_departure_flush(engine);
-    if (more)
+    if (more || handover->refused)
         handover->tick_at = engine->now + (held_up ? HELD_UP_NS : FC_SETTLED_NS);
 }
 

@@ -1,6 +1,7 @@
 """Connections move between workers and nobody outside notices."""
 
 import os
+import resource
 import signal
 import time
 
@@ -161,6 +162,29 @@ def test_a_new_worker_gets_its_share_of_the_connections_that_stay(serve):
     until(lambda: holders(each, connections) == [8] * 3, "all to have their share")
     for connection in connections:
         connection.ask()
+    close_all(connections)
+
+
+@pytest.fixture
+def many_descriptors():
+    """Have room for thousands of sockets in this process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 8000:
+        pytest.skip("too few descriptors")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_more_connections_than_an_inbox_holds_are_shared_with_a_new_worker(serve, many_descriptors):
+    """What did not fit is tried again until all have their share."""
+    each = serve(workers=1)
+    wait_for_ready(each, 1)
+    connections = [Connection(each.address) for _ in range(6000)]
+    until(lambda: holders(each, connections) == [6000], "all to be idle")
+    each.drain(0.5)
+    each.send(signal.SIGTTIN)
+    until(lambda: min(holders(each, connections)) >= 2999, "both to have their share")
     close_all(connections)
 
 
