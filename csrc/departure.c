@@ -207,7 +207,7 @@ fc_handover_meet(FcEngine *engine)
     if (engine->draining || !engine->config.balance)
         return;
     for (uint32_t i = 0; i < engine->n_blocks * FC_CONNS_A_BLOCK; i++)
-        fc_conn_at(engine, i)->looks = 0;
+        fc_conn_at(engine, i)->looks = fc_conn_at(engine, i)->hops = 0;
     engine->handover->tick_at = engine->now + FC_SETTLED_NS;
 }
 

@@ -19,12 +19,12 @@
 #define FC_PASS_MOST    16           /* connections in one message */
 #define FC_PASS_BYTES   (128 * 1024) /* of one message */
 #define FC_PASS_UNREAD  (16 * 1024)  /* unread bytes of one connection */
-#define FC_PASS_HOPS    2            /* hand-overs of a connection between two answered requests */
+#define FC_PASS_HOPS    2            /* hand-overs of a connection between two answers, or new peers */
 
 typedef struct FcPassed {
     int fd;               /* the connection; on receive: owned by the caller, CLOEXEC set */
     uint16_t listener;    /* index of the listener it came in by: scheme, server name, trust */
-    uint8_t hops;         /* hand-overs since its last answered request; at most FC_PASS_HOPS */
+    uint8_t hops;         /* hand-overs since its last answer, or new peer; at most FC_PASS_HOPS */
     uint8_t addr_len;     /* bytes used in addr; 0 for a peer without an address */
     uint32_t served;      /* requests answered so far */
     uint64_t deadline_ns; /* CLOCK_MONOTONIC, absolute: of the head in progress, or of keep-alive; 0: none */

@@ -68,7 +68,7 @@ void fc_handover_wake(FcEngine *engine);
 
 /* A connection is idle that has not found its worker yet, or while draining: perhaps it is to move. */
 void fc_handover_consider(FcEngine *engine, FcConn *conn);
-/* There is a peer more: what has found its worker looks again. */
+/* There is a peer more: what has found its worker looks again, however often it was moved. */
 void fc_handover_meet(FcEngine *engine);
 /* The end of a turn: move what is to move, try again what could not be done. */
 void fc_handover_turn(FcEngine *engine);

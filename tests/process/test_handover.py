@@ -165,6 +165,20 @@ def test_a_new_worker_gets_its_share_of_the_connections_that_stay(serve):
     close_all(connections)
 
 
+def test_connections_that_say_nothing_are_shared_however_often_workers_come_and_go(serve):
+    """Hand-overs are counted until the next answer, or until there is a new worker: none sticks for good."""
+    each = serve(workers=1)
+    wait_for_ready(each, 1)
+    connections = idle_connections(each, 24)
+    each.drain(0.5)  # they have been looked at
+    for _ in range(6):
+        each.send(signal.SIGTTIN)
+        until(lambda: holders(each, connections) == [12] * 2, "both to have their share")
+        each.send(signal.SIGTTOU)
+        until(lambda: holders(each, connections) == [24], "one to have them all")
+    close_all(connections)
+
+
 @pytest.fixture
 def many_descriptors():
     """Have room for thousands of sockets in this process."""
