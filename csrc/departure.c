@@ -8,7 +8,8 @@
 #include "batch.h"
 #include "connection.h"
 
-#define HELD_UP_NS 250000000ull /* a peer that is offered nothing now is looked at so often */
+#define HELD_UP_NS      250000000ull  /* a peer that is offered nothing now is looked at after this, */
+#define HELD_UP_MOST_NS 2000000000ull /* then ever less often, down to this: an idle worker sleeps */
 #define HOPE_NS                                                                                              \
     3000000000ull /* of a drain, in which those that can take nothing count: they may in a moment */
 
@@ -208,6 +209,7 @@ fc_handover_meet(FcEngine *engine)
         return;
     for (uint32_t i = 0; i < engine->n_blocks * FC_CONNS_A_BLOCK; i++)
         fc_conn_at(engine, i)->looks = fc_conn_at(engine, i)->hops = 0;
+    engine->handover->waited_ns = 0;
     engine->handover->tick_at = engine->now + FC_SETTLED_NS;
 }
 
@@ -223,6 +225,22 @@ has_peer_held_up(FcEngine *engine)
     return held_up;
 }
 
+/* How long to wait for the next look. */
+static uint64_t
+next_wait(FcHandover *handover, bool held_up)
+{
+    uint64_t most = handover->full ? HELD_UP_NS : HELD_UP_MOST_NS, wait = 2 * handover->waited_ns;
+
+    if (!held_up)
+        wait = FC_SETTLED_NS;
+    else if (wait < HELD_UP_NS)
+        wait = HELD_UP_NS;
+    else if (wait > most)
+        wait = most;
+    handover->waited_ns = wait;
+    return wait;
+}
+
 void
 fc_departure_settled(FcEngine *engine)
 {
@@ -233,7 +251,7 @@ fc_departure_settled(FcEngine *engine)
     for (uint32_t i = 0; i < engine->n_blocks * FC_CONNS_A_BLOCK; i++) {
         FcConn *conn = fc_conn_at(engine, i);
 
-        if (conn->looks >= FC_LOOKS || !conn->counted_idle)
+        if (conn->looks >= FC_LOOKS || !conn->counted_idle || conn->hops >= FC_PASS_HOPS)
             continue;
         if (engine->now < conn->accepted_ns + FC_SETTLED_NS) {
             more = true;
@@ -247,7 +265,7 @@ fc_departure_settled(FcEngine *engine)
     if (handover->movers > 0)
         fc_departure_flush(engine);
     if (more || handover->refused)
-        handover->tick_at = engine->now + (held_up ? HELD_UP_NS : FC_SETTLED_NS);
+        handover->tick_at = engine->now + next_wait(handover, held_up);
 }
 
 bool

@@ -209,6 +209,7 @@ typedef struct FcEngine {
     FcServer *_Atomic leader;
     _Atomic uint64_t waiting; /* odd: the leader waits for the GIL; becomes even only with the token */
     _Atomic uint64_t turns;   /* of a nested engine: grows with everything its loop does here */
+    _Atomic uint64_t handled; /* of a nested engine: turns in which the gateway had something to do */
     bool says_busy;           /* T: a long call is running; the line says so */
     FcConfig config;
     int epoll, wake;

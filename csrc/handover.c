@@ -118,6 +118,14 @@ spare(FcEngine *engine)
     return handover->counted_spare - opened;
 }
 
+/* Before it serves a worker on hold reads nothing: what is sent to it, for want of others, the master takes
+ * back. */
+static bool
+reads(const FcEngine *engine)
+{
+    return engine->listening || engine->draining;
+}
+
 /* Whether the inbox may be read. If not, the line says so, and it is looked at again in a moment. */
 static bool
 has_room(FcEngine *engine)
@@ -133,7 +141,7 @@ has_room(FcEngine *engine)
     if (full == handover->full)
         return !full;
     handover->full = full;
-    poll_inbox(engine, !full && !handover->shut);
+    poll_inbox(engine, !full && !handover->shut && reads(engine));
     fc_engine_show(engine);
     return !full;
 }
@@ -250,7 +258,8 @@ fc_handover_turn(FcEngine *engine)
     if (handover->tick_at == 0 || engine->now < handover->tick_at)
         return;
     handover->tick_at = 0;
-    fc_handover_receive(engine);
+    if (reads(engine))
+        fc_handover_receive(engine);
     if (!engine->draining && engine->config.balance)
         fc_departure_settled(engine);
     if (engine->draining) {

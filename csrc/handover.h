@@ -45,6 +45,7 @@ typedef struct FcHandover {
     _Atomic bool final; /* the whole app stops: nobody to hand over to; set once, T; read by G, too */
     FcStop stop_at;
     uint64_t tick_at;                   /* when to try again; 0: nothing to try */
+    uint64_t waited_ns;                 /* between the last two looks for better places */
     bool refused;                       /* at this look a peer had no room in its inbox */
     uint64_t counted_at, counted_spare; /* descriptors: when they were counted, how many were free */
     unsigned counted_open;              /* connections at that time */

@@ -20,11 +20,11 @@ struct FcMonitor {
     unsigned listeners; /* how many there are */
     uint64_t accept_at; /* paused until then; 0: not paused */
     uint32_t seat, epoch;
-    bool awake;            /* somebody may ask for looks; else a flight wakes us */
-    FcWatch watch;         /* for long calls */
-    uint64_t look_at;      /* for long calls; 0: with the next publication */
-    uint64_t publish_at;   /* when the oldest flight is published again */
-    uint64_t calls, turns; /* as they were at the last look */
+    bool awake;                     /* somebody may ask for looks; else a flight wakes us */
+    FcWatch watch;                  /* for long calls */
+    uint64_t look_at;               /* for long calls; 0: with the next publication */
+    uint64_t publish_at;            /* when the oldest flight is published again */
+    uint64_t calls, turns, handled; /* as they were at the last look */
     uint64_t wall, cpu; /* a nested engine's loop is blocked: when and at what CPU time that was last counted;
                            0: it is not */
     uint64_t exit_at;   /* CLOCK_MONOTONIC ns; 0: no deadline */

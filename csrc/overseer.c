@@ -45,10 +45,13 @@ glance_at_loop(FcMonitor *monitor, FcGlance *glance)
 {
     FcEngine *engine = monitor->engine;
     uint64_t turns = atomic_load_explicit(&engine->turns, memory_order_relaxed);
+    uint64_t handled = atomic_load_explicit(&engine->handled, memory_order_relaxed);
+    bool turned = turns != monitor->turns;
 
-    glance->lively = turns != monitor->turns;
+    glance->lively = handled != monitor->handled; /* deadlines alone do not keep us awake */
+    monitor->handled = handled;
     monitor->turns = turns;
-    if (glance->lively || !fc_token_take(&engine->token, FC_TOKEN_MONITOR))
+    if (turned || !fc_token_take(&engine->token, FC_TOKEN_MONITOR))
         return;
     glance->call = fc_export_waits(engine) ? turns + 1 : 0;
     fc_token_give_back(&engine->token);

@@ -260,6 +260,8 @@ take_turn(PyEngine *self)
     fc_leave(self);
     self->in_turn = false;
     atomic_fetch_add_explicit(&engine->turns, 1, memory_order_relaxed);
+    if (handled > 0)
+        atomic_fetch_add_explicit(&engine->handled, 1, memory_order_relaxed);
     fc_release_spent(self);
     if (more)
         ask_for_turn(self);

@@ -113,6 +113,9 @@ def test_final_stop_answers_what_runs_and_closes_what_is_idle(serve):
 # -- balance ---------------------------------------------------------------------------------------------
 
 
+HANGS = ("--request-timeout", "1")  # a call that takes so long does
+
+
 def holders(each, connections):
     """How many connections each worker holds, as the workers themselves say."""
     until(lambda: total(each, "open") == len(connections), "all connections to be seen")
@@ -215,6 +218,25 @@ def test_the_successor_of_a_killed_worker_gets_its_share_of_the_others_connectio
     left = [connection for connection in connections if connection not in lost]
     until(lambda: max(holders(each, left)) <= len(left) // 3 + 1, "all to have their share")
     close_all(connections)
+
+
+def test_a_worker_on_hold_serves_nobody_though_it_is_the_only_one_left(serve):
+    """What the hung old one sends to it goes to the old one's successor: who is on probation is asked by the
+    master alone.
+    """
+    each = serve(workers=1, arguments=("--probe-path", "/hold?60", "--probe-timeout", "60", *HANGS))
+    wait_for_ready(each, 1)
+    connections = idle_connections(each, 6)
+    (old,) = each.worker_pids()
+    each.send(signal.SIGHUP)
+    canary = until(lambda: [pid for pid in lines(each) if pid not in (0, old)], "the canary")[0]
+    until(lambda: lines(each)[canary]["open"], "it to be asked")
+    hung = Connection(each.address)
+    hung.send("/hold?60")
+    stand_in = until(lambda: [p for p, r in lines(each).items() if r["state"] == "ready" and p != old], "it")
+    assert [canary] != stand_in
+    assert set(stand_in) == {connection.ask()["pid"] for connection in connections}
+    close_all([*connections, hung])
 
 
 def test_connections_one_after_the_other_are_shared_without_handing_over(serve):

@@ -312,6 +312,20 @@ def test_environment_longer_than_a_message_reaches_the_app(server):
     assert (200, b"100000") == each.boot().get()
 
 
+@pytest.mark.parametrize("preload", ["auto", "never"])
+def test_collector_that_the_environment_has_switched_off_stays_off(server, tmp_path, preload):
+    """Ours is off while our modules are imported, and on again only where it was."""
+    (tmp_path / "before").mkdir()
+    (tmp_path / "before" / "sitecustomize.py").write_text("import gc\ngc.disable()\n")
+    environment = {"PYTHONPATH": str(tmp_path / "before")}
+    each = server(environment=environment, arguments=("--preload", preload))
+    (each.directory / "app.py").write_text(
+        "import gc\ndef application(environ, start_response):\n"
+        "    start_response('200 OK', [])\n    return [b'%d' % gc.isenabled()]\n"
+    )
+    assert (200, b"0") == each.boot().get()
+
+
 @pytest.mark.parametrize("last", ["", "gc.freeze()\n"], ids=["", "frozen by the application"])
 def test_workers_do_not_count_references_to_what_the_application_has_defined(server, last):
     """The mold has made its definitions immortal, where Python can: workers share their pages."""

@@ -322,19 +322,37 @@ def test_an_idle_worker_is_not_woken(serve, interface):
     """A second after its last call the threads of a worker wake less than twice a second, all together."""
     each = serve(interface)
     idle_connections(each, 1)[0].close()
-    (pid,) = each.worker_pids()
+    assert until(lambda: sleeps(each, *each.worker_pids()), "two quiet seconds")
+
+
+@pytest.mark.parametrize("interface", ["wsgi", "asgi"])
+def test_an_idle_worker_is_not_woken_to_look_whether_a_stopped_peer_is_back(serve, interface):
+    """It looks ever less often, and a look is no call."""
+    each = serve(interface, workers=2)
+    wait_for_ready(each, 2)
+    pid, other = sorted(each.worker_pids())
+    each.send(signal.SIGSTOP, other)
+    connections = [Connection(each.address) for _ in range(40)]
+    for connection in connections:
+        connection.send("/")
+    until(lambda: lines(each)[pid]["idle"] > 8, "its share")
+    assert until(lambda: sleeps(each, pid), "two quiet seconds")
+    each.send(signal.SIGCONT, other)
+    until(lambda: 16 <= lines(each)[pid]["idle"] <= 24, "both to have their share")
+    close_all(connections)
+
+
+def sleeps(each, pid):
+    """Whether its threads wake less than twice a second, all together, for two seconds."""
 
     def wakes():
         tasks = Path(f"/proc/{pid}/task").glob("*/status")
         texts = [task.read_text() for task in tasks]
         return sum(int(text.partition("voluntary_ctxt_switches:")[2].split()[0]) for text in texts)
 
-    def are_few():
-        before = wakes()
-        each.drain(2.0)
-        return wakes() - before < 4
-
-    assert until(are_few, "two quiet seconds")
+    before = wakes()
+    each.drain(2.0)
+    return wakes() - before < 4
 
 
 def test_an_object_bound_to_its_thread_is_answered_with_the_remedy(server):

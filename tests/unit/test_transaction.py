@@ -72,6 +72,26 @@ def test_old_worker_serves_on_when_the_new_one_cannot_listen():
     assert [old] == list(world.alive)
 
 
+@pytest.mark.parametrize("hangs", [True, False], ids=["hangs", "dies"])
+def test_somebody_serves_while_the_canary_is_probed(hangs):
+    """The only old worker is lost meanwhile: another of its generation serves until the canary does."""
+    world = World(workers=1, probe_timeout=60.0).boot()
+    (old,) = world.alive
+    canary = until_canary(world)
+    world.ready(canary)
+    world.probes.clear()
+    world.pass_time(2)
+    world.tell(on.WorkerHung(old, "GET /")) if hangs else world.end(old)
+    world.settle()
+    (stand_in,) = set(world.alive) - {old, canary}
+    assert (1, True) == (world.alive[stand_in].generation, world.alive[stand_in].ready)
+    assert not world.alive[canary].told_to_end
+    world.tell(on.Probed(canary, ""))
+    assert world.alive[stand_in].told_to_end
+    world.settle()
+    assert {0: 2} == world.generations()
+
+
 def test_probe_that_is_answered_badly_rolls_back():
     """The outcome says what was asked and answered; the canary goes."""
     world = World(workers=2, probe_timeout=5.0).boot()

@@ -417,11 +417,16 @@ class Cluster(Transaction):
         good = [w for w in mine if w.serving and w.generation == wanted and not w.leaving]
         coming = [w for w in mine if w.booting and w.generation == wanted]
         keep = (good or coming)[:1]
+        stand_in = bool(keep) and keep[0].hold and not self.ready()  # nobody serves while it is on hold
+        if stand_in:
+            keep += [worker for worker in mine if worker.generation == self.current][:1]
         for worker in mine:
             if worker not in keep and (good or worker.booting):
                 self._dismiss(worker, now, "reload")
         if not keep:
             self._fill_slot(number, wanted, now, surge=any(worker.serving for worker in mine))
+        elif stand_in and len(keep) == 1:
+            self._fill_slot(number, self.current, now, surge=False)
 
     def _fill_slot(self, number: int, wanted: int, now: float, *, surge: bool) -> None:
         mold = self._ready_mold(wanted)

@@ -18,6 +18,7 @@ from forkcluster.wire.kernel import memory_file
 
 BOOT: Final = (
     "import gc, sys\n"
+    "collects = gc.isenabled()\n"
     "gc.disable()\n"
     "sys.path[:1] = [p for p in sys.path[:1] if p]\n"
     "try:\n"
@@ -27,7 +28,8 @@ BOOT: Final = (
     "        raise\n"
     "    sys.exit(f'{{sys.executable}} has no forkcluster: "
     "{{sys.executable}} -m pip install forkcluster=={version}')\n"
-    "gc.enable()\n"
+    "if collects:\n"
+    "    gc.enable()\n"
     "sys.exit(main(sys.argv))"
 )
 
