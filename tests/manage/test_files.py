@@ -105,7 +105,10 @@ def test_apply_brings_about_what_the_file_says_and_no_more(place):
     until(lambda: 2 == len(place.list()["web"]["workers"]), "two workers")
 
     place.edit(("instances = 2", "instances = 2\nbacklog = 99"))
-    assert {"web": "restart", "api": "keep"} == actions(place)
+    for words in ("reload", "web"), ("start-or-reload", "forkcluster.toml"):
+        assert "restart brings it about: backlog" in place.run(*words).out
+        assert {"web": "restart", "api": "keep"} == actions(place)
+    assert masters == place.masters()
     place.run("apply")
     assert (True, True) == (
         masters["web"] != place.masters()["web"],

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from forkcluster.cli import choosing, streams
-from forkcluster.cli.results import Results
+from forkcluster.cli.results import Results, notes_of
 from forkcluster.cli.serve import working_directory
 from forkcluster.cli.start import tell
 from forkcluster.dataclass import dataclass
@@ -175,6 +175,7 @@ def _tell(results: Results, step: Step, result: Result) -> None:
     if isinstance(result, Outcome | ForkclusterError):
         tell(results, step.name, result)
         return
-    facts = {name: result[name] for name in ("generation", "seconds", "before", "workers") if name in result}
-    changes = "".join(f"\n    {change}" for change in step.changes)
-    results.good(step.name, f"{DONE[step.verb]}{changes}", state=step.verb.value, **facts)
+    told = ("generation", "seconds", "before", "workers", "notes")
+    facts = {name: result[name] for name in told if name in result}
+    lines = [*(f"\n    {change}" for change in step.changes), notes_of(result)]
+    results.good(step.name, f"{DONE[step.verb]}{''.join(lines)}", state=step.verb.value, **facts)

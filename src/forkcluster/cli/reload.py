@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from forkcluster.cli import choosing, files
-from forkcluster.cli.results import Results
+from forkcluster.cli.results import Results, notes_of
 from forkcluster.cli.start import deferred_interrupt, wait_for
 from forkcluster.errors import ForkclusterError, LateError, StateError, UsageError
 from forkcluster.manager import ecosystem, starting
@@ -120,8 +120,7 @@ def _tell(results: Results, name: str, answer: Answer) -> None:
     if isinstance(answer, ForkclusterError):
         results.bad(name, answer)
         return
-    notes = answer.get("notes")
-    words = "".join(f"\n  note: {note}" for note in notes) if isinstance(notes, list) else ""
+    words = notes_of(answer)
     seconds = number(answer, "seconds") or 0.0
     text = f"is reloaded: generation {answer.get('generation')}, in {seconds:.1f} s{words}"
     results.good(name, text, **{key: value for key, value in answer.items() if key != "ok"})

@@ -3,6 +3,7 @@ exit code: the first failure's.
 """
 
 import json
+from collections.abc import Mapping
 
 import click
 
@@ -74,3 +75,9 @@ class Results:
             self._code = self._code or EXIT_FAILURE
             if not isinstance(error, BrokenPipeError):  # a reader that has left wants no more
                 self._unwritten = UnwrittenError("standard error" if err else "standard output", error)
+
+
+def notes_of(answer: Mapping[str, object]) -> str:
+    """What a master has noted of what it did: a line for each, to follow the one that says what was done."""
+    notes = answer.get("notes")
+    return "".join(f"\n  note: {note}" for note in notes) if isinstance(notes, list) else ""

@@ -154,7 +154,7 @@ class Applying:
             app = self._app(name)
             if app.record is not None:
                 record = replace(app.record, request=wanted.request).come_to(wanted.reading.options)
-                record.save(app.place.record)
+                replace(record, namespace=app.record.namespace).save(app.place.record)  # holds from its start
         return _body(answer)
 
     def _stop(self, app: App) -> Generator[Waiting, object, None]:

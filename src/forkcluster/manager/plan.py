@@ -128,9 +128,13 @@ def _insist(mode: Mode, least: Step) -> Step:
             "" if least.verb is Verb.KEEP else ", and differs from the file: apply, or reload, changes that"
         )
         return Step(Verb.KEEP, name, f"runs already{differs}", changes)
-    if mode is Mode.APPLY or least.verb is Verb.RESTART:
+    reloadable = changes and all(change.option != "exec_mode" for change in changes)
+    if mode is Mode.APPLY or (least.verb is Verb.RESTART and not reloadable):
         return least
-    return Step(Verb.RELOAD if mode is Mode.RELOAD else Verb.RESTART, name, "as asked for", changes)
+    if mode is Mode.RESTART:
+        return Step(Verb.RESTART, name, "as asked for", changes)
+    left = f"; {least.why}: apply brings that about" if least.verb is Verb.RESTART else ""
+    return Step(Verb.RELOAD, name, f"as asked for{left}", changes)
 
 
 def _least(app: Wanted, known: Known) -> Step:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from forkcluster import __version__, log
-from forkcluster.dataclass import asdict, dataclass
+from forkcluster.dataclass import asdict, dataclass, replace
 from forkcluster.errors import ApplicationError, InternalError, UsageError
 from forkcluster.master import events as on
 from forkcluster.master.admin import Admin, open_admin
@@ -275,14 +275,19 @@ class Master(ABC):
         if command not in QUESTIONS:
             self._asked(f"{command} asked for", str(request.get("asked_by", "")))
         if command == "options":
-            # The oldest release that is kept is the one that counts until a reload is final.
-            reply({"ok": True, "options": asdict(self._releases[min(self._releases)].options)})
+            reply({"ok": True, "options": asdict(self._holding())})
             return
         if "environment" in request:
             self._asked_environment = environment_of(request.pop("environment"))
         if "request" in request:
             self._asked_request = request_of(request.pop("request"))
         self._commands.handle(request, reply)
+
+    def _holding(self) -> Options:
+        """Give the options that hold: a release's, but for what this master has read at its start."""
+        # The oldest release that is kept is the one that counts until a reload is final.
+        release = self._releases[min(self._releases)].options
+        return replace(release, **{name: getattr(self._launch.options, name) for name in NEED_RESTART})
 
     def _asked(self, what: str, asker: str) -> None:
         self._say("info", what, {"event": "asked", **({"asked_by": asker} if asker else {})})
