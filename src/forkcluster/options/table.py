@@ -302,7 +302,7 @@ def _processes() -> list[Option]:
         ),
         Option(
             name="treekill", kind=SWITCH, group=group, default="true",
-            help="What a process has started is ended after it, too.",
+            help="What a process has started is ended after it, too, in fork mode.",
         ),
         Option(
             name="instance_var", kind=Kind("a variable's name", "NAME", checks.variable), group=group,
