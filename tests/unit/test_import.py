@@ -137,15 +137,35 @@ def test_a_gunicorn_configuration_becomes_ours():
         "umask": "027",
         "pythonpath": ["/a", "/b"],
         "forwarded_allow_ips": "10.0.0.1",
+        "threads": 8,
     }
-    assert expected == {name: value for name, value in app.items() if name != "threads"}
+    assert expected == app
     described = entry.describe(ecosystem.understand(Document("f", "toml", {"apps": [app]})), _entry(app))
     assert described.values.keys() >= {"bind", "instances", "umask"}
-    assert ["certfile", "post_fork"] == sorted({line.split(":")[0] for line in found.lost} - {"threads"})
+    assert ["certfile", "post_fork"] == sorted({line.split(":")[0] for line in found.lost})
 
 
 def _entry(app):
     return ecosystem.Entry(app["name"], app, ("apps", 0))
+
+
+@pytest.mark.parametrize(
+    ("settings", "threads"),
+    [
+        ({"workers": 2}, 1),
+        ({"worker_class": "sync"}, 1),
+        ({"worker_class": "gthread"}, 1),
+        ({"threads": 4}, 4),
+        ({"threads": 4, "worker_class": "sync"}, 4),
+        ({"worker_class": "sync", "threads": 4}, 4),
+        ({"worker_class": "uvicorn.workers.UvicornWorker"}, None),
+        ({"worker_class": "gevent"}, None),
+    ],
+)
+def test_an_imported_app_has_the_threads_that_gunicorn_gave_it(settings, threads):
+    """One by default; sync with more than one is gthread, in whatever order the lines are."""
+    (app,) = from_gunicorn.carry("g.conf.py", Evaluated(settings, {})).apps
+    assert threads == app.get("threads")
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ SAME: Final[Mapping[str, str]] = {
     "pidfile": "pid",
     "reload": "watch",
     "reload_extra_files": "watch_path",
+    "threads": "threads",
     "user": "user",
     "workers": "instances",
     "wsgi_app": "target",
@@ -93,6 +94,7 @@ def carry(path: str, found: Evaluated, target: str | None = None) -> Imported:
                 lost.append(f"{name}: {LOST[name]}")
         except ValueError as error:
             lost.append(f"{name}: {error}")
+    app.update(_threads(settings))
     lost += [_hook(name) for name in HOOKS if name in found.left]
     known = SAME.keys() | SHAPED.keys() | LOST.keys()
     lost += [f"{name}: a {kind} cannot be read" for name, kind in found.left.items() if name in known]
@@ -113,6 +115,14 @@ def _hook(name: str) -> str:
     return f"{name}: there is no such hook (docs/hooks.md)"
 
 
+def _threads(settings: Mapping[str, object]) -> Values:
+    """Give how many threads gunicorn would run: one by default; sync with more is gthread."""
+    word = str(settings.get("worker_class", "sync")).lower()
+    if any(each in word for each in (*ASGI_WORKERS, *GREEN_WORKERS)):
+        return {}
+    return {"threads": settings.get("threads") or 1}
+
+
 # -- settings of another shape: (value, all settings) → our values. ValueError says why there are none.
 
 
@@ -124,13 +134,7 @@ def _worker_class(value: object, _settings: Mapping[str, object]) -> Values:
         )
     if any(each in word for each in ASGI_WORKERS):
         return {"interface": "asgi"}
-    return _threads(1, {}) if word == "sync" else {}
-
-
-def _threads(value: object, _settings: Mapping[str, object]) -> Values:
-    if "threads" not in BY_NAME:
-        raise ValueError("there are no threads yet")
-    return {"threads": value}
+    return {}
 
 
 def _timeout(value: object, settings: Mapping[str, object]) -> Values:
@@ -182,7 +186,6 @@ SHAPED: Final[Mapping[str, Callable[[object, Mapping[str, object]], Values]]] = 
     "proc_name": _name,
     "pythonpath": _split("pythonpath"),
     "raw_env": _raw_env,
-    "threads": _threads,
     "timeout": _timeout,
     "umask": _umask,
     "worker_class": _worker_class,
