@@ -148,6 +148,14 @@ def test_restart_takes_options_and_with_update_env_the_terminals_environment(she
     assert (2, "new", False) == (shell.list()["app"]["instances"], environment["MINE"], "GONE" in environment)
 
 
+def test_restart_adds_to_the_variables_that_were_given(shell):
+    """One that is given again has its new value; a list of another kind is replaced."""
+    shell.start("app:application", "--env", "A=1", "--env", "B=2=3", "--pythonpath", "/one")
+    shell.run("restart", "app", "--env", "C=4", "--env", "A=5", "--pythonpath", "/two")
+    flags = shell.list()["app"]["flags"]
+    assert (["A=5", "B=2=3", "C=4"], ["/two"]) == (flags["env"], flags["pythonpath"])
+
+
 ECHO = """
 import os
 MINE = os.environ.get("MINE", "-")

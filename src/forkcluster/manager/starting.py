@@ -120,14 +120,14 @@ def begin_new(
 def renewed(app: App, flags: Flags = MappingProxyType({}), environment: Env | None = None) -> Renewed:
     """Give an app's record as its next start will have it, and the options that it comes to.
 
-    `flags` change those it was started with; `environment` replaces its base environment. Nothing is started.
-    Raise ForkclusterError when it could not be.
+    `flags` change those it was started with, --env variable by variable; `environment` replaces its base
+    environment. Nothing is started. Raise ForkclusterError when it could not be.
     """
     old = app.record
     if old is None:
         raise StateError(f"{app.name} has no record that can be read", app.fault)
     known = old.environment if environment is None else base_environment(environment)
-    request = replace(old.request, flags={**old.request.flags, **flags})
+    request = replace(old.request, flags=_changed(old.request.flags, flags))
     reading = read(request, known)
     if reading.options.name != app.name:
         raise UsageError(
@@ -136,6 +136,12 @@ def renewed(app: App, flags: Flags = MappingProxyType({}), environment: Env | No
     prove(interpreter_of(reading.options))
     record = replace(old, request=request, environment=known, wanted=RUNNING)
     return record.come_to(reading.options), reading
+
+
+def _changed(before: Flags, flags: Flags) -> Flags:
+    texts = (*before.get("env", ()), *flags.get("env", ()))
+    variables = {text.partition("=")[0]: text for text in texts}
+    return {**before, **flags, **({"env": tuple(variables.values())} if variables else {})}
 
 
 def keep_environment(register: Register, environment: Env, names: Sequence[str]) -> None:
