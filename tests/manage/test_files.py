@@ -6,6 +6,8 @@ import os
 import pytest
 from harness import until
 
+from forkcluster.errors import EXIT_CONFIGURATION
+
 APP = """
 import json, os
 
@@ -306,3 +308,12 @@ def test_a_missing_file_of_an_app_is_told_with_the_app(place):
     place.write("forkcluster.toml", FILE + 'env_file = "none.env"')
     error = place.run("plan", code=78).err
     assert f"reading the configuration {place.directory}/forkcluster.toml: app api: " in error
+
+
+@pytest.mark.parametrize("words", [(), ("--env", "staging")])
+def test_start_of_pm2s_javascript_says_how_to_convert_it(shell, words):
+    """It is no program, and nothing is registered."""
+    shell.write("ecosystem.config.js", "module.exports = { apps: [] }\n")
+    done = shell.run("start", "ecosystem.config.js", *words, code=EXIT_CONFIGURATION)
+    assert "it is JavaScript" in done.err
+    assert {} == shell.states()

@@ -223,3 +223,17 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path, name, words):
     with pytest.raises(ConfigurationError) as caught:
         read.read(f"{tmp_path}/{name}", {})
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "word", ["a.toml", "a.JSON", "b/a.config.py", "a.config.js", "a.config.cjs", "a.config.mjs"]
+)
+def test_a_name_of_a_configuration_is_told_from_a_target(word):
+    """PM2's JavaScript as well, which would run as a program."""
+    assert read.is_configuration(word)
+
+
+@pytest.mark.parametrize("word", ["app.js", "config.js", "app.py", "config.py", "app:config", "app"])
+def test_a_name_of_a_program_is_no_configuration(word):
+    """Whatever it is called before its end."""
+    assert not read.is_configuration(word)

@@ -22,6 +22,7 @@ PARSERS: Final[Mapping[str, Callable[[str], tuple[object, Lines]]]] = {
 }
 NAMES: Final = {"toml": "TOML", "json": "JSON", "yaml": "YAML"}
 SCRIPTS: Final = (".js", ".cjs", ".mjs", ".ts")
+MODULES: Final = (".config.py", ".conf.py", ".config.js", ".config.cjs", ".config.mjs")
 MOST_BYTES: Final = 4 << 20
 
 
@@ -79,7 +80,8 @@ def format_of(path: str) -> str:
 def is_configuration(word: str) -> bool:
     """Tell whether a word of a command line names a configuration file rather than a target.
 
-    A Python module does if its name ends like PM2's: NAME.config.py.
+    A Python module does if its name ends like PM2's: NAME.config.py. PM2's own, NAME.config.js, is told from
+    a program, so that reading it says what to do instead.
     """
     suffix = os.path.splitext(word)[1].lower()
-    return suffix in (".toml", ".json", ".yaml", ".yml") or word.endswith((".config.py", ".conf.py"))
+    return suffix in (".toml", ".json", ".yaml", ".yml") or word.lower().endswith(MODULES)
