@@ -124,6 +124,7 @@ class InternalError(ForkclusterError):
 KINDS: Final[dict[str, type[ForkclusterError]]] = {
     cls.kind: cls
     for cls in (
+        ForkclusterError,
         UserError,
         UsageError,
         NotFoundError,

@@ -1,11 +1,24 @@
 """restart and reload: new code, and what happens to the old when the new is broken."""
 
 import os
+import re
 import signal
+import socket
 
-from harness import until
+from harness import PATIENCE, until
 
 from forkcluster.errors import EXIT_APPLICATION, EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_LATE
+
+WAITING = """
+import os, time
+
+def application(environ, start_response):
+    open("called", "w").close()
+    while not os.path.exists("go"):
+        time.sleep(0.01)
+    start_response("200 OK", [])
+    return [b"done"]
+"""
 
 
 def test_reload_serves_the_new_code_under_the_same_master(shell):
@@ -70,6 +83,23 @@ def test_reload_of_what_runs_lets_stopped_apps_be(shell):
     until(lambda: shell.states() == {"app": "stopped"}, "its end")
     assert "nothing to reload" in shell.run("reload", "all", "--running").out
     assert {"app": "stopped"} == shell.states()
+
+
+def test_reload_of_an_app_that_ends_meanwhile_says_so(shell):
+    """What drains until its request is answered reloads no more; nobody is at fault."""
+    shell.write("app.py", WAITING)
+    shell.start()
+    host, port = re.search(r"http://([\d.]+):(\d+)", shell.list()["app"]["urls"][0]).groups()
+    with socket.create_connection((host, int(port)), PATIENCE) as client:
+        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        until((shell.directory / "called").exists, "the call")
+        shell.run("stop", "app", "--timeout", "0.1", code=EXIT_LATE)
+        reload = shell.begin("reload", "app")
+        history = shell.home / "apps/app/events.jsonl"
+        until(lambda: "reload" in history.read_text(), "the master's word that a reload was asked for")
+        shell.write("go", "")
+        _, err = reload.communicate()
+    assert (EXIT_FAILURE, True) == (reload.returncode, "was stopped meanwhile" in err)
 
 
 def test_reload_that_takes_longer_than_its_timeout_goes_on(shell):

@@ -180,6 +180,16 @@ def test_ctrl_c_leaves_the_app_starting_and_says_so(shell):
     until(lambda: shell.states() == {"app": "ready"}, "the app")
 
 
+def test_a_start_whose_app_is_stopped_meanwhile_fails(shell):
+    """Nobody is at fault."""
+    shell.write("app.py", SLOW + (shell.directory / "app.py").read_text())
+    start = shell.begin("start", "app:application", "--bind", "127.0.0.1:0")
+    until(lambda: shell.states() == {"app": "starting"}, "the start")
+    shell.run("stop", "app")
+    _, err = start.communicate()
+    assert (EXIT_FAILURE, True) == (start.returncode, "it was stopped before it was ready" in err)
+
+
 def test_flags_given_with_a_name_change_what_it_was_started_with(shell):
     """What is not given stays."""
     shell.start("app:application", "-i", "2")

@@ -17,6 +17,7 @@ from forkcluster.errors import (
     ApplicationError,
     ConfigurationError,
     ForkclusterError,
+    StateError,
     UsageError,
     did_you_mean,
 )
@@ -157,7 +158,7 @@ class Commands:
         """Answer everybody: the master ends."""
         for reply in self._for_end:
             reply({"ok": True, "exit_code": code})
-        gone = ForkclusterError(f"the app {self._options.name} was stopped meanwhile")
+        gone = StateError(f"the app {self._options.name} was stopped meanwhile")
         for reply in [*(reply for _, reply in self._for_reload), *self._for_renewal]:
             reply({"ok": False, "error": gone.to_json()})
 

@@ -6,7 +6,7 @@ Writes to a pipe whose reader may be gone and to a disk that may be full: neithe
 import os
 
 from forkcluster import log
-from forkcluster.errors import ForkclusterError
+from forkcluster.errors import ForkclusterError, StateError
 from forkcluster.wire import outcome
 from forkcluster.wire.outcome import End, Outcome
 
@@ -34,7 +34,7 @@ class Report:
     def ended(self, exit_code: int) -> None:
         """The master ends in good order; an app that it was still trying to start was never ready."""
         if not self._ready:
-            self.failed(ForkclusterError("it was stopped before it was ready"))
+            self.failed(StateError("it was stopped before it was ready"))
         else:
             self._tell(Outcome(End.ENDED, exit_code))
 
