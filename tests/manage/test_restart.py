@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 
+import pytest
 from harness import PATIENCE, until
 
 from forkcluster.errors import EXIT_APPLICATION, EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_LATE
@@ -100,6 +101,18 @@ def test_reload_of_an_app_that_ends_meanwhile_says_so(shell):
         shell.write("go", "")
         _, err = reload.communicate()
     assert (EXIT_FAILURE, True) == (reload.returncode, "was stopped meanwhile" in err)
+
+
+@pytest.mark.parametrize("command", ["stop", "restart", "delete"])
+def test_reload_that_another_command_ends_blames_nobody(shell, command):
+    """It does not say that the old generation goes on serving."""
+    shell.start("app:application", "--observe", "60")
+    reload = shell.begin("reload", "app")
+    until(lambda: shell.states() == {"app": "reloading"}, "the reload")
+    shell.run(command, "app")
+    _, err = reload.communicate()
+    assert (EXIT_FAILURE, True) == (reload.returncode, "given up: the app is being stopped" in err)
+    assert "goes on serving" not in err
 
 
 def test_reload_that_takes_longer_than_its_timeout_goes_on(shell):

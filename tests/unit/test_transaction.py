@@ -6,6 +6,7 @@ from world import LIMITS, World
 from forkcluster.dataclass import replace
 from forkcluster.master import actions as do
 from forkcluster.master import events as on
+from forkcluster.master.restarts import Rules
 from forkcluster.master.roll import Outcome
 
 
@@ -184,6 +185,19 @@ def test_stop_during_a_reload_concludes_it():
     until_canary(world)
     world.tell(on.StopAsked())
     assert [("the app is being stopped", False)] == [(each.what, each.done) for each in world.outcomes]
+    assert "reload given up: the app is being stopped" == world.outcomes[0].text.splitlines()[0]
+
+
+def test_app_that_fails_during_a_reload_says_why_it_is_stopped():
+    """Nobody has asked for the stop."""
+    rules = Rules(max_restarts=1, restart_delay=0.5)
+    world = World(workers=2, limits=replace(LIMITS, rules=rules)).boot()
+    world.tell(on.ReloadAsked())
+    for _ in range(2):
+        world.end(world.of_slot(1)[0])
+        world.pass_time(0.5)
+    (outcome,) = world.outcomes
+    assert "workers of slot 1 died early 2 times in a row" == outcome.reason
 
 
 def test_stop_waits_for_drain_delay_before_workers_are_retired():

@@ -16,7 +16,7 @@ from forkcluster.master import actions as do
 from forkcluster.master import events as on
 from forkcluster.master.facts import Generation, Limits, Mold, Slot, Worker
 from forkcluster.master.restarts import Verdict
-from forkcluster.master.roll import REFUSED, Phase
+from forkcluster.master.roll import REFUSED, STOPPED, Phase
 from forkcluster.master.seats import Ref, SeatTable
 from forkcluster.master.transaction import Transaction, names
 
@@ -45,7 +45,7 @@ class Cluster(Transaction):
         self._closed = False  # stopping: nobody can connect any more
         self._finished = False
         self._exit_code = EXIT_OK
-        self.failure = ""  # why the first boot was given up
+        self.failure = ""  # why the first boot, or the app, was given up
 
     # -- the outside -----------------------------------------------------------------------------------------
 
@@ -291,7 +291,7 @@ class Cluster(Transaction):
             self._say("info", text, event="stop", workers=len(self.workers))
         self._stopping = True
         if self.roll is not None:
-            self._roll_back("the app is being stopped", "", now)
+            self._roll_back(STOPPED, self.failure, now)
         if self._retire_at is None or at_once:
             self._retire_at = now if at_once else now + self.limits.drain_delay
         for worker in self.workers.values():

@@ -24,7 +24,7 @@ from forkcluster.errors import (
 from forkcluster.master import events as on
 from forkcluster.master.control import Reply
 from forkcluster.master.history import History
-from forkcluster.master.roll import REFUSED, Outcome, Roll
+from forkcluster.master.roll import REFUSED, STOPPED, Outcome, Roll
 from forkcluster.master.status import Status
 from forkcluster.options import cpus
 from forkcluster.options.frozen import Options
@@ -244,13 +244,7 @@ def _number(request: Body, name: str, default: int) -> int:
 
 def _reload_answer(outcome: Outcome) -> Body:
     if not outcome.done:
-        text = f"the reload failed: {outcome.what}; generation {outcome.serving} goes on serving"
-        error: ForkclusterError
-        if outcome.what == REFUSED:
-            error = ConfigurationError(text, outcome.reason)
-        else:
-            error = ApplicationError(text, details=outcome.reason)
-        return {"ok": False, "error": error.to_json(), "generation": outcome.serving}
+        return {"ok": False, "error": _failure(outcome).to_json(), "generation": outcome.serving}
     steps = [{"step": step, "seconds": round(seconds, 3)} for step, seconds in outcome.steps]
     notes = list(outcome.notes)
     return {
@@ -260,3 +254,14 @@ def _reload_answer(outcome: Outcome) -> Body:
         "steps": steps,
         "notes": notes,
     }
+
+
+def _failure(outcome: Outcome) -> ForkclusterError:
+    """Say who can mend what a reload has failed by; a stop that has a reason is the application's."""
+    if outcome.what == STOPPED:
+        text = f"the reload was given up: {outcome.what}"
+        return ApplicationError(text, details=outcome.reason) if outcome.reason else StateError(text)
+    text = f"the reload failed: {outcome.what}; generation {outcome.serving} goes on serving"
+    if outcome.what == REFUSED:
+        return ConfigurationError(text, outcome.reason)
+    return ApplicationError(text, details=outcome.reason)

@@ -20,7 +20,7 @@ from forkcluster.master import fleet_events as heard
 from forkcluster.master.fleet_facts import Process, Slot
 from forkcluster.master.fleet_roll import FleetRoll
 from forkcluster.master.restarts import Verdict
-from forkcluster.master.roll import REFUSED
+from forkcluster.master.roll import REFUSED, STOPPED
 from forkcluster.wire.states import State
 
 QUIT_TIMEOUT = 1.0  # seconds for a stop at once
@@ -211,7 +211,7 @@ class Fleet(FleetRoll):
             self._say("info", text, event="stop", processes=len(self.processes))
         self._stopping = True
         if self.roll is not None:
-            self._roll_back("the app is being stopped", "", now)
+            self._roll_back(STOPPED, "", now)
         for process in self.processes.values():
             self._retire(process, now, "stop")
             if at_once and not process.killed:

@@ -28,6 +28,7 @@ class Phase(Enum):
 
 
 REFUSED: Final = "the configuration cannot be used"
+STOPPED: Final = "the app is being stopped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,9 @@ class Outcome:
     @property
     def text(self) -> str:
         """The whole as one block for the log."""
-        head = (
-            "reload done" if self.done else f"reload failed: {self.what}; generation {self.serving} goes on"
-        )
+        given_up = f"reload given up: {self.what}"
+        failed = f"reload failed: {self.what}; generation {self.serving} goes on"
+        head = "reload done" if self.done else given_up if self.what == STOPPED else failed
         lines = [f"{seconds:7.3f} s  {step}" for step, seconds in self.steps]
         return "\n".join([head, *lines, *self.notes, *filter(None, [self.reason.rstrip()])])
 
