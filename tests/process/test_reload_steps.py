@@ -6,6 +6,9 @@ import socket
 import pytest
 from harness import until
 
+from forkcluster.errors import EXIT_BIND, BindError
+from forkcluster.manager import control
+
 HEALTH = """
 import os
 def application(environ, start_response):
@@ -209,8 +212,9 @@ def test_bind_that_is_taken_refuses_the_reload(server):
         config.write_text("[app]\nbind = '127.0.0.1:0'\n")
         each.boot()
         config.write_text(f"[app]\nbind = ['127.0.0.1:0', '127.0.0.1:{port}']\n")
-        each.reload("reload failed: the configuration cannot be used")
-        each.wait_for(f"listening on 127.0.0.1:{port}")
+        with pytest.raises(BindError, match="an address cannot be listened on") as caught:
+            control.ask(each.control, "reload", timeout=20)
+    assert (EXIT_BIND, True) == (caught.value.exit_code, f"on 127.0.0.1:{port}" in caught.value.remedy)
     assert 200 == each.get()[0]
 
 
@@ -223,7 +227,7 @@ def test_bind_to_what_is_no_name_refuses_the_reload(server, name):
     config.write_text("[app]\nbind = '127.0.0.1:0'\n")
     each.boot()
     config.write_text(f"[app]\nbind = ['127.0.0.1:0', '{name}:8000']\n")
-    each.reload("reload failed: the configuration cannot be used")
+    each.reload("reload failed: an address cannot be listened on")
     each.wait_for("cannot be resolved: it is not a name")
     assert 200 == each.get()[0]
 

@@ -226,6 +226,14 @@ def test_a_bad_configuration_changes_nothing():
     assert (["ready"], [False]) == (states(world), [outcome.done for outcome in world.outcomes])
 
 
+def test_an_address_that_cannot_be_bound_is_told_from_a_bad_configuration():
+    """The machine's, not the configuration's."""
+    world = FleetWorld(1).boot()
+    world.tell(on.ReloadAsked())
+    world.tell(on.ConfigurationRefused(2, "listening on :80: in use", bind=True))
+    assert ["an address cannot be listened on"] == [outcome.what for outcome in world.outcomes]
+
+
 def test_reloads_asked_for_during_one_are_one_more():
     """The latest code is brought, once."""
     world = FleetWorld(1).boot()

@@ -16,7 +16,7 @@ from forkcluster.master import actions as do
 from forkcluster.master import events as on
 from forkcluster.master.facts import Generation, Limits, Mold, Slot, Worker
 from forkcluster.master.restarts import Verdict
-from forkcluster.master.roll import REFUSED, STOPPED, Phase
+from forkcluster.master.roll import REFUSED, STOPPED, UNBOUND, Phase
 from forkcluster.master.seats import Ref, SeatTable
 from forkcluster.master.transaction import Transaction, names
 
@@ -113,9 +113,9 @@ class Cluster(Transaction):
                 self._reload_asked(now)
             case on.Configured():
                 self._configured(event, now)
-            case on.ConfigurationRefused(generation, text):
+            case on.ConfigurationRefused(generation, text, bind):
                 if self.roll and self.roll.generation == generation:
-                    self._roll_back(REFUSED, text, now)
+                    self._roll_back(UNBOUND if bind else REFUSED, text, now)
             case on.Listens(who):
                 self._listens(who, now)
             case on.Probed(who, fault):

@@ -184,7 +184,7 @@ class ClusterMaster(Master):
             self._app_metrics.of(options.user, options.group)
             self._sockets.prepare(generation, options.bind, self._cluster.current)
         except ForkclusterError as error:
-            self._events.append(on.ConfigurationRefused(generation, str(error)))
+            self._refuse(generation, error)
             return
         self._releases[generation] = result
         self._events.append(
@@ -221,7 +221,7 @@ class ClusterMaster(Master):
         try:
             self._sockets.listen(generation)
         except ForkclusterError as error:
-            self._events.append(on.ConfigurationRefused(generation, str(error)))
+            self._refuse(generation, error)
             return
         self._crew.tell(who, Message(Kind.LISTEN, "", *who))
         self._events.append(on.Listens(who))

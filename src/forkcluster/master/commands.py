@@ -15,6 +15,7 @@ from forkcluster import __version__
 from forkcluster.dataclass import dataclass, field
 from forkcluster.errors import (
     ApplicationError,
+    BindError,
     ConfigurationError,
     ForkclusterError,
     StateError,
@@ -24,7 +25,7 @@ from forkcluster.errors import (
 from forkcluster.master import events as on
 from forkcluster.master.control import Reply
 from forkcluster.master.history import History
-from forkcluster.master.roll import REFUSED, STOPPED, Outcome, Roll
+from forkcluster.master.roll import REFUSED, STOPPED, UNBOUND, Outcome, Roll
 from forkcluster.master.status import Status
 from forkcluster.options import cpus
 from forkcluster.options.frozen import Options
@@ -262,6 +263,8 @@ def _failure(outcome: Outcome) -> ForkclusterError:
         text = f"the reload was given up: {outcome.what}"
         return ApplicationError(text, details=outcome.reason) if outcome.reason else StateError(text)
     text = f"the reload failed: {outcome.what}; generation {outcome.serving} goes on serving"
+    if outcome.what == UNBOUND:
+        return BindError(text, outcome.reason)
     if outcome.what == REFUSED:
         return ConfigurationError(text, outcome.reason)
     return ApplicationError(text, details=outcome.reason)

@@ -162,10 +162,11 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class ConfigurationRefused:
-    """The configuration of that generation cannot be used."""
+    """The configuration of that generation cannot be used; `bind`: for an address that it names."""
 
     generation: int
     text: str
+    bind: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from forkcluster.master import fleet_events as heard
 from forkcluster.master.fleet_facts import Process, Slot
 from forkcluster.master.fleet_roll import FleetRoll
 from forkcluster.master.restarts import Verdict
-from forkcluster.master.roll import REFUSED, STOPPED
+from forkcluster.master.roll import REFUSED, STOPPED, UNBOUND
 from forkcluster.wire.states import State
 
 QUIT_TIMEOUT = 1.0  # seconds for a stop at once
@@ -81,9 +81,9 @@ class Fleet(FleetRoll):
                 self._reload_asked(now)
             case on.Configured():
                 self._configured(event, now)
-            case on.ConfigurationRefused(generation, text):
+            case on.ConfigurationRefused(generation, text, bind):
                 if self.roll and self.roll.generation == generation:
-                    self._roll_back(REFUSED, text, now)
+                    self._roll_back(UNBOUND if bind else REFUSED, text, now)
             case on.Scaled(by, to):
                 self._scale(self.target + by if to is None else to)
             case on.RenewAsked():

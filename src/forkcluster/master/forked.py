@@ -177,7 +177,7 @@ class ForkMaster(Master):
             self._sockets.listen(generation)  # systemd's programs expect no less
             self._set_blocking(generation)
         except ForkclusterError as error:
-            self._events.append(on.ConfigurationRefused(generation, str(error)))
+            self._refuse(generation, error)
             return
         self._releases[generation] = result
         notes = restart_notes(self._launch.options, options)

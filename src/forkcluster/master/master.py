@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from forkcluster import __version__, log
 from forkcluster.dataclass import asdict, dataclass, replace
-from forkcluster.errors import ApplicationError, InternalError, UsageError
+from forkcluster.errors import ApplicationError, BindError, ForkclusterError, InternalError, UsageError
 from forkcluster.master import events as on
 from forkcluster.master.admin import Admin, open_admin
 from forkcluster.master.children import Children
@@ -218,6 +218,10 @@ class Master(ABC):
                 self._take(on.ConfigurationRefused(generation, f"internal error: {error!r}"))
 
         self._reader.start(generation, done)
+
+    def _refuse(self, generation: int, error: ForkclusterError) -> None:
+        """Have a reload fail by what its configuration asks for."""
+        self._take(on.ConfigurationRefused(generation, str(error), isinstance(error, BindError)))
 
     def _say(self, level: str, text: str, fields: dict[str, log.Field]) -> None:
         """Log it; with the field `event`, its kind, it is remembered under that, else as a note."""

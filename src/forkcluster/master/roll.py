@@ -28,6 +28,7 @@ class Phase(Enum):
 
 
 REFUSED: Final = "the configuration cannot be used"
+UNBOUND: Final = "an address cannot be listened on"
 STOPPED: Final = "the app is being stopped"
 
 
