@@ -97,6 +97,29 @@ def test_start_of_a_name_that_another_directory_has_is_refused(shell, tmp_path):
     assert {"app": "stopped", "other": "ready"} == shell.states()
 
 
+def test_start_by_name_where_a_directory_of_that_name_is(shell, tmp_path):
+    """The app is meant, unless the directory is a package."""
+    shell.start("app:application", "--name", "shop")
+    shell.run("stop", "shop")
+    shell.directory = tmp_path / "other"
+    (shell.directory / "shop").mkdir(parents=True)
+    shell.run("start", "shop")
+    assert {"shop": "ready"} == shell.states()
+    shell.run("stop", "shop")
+    shell.write("shop/__init__.py", "")
+    assert "belongs to app:application in" in shell.run("start", "shop", code=EXIT_USAGE).err
+
+
+def test_start_of_what_is_registered_under_another_name_is_another_app(shell):
+    """The word is its target then; the name that it has may be given, too."""
+    shell.start("app")
+    shell.start("app", "--name", "two")
+    assert {"app": "ready", "two": "ready"} == shell.states()
+    shell.run("stop", "app")
+    shell.run("start", "app", "--name", "app")
+    assert {"app": "ready", "two": "ready"} == shell.states()
+
+
 def test_a_target_that_was_mistyped_gives_its_name_up(shell):
     """What has never been ready has nothing to lose; it keeps its id, and the command says so."""
     shell.start("app:aplication", "--name", "api", code=EXIT_APPLICATION)

@@ -98,7 +98,7 @@ def _begin(
     """Begin what one word means; what cannot be is told at once."""
     directory = directory_of_words()
     known = [] if word is None or force else registered(word, register.apps())
-    if word is not None and known and not _stands_here(word, known, directory):
+    if word is not None and known and not _is_another(word, known, given, directory):
         return [p for app in known if (p := _begin_known(register, app, given, results)) is not None]
     request = request_of({**given, **({} if word is None else {"target": (word,)})})
     try:
@@ -111,9 +111,16 @@ def _begin(
     return [pending]
 
 
-def _stands_here(word: str, known: Sequence[App], directory: str) -> bool:
-    """Whether a file here is meant, and the app of that name is another directory's."""
-    here = any(os.path.exists(os.path.join(directory, name)) for name in (word, f"{word}.py"))
+def _is_another(word: str, known: Sequence[App], given: Flags, directory: str) -> bool:
+    """Whether a word that means registered apps is a target all the same.
+
+    It is under another --name than theirs, or as a file here while they are another directory's.
+    """
+    names = {app.name for app in known}
+    if word in names and not names.issuperset(given.get("name", ())):
+        return True
+    files = (word, f"{word}.py", os.path.join(word, "__init__.py"))
+    here = any(os.path.isfile(os.path.join(directory, name)) for name in files)
     return here and not any(app.record and app.record.request.directory == directory for app in known)
 
 
