@@ -59,6 +59,15 @@ def test_start_that_cannot_bind_says_so(shell):
     assert "listening on unix:/nowhere/at/all" in done.err
 
 
+def test_start_refuses_a_control_socket_where_others_may_write(shell, tmp_path):
+    """As in the foreground; the app does not run."""
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    done = shell.start("app:application", "--control", tmp_path / "open/c.sock", code=EXIT_CONFIGURATION)
+    assert "others may write there (mode 777)" in done.err
+    assert {} == shell.masters()
+
+
 def test_start_of_a_bad_configuration_registers_nothing(shell):
     """It is refused before anything is made."""
     shell.write("forkcluster.toml", "[app]\nbackog = 3\n")

@@ -59,6 +59,7 @@ class Home:
 
 def adopt_home(control: str | None, registration: Registration) -> Home:
     """Take over a managed app's place, whose lock the terminal has taken. Raise as `open_home`."""
+    _check(control)
     place = AppPlace(registration.home, registration.name)
     return _equip(Home(place, Lock.adopt(place.lock, registration.lock), managed=True), control)
 
@@ -68,8 +69,7 @@ def open_home(control: str | None, app: str, environment: Mapping[str, str]) -> 
 
     Raise ConfigurationError or BindError when what was asked for cannot be used.
     """
-    if control not in (None, "off"):
-        check_directory(os.path.dirname(control))
+    _check(control)
     refused: list[str] = []
     for base in bases(environment):
         try:
@@ -84,6 +84,12 @@ def open_home(control: str | None, app: str, environment: Mapping[str, str]) -> 
     path = home.control.path if home.control else None
     log.warning("no home for the control socket; a temporary directory is used", path=path, why=refused[0])
     return home
+
+
+def _check(control: str | None) -> None:
+    """Refuse a path of a control socket that others could replace. Raise ConfigurationError."""
+    if control not in (None, "off"):
+        check_directory(os.path.dirname(control))
 
 
 def _make_private() -> str:
