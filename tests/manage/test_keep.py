@@ -75,6 +75,20 @@ def test_cleardump_forgets_the_saved_list(shell):
     assert ({}, "no list was saved\n") == (shell.states(), shell.run("cleardump").out)
 
 
+def test_cleardump_leaves_no_secret_of_the_lists_before(shell):
+    """The one before, and a damaged one that was put aside."""
+    shell.environment = {"MINE": "hunter2"}
+    shell.start()
+    shell.run("save")
+    (shell.home / "dump.json").write_text('{"hunter2')
+    shell.run("save")
+    shell.run("save")
+    shell.run("kill")
+    assert {"dump.json", "dump.json.bak", "dump.json.damaged"} == {p.name for p in shell.home.glob("dump*")}
+    shell.run("cleardump")
+    assert [] == [path for path in shell.home.rglob("*") if path.is_file() and "hunter2" in path.read_text()]
+
+
 @pytest.mark.parametrize("text", ["{", '{"apps": 1}', '{"apps": [{"version": 1}]}'])
 def test_a_damaged_list_keeps_no_app_from_coming_back(shell, text):
     """Neither one that is registered, nor one of the list before; the damaged one is named."""

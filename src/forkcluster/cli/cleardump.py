@@ -1,4 +1,4 @@
-"""`forkcluster cleardump`: the saved copy is forgotten."""
+"""`forkcluster cleardump`: the saved copies are forgotten."""
 
 import os
 
@@ -9,7 +9,7 @@ from forkcluster.errors import EXIT_OK
 from forkcluster.manager import saved
 from forkcluster.manager.register import Register
 
-HELP = """Forget the copy that save has kept. Registered apps are not touched."""
+HELP = """Forget the copy that save has kept, and those before it. Registered apps are not touched."""
 
 
 def build() -> click.Command:

@@ -1,7 +1,8 @@
 """The saved list: a copy of all records in one file, from which apps that were forgotten come back.
 
-`HOME/dump.json` and the one before it, `dump.json.bak`; mode 0600, since environments hold secrets. Records
-themselves outlive a reboot: the copy is for what `delete` or `kill` has removed.
+`HOME/dump.json`, the one before it, `dump.json.bak`, and one that was damaged, `dump.json.damaged`; mode
+0600, since environments hold secrets. Records themselves outlive a reboot: the copy is for what `delete` or
+`kill` has removed.
 """
 
 import contextlib
@@ -80,14 +81,17 @@ def _read(path: str) -> list[Record]:
 
 
 def clear(register: Register) -> bool:
-    """Forget the list; False when there was none. Raise ConfigurationError."""
-    try:
-        os.unlink(path_of(register))
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise ConfigurationError(f"removing {path_of(register)}: {error.strerror}") from error
-    return True
+    """Forget the list and those before it; False when there was none. Raise ConfigurationError."""
+    found = False
+    for path in (f"{path_of(register)}{suffix}" for suffix in ("", ".bak", ".damaged")):
+        try:
+            os.unlink(path)
+            found = True
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise ConfigurationError(f"removing {path}: {error.strerror}") from error
+    return found
 
 
 def bring_back(register: Register, record: Record) -> None:
