@@ -138,6 +138,29 @@ def test_a_damaged_record_is_shown_and_can_be_deleted(shell):
     assert {"one": "ready"} == shell.states()
 
 
+def test_save_keeps_what_it_had_of_an_app_whose_record_is_damaged(shell):
+    """However often it is said; the app is named, by resurrect, too, and comes back after a delete."""
+    shell.environment = {"MINE": "yes"}
+    for name in ("one", "two", "three"):
+        shell.start("app:application", "--name", name)
+    shell.run("stop", "three")
+    shell.run("save")
+    shell.start("app:application", "--name", "four")
+    shell.run("stop", "two", "four", "--for-now")
+    for name in ("two", "four"):
+        (shell.home / "apps" / name / "record.json").write_text("{")
+    for _ in range(2):
+        done = shell.run("save", code=EXIT_CONFIGURATION)
+        assert "3 apps saved" in done.out
+        assert "two: its record cannot be read; the saved list has an older one" in done.err
+        assert "four: its record cannot be read; the saved list has none of it" in done.err
+    assert "two: its record cannot be read" in shell.run("resurrect", code=EXIT_CONFIGURATION).err
+    shell.run("delete", "two", "four")
+    shell.run("resurrect")
+    assert {"one": "ready", "two": "ready", "three": "stopped"} == shell.states()
+    assert "yes" == shell.list()["two"]["environment"]["MINE"]
+
+
 def test_stop_for_now_is_what_a_shutdown_does(shell):
     """The next boot starts the app again."""
     shell.start()

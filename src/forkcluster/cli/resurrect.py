@@ -45,8 +45,12 @@ def _resurrect(parallel: int, wait: bool, timeout: float | None, as_json: bool) 
 
 
 def _bring_back(register: Register, results: Results) -> None:
-    known = {app.name for app in register.apps() if not app.foreground}
-    for record in _kept(register, results):
+    known = {app.name: app for app in register.apps() if not app.foreground}
+    kept = _kept(register, results)
+    for app in known.values():
+        if app.record is None and not app.running:
+            results.bad(app.name, saved.unreadable(app, [record.name for record in kept]))
+    for record in kept:
         if record.name in known:
             continue
         try:

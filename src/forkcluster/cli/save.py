@@ -5,7 +5,8 @@ import os
 import click
 
 from forkcluster.cli import choosing, streams
-from forkcluster.errors import EXIT_OK, StateError
+from forkcluster.cli.results import Results
+from forkcluster.errors import StateError
 from forkcluster.manager import saved
 from forkcluster.manager.register import Register
 
@@ -24,6 +25,9 @@ def _save(force: bool) -> int:
     apps = [app for app in register.apps() if not app.foreground]
     if not apps and not force:
         raise StateError("no app is registered: the list that was saved before is kept", "--force empties it")
-    count = saved.save(register, apps)
-    streams.say(f"{count} app{'s' if count != 1 else ''} saved in {saved.path_of(register)}")
-    return EXIT_OK
+    names = saved.save(register, apps)
+    streams.say(f"{len(names)} app{'s' if len(names) != 1 else ''} saved in {saved.path_of(register)}")
+    results = Results(as_json=False)
+    for app in [app for app in apps if app.record is None]:
+        results.bad(app.name, saved.unreadable(app, names))
+    return results.finish()

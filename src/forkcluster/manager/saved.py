@@ -8,7 +8,7 @@
 import contextlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from forkcluster.dataclass import replace
 from forkcluster.errors import ConfigurationError, StateError
@@ -24,14 +24,18 @@ def path_of(register: Register) -> str:
     return os.path.join(register.home, "dump.json")
 
 
-def save(register: Register, apps: Sequence[App]) -> int:
-    """Keep the records of all managed apps; give how many. Raise ForkclusterError.
+def save(register: Register, apps: Sequence[App]) -> list[str]:
+    """Keep the records of all managed apps; give their names. Raise ForkclusterError.
 
-    A list that is damaged does not take the place of the one before it: it becomes `dump.json.damaged`.
+    Of an app whose record is damaged the list goes on to have what it had. A list that is damaged does not
+    take the place of the one before it: it becomes `dump.json.damaged`.
     """
-    kept = [replace(app.record, proven=app.proven).seen() for app in apps if app.record is not None]
+    kept = [replace(app.record, proven=app.proven) for app in apps if app.record is not None]
+    damaged = {app.name for app in apps if app.record is None}
+    kept += [record for record in _latest(register) if record.name in damaged] if damaged else []
     path = path_of(register)
-    data = json.dumps({"version": records.VERSION, "apps": kept}, indent=1).encode("utf-8", "surrogateescape")
+    values = {"version": records.VERSION, "apps": [record.seen() for record in kept]}
+    data = json.dumps(values, indent=1).encode("utf-8", "surrogateescape")
     with register.changing():
         try:
             if os.path.exists(path):
@@ -40,7 +44,7 @@ def save(register: Register, apps: Sequence[App]) -> int:
             write_whole(path, data)
         except OSError as error:
             raise ConfigurationError(f"writing {path}: {error.strerror}", "nothing is lost") from error
-    return len(kept)
+    return [record.name for record in kept]
 
 
 def saved(register: Register) -> list[Record]:
@@ -58,6 +62,22 @@ def saved_before(register: Register) -> list[Record]:
     with contextlib.suppress(ConfigurationError):
         return _read(f"{path_of(register)}.bak")
     return []
+
+
+def unreadable(app: App, names: Collection[str]) -> ConfigurationError:
+    """Say of an app whose record is damaged whether it is among the saved ones."""
+    what = "its record cannot be read; the saved list has"
+    if app.name not in names:
+        return ConfigurationError(f"{what} none of it", app.fault)
+    remedy = f"forkcluster delete {app.name}, then forkcluster resurrect, brings that back"
+    return ConfigurationError(f"{what} an older one", remedy)
+
+
+def _latest(register: Register) -> list[Record]:
+    try:
+        return saved(register)
+    except ConfigurationError:
+        return saved_before(register)
 
 
 def _is_whole(path: str) -> bool:
