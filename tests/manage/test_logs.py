@@ -6,9 +6,10 @@ import re
 import select
 import signal
 
+import pytest
 from harness import until
 
-from forkcluster.errors import EXIT_FAILURE
+from forkcluster.errors import EXIT_FAILURE, EXIT_INTERRUPTED
 
 APP = """
 import logging, sys
@@ -74,29 +75,72 @@ def test_logs_keeps_a_traceback_whole(shell):
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", found["time"])
 
 
-def test_logs_follows_through_rotations(shell):
+class Following:
+    """A command `logs` that follows, and what it has printed."""
+
+    def __init__(self, shell, *words):
+        self.process = shell.begin("logs", *words, start_new_session=True)
+        self._found = ""
+
+    def take(self):
+        while select.select([self.process.stdout], [], [], 0)[0]:
+            self._found += os.read(self.process.stdout.fileno(), 65536).decode()
+        return self._found
+
+    def interrupt(self):
+        """Ctrl-C."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(20)
+
+    def close(self):
+        self.process.kill()
+        self.process.wait(20)
+        self.process.stdout.close()
+        self.process.stderr.close()
+
+
+@pytest.fixture
+def follow(shell):
+    """Begins commands `logs` that follow; none of them is left."""
+    begun = []
+
+    def begin(*words):
+        begun.append(Following(shell, *words))
+        return begun[-1]
+
+    yield begin
+    for each in begun:
+        each.close()
+
+
+def test_logs_follows_through_rotations(shell, follow):
     """Every line once, until Ctrl-C."""
     shell.write("app.py", APP)
     shell.start("app:application", "--log-rotate-size", "300")
-    following = shell.begin("logs", "app", "--out", "--raw", "--lines", "0", start_new_session=True)
-    found = ""
-
-    def take():
-        nonlocal found
-        while select.select([following.stdout], [], [], 0)[0]:
-            found += os.read(following.stdout.fileno(), 65536).decode()
-        return found
-
-    until(lambda: shell.get("app", "/begin") and "asked /begin" in take(), "the first line")
+    following = follow("app", "--out", "--raw", "--lines", "0")
+    until(lambda: shell.get("app", "/begin") and "asked /begin" in following.take(), "the first line")
     for number in range(40):
         shell.get("app", f"/{number}")
-    until(lambda: "asked /39" in take(), "the last line")
-    assert [f"asked /{number}" for number in range(40)] == re.findall(r"asked /\d+", found)
+    until(lambda: "asked /39" in following.take(), "the last line")
+    assert [f"asked /{number}" for number in range(40)] == re.findall(r"asked /\d+", following.take())
     assert len(list((shell.home / "logs").glob("app-out.log.*"))) > 2
-    os.kill(following.pid, signal.SIGINT)
-    assert 130 == following.wait(20)
-    following.stdout.close()
-    following.stderr.close()
+    assert EXIT_INTERRUPTED == following.interrupt()
+
+
+def test_logs_follows_files_that_come_later(shell, follow):
+    """Of slots and of apps that were not there: whole, but for what an app of that name has left before."""
+    old = shell.home / "logs" / "late-out.log"
+    says = "import os, time; print('slot', os.environ['FORKCLUSTER_INSTANCE'], flush=True)"
+    shell.write("pr.py", f"{says}; time.sleep(999)")
+    words = ("--no-merge-logs", "--min-uptime", "0.1")
+    shell.run("start", "pr.py", *words)
+    old.write_text("of another\n")
+    following = follow("--raw")
+    until(lambda: "slot 0" in following.take(), "the first line")
+    shell.run("scale", "pr", "3")
+    shell.run("start", "echo hello; exec sleep 999", "--name", "late", "--min-uptime", "0.1")
+    until(lambda: {"slot 1", "slot 2", "hello"} <= set(following.take().splitlines()), "the new lines")
+    assert "of another" not in following.take()
 
 
 def test_flush_empties_the_logs_of_running_and_stopped_apps(shell):

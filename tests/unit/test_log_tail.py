@@ -88,6 +88,18 @@ def test_no_line_is_missed_or_doubled_by_rotations_between_two_looks(log, rotati
     follower.close()
 
 
+def test_a_log_can_be_followed_from_its_first_line(log):
+    """Through what was rotated before the first look."""
+    write(log, numbered(0, 3))
+    rotate(str(log), 10)
+    write(log, numbered(3, 5))
+    follower = Follower(str(log), None)
+    assert numbered(0, 5) == list(follower.look())
+    write(log, [b"5"])
+    assert [b"5"] == list(follower.look())
+    follower.close()
+
+
 def test_a_file_moved_by_others_is_read_to_its_end(log, tmp_path):
     """As by mv and USR1."""
     write(log, [b"one"])

@@ -1,26 +1,30 @@
 """`forkcluster logs`: the last lines of apps, and those that come."""
 
+import contextlib
 import heapq
 import json
 import os
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import click
 
 from forkcluster.cli import choosing, streams
-from forkcluster.errors import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK, NotFoundError
-from forkcluster.manager.output import STREAMS, File, Record, files, joined, parse
+from forkcluster.errors import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK, ForkclusterError, NotFoundError
+from forkcluster.manager.following import Following
+from forkcluster.manager.output import PATIENCE, STREAMS, File, Record, joined, parse
 from forkcluster.manager.register import App, Register
-from forkcluster.manager.tail import Follower, last_lines
+from forkcluster.manager.tail import last_lines
 from forkcluster.wire.capture import ERROR, OUT
 
 HELP = """Show the last lines of what apps have printed, then those that come. Without TARGET: of all apps."""
 
 LOOK: Final = 0.2  # seconds between looks for more
+AGAIN: Final = 1.0  # seconds between looks for further files
+AGAIN_PATIENCE: Final = 0.3  # seconds for a master that was started meanwhile to say where its output goes
 COLOURS: Final = ("cyan", "green", "yellow", "blue", "magenta", "bright_cyan", "bright_green", "bright_blue")
 MOST_BEFORE: Final = 500  # lines that are read more, so that the first record is whole
 CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -62,7 +66,8 @@ def _logs(
     as_json: bool,
 ) -> int:
     kinds = (ERROR,) if only_error and not only_out else (OUT,) if only_out and not only_error else STREAMS
-    found = [file for app in _apps(targets, only) for file in files(app, kinds)]
+    following = Following(Register.find(os.environ).home, kinds)
+    found = [file for app in _apps(targets, only) for file in following.files(app, PATIENCE)]
     if not found:
         which = f"of {' '.join(targets)}" if targets else "of an app"
         raise NotFoundError(
@@ -73,7 +78,8 @@ def _logs(
     ends = _show_last(found, lines, printer)
     if follow and ends:
         try:
-            _follow([Follower(file.path, end) for file, end in ends.items()], list(ends), printer)
+            following.begin(found, ends)
+            _follow(following, lambda: _apps(targets, only), printer)
         except KeyboardInterrupt:
             return EXIT_INTERRUPTED
     return EXIT_OK if len(ends) == len(found) else EXIT_FAILURE
@@ -104,15 +110,29 @@ def _show_last(found: Sequence[File], lines: int, printer: "Printer") -> dict[Fi
     return ends
 
 
-def _follow(followers: Sequence[Follower], found: Sequence[File], printer: "Printer") -> None:
+def _follow(following: Following, apps: Callable[[], Sequence[App]], printer: "Printer") -> None:
+    again = time.monotonic() + AGAIN
     while True:
-        for file, follower in zip(found, followers, strict=True):
-            for record in joined(
-                parse(file, line.decode("utf-8", "backslashreplace")) for line in follower.look()
-            ):
+        for file, lines in following.look():
+            for record in joined(parse(file, line.decode("utf-8", "backslashreplace")) for line in lines):
                 printer.show(record)
         sys.stdout.flush()
         time.sleep(LOOK)
+        if time.monotonic() >= again:
+            _take_up(following, apps)
+            again = time.monotonic() + AGAIN
+
+
+def _take_up(following: Following, apps: Callable[[], Sequence[App]]) -> None:
+    """Follow the files that have come. An app that is gone, or does not answer yet, has none."""
+    with contextlib.suppress(ForkclusterError):
+        for app in apps():
+            with contextlib.suppress(ForkclusterError):
+                for file in following.files(app, AGAIN_PATIENCE):
+                    try:
+                        following.take_up(file)
+                    except OSError as error:
+                        streams.tell(f"reading {file.path}: {error.strerror or error}", err=True)
 
 
 class Printer:
@@ -121,13 +141,18 @@ class Printer:
     def __init__(
         self, found: Sequence[File], *, raw: bool, timestamp: bool, highlight: str | None, as_json: bool
     ) -> None:
-        names = list(dict.fromkeys(file.app for file in found))
-        self._colours = {name: COLOURS[at % len(COLOURS)] for at, name in enumerate(names)}
-        self._width = max(map(len, names))
+        self._colours: dict[str, str] = {}
+        self._width = 0
+        for file in found:
+            self._meet(file.app)
         self._raw = raw
         self._timestamp = timestamp
         self._highlight = highlight
         self._as_json = as_json
+
+    def _meet(self, name: str) -> None:
+        self._colours.setdefault(name, COLOURS[len(self._colours) % len(COLOURS)])
+        self._width = max(self._width, len(name))
 
     def show(self, record: Record) -> None:
         """Print one record, however many lines it has."""
@@ -142,6 +167,7 @@ class Printer:
         time = f"{record.time} " if self._timestamp and record.time else ""
         if self._raw:
             return time
+        self._meet(file.app)
         name = click.style(f"{file.app:<{self._width}} {record.worker:>6}", fg=self._colours[file.app])
         bar = click.style("|", fg="red" if file.stream == ERROR else "green")
         return f"{time}{name} {bar} "

@@ -49,9 +49,18 @@ def files(app: App, streams: Iterable[str] = STREAMS) -> list[File]:
 
     Raise ForkclusterError when that cannot be told.
     """
-    status = ask(app.control, "status", events=0, timeout=PATIENCE) if app.control is not None else {}
-    order = order_for(app, status)
-    found = [File(app.name, stream, path) for stream in streams for path in _paths(order, stream)]
+    return files_of(whereabouts(app), app.name, streams)
+
+
+def whereabouts(app: App, timeout: float = PATIENCE) -> LogOrder:
+    """Say where an app's output goes, after asking its master if there is one. Raise ForkclusterError."""
+    status = ask(app.control, "status", events=0, timeout=timeout) if app.control is not None else {}
+    return order_for(app, status)
+
+
+def files_of(order: LogOrder, name: str, streams: Iterable[str]) -> list[File]:
+    """Give the files that output of the app `name` goes to, and those of each slot that are there."""
+    found = [File(name, stream, path) for stream in streams for path in _paths(order, stream)]
     return list({file.path: file for file in reversed(found)}.values())[::-1]
 
 

@@ -67,14 +67,19 @@ def _last_of(file: BinaryIO, wanted: int) -> tuple[list[bytes], int]:
 
 
 class Follower:
-    """Reads what is added to a log, from `end` on; through any number of rotations between two looks."""
+    """Reads what is added to a log, from `end` on; through any number of rotations between two looks.
 
-    def __init__(self, path: str, end: int) -> None:
+    `end` None: all of it, what was rotated already, too.
+    """
+
+    def __init__(self, path: str, end: int | None) -> None:
         self._path = path
         self._file: BinaryIO | None = None
         self._rest = b""
-        self._newest = self._newest_number()
-        self._open(end)
+        self._newest = 0
+        if end is not None:
+            self._newest = self._newest_number()
+            self._open(end)
 
     def look(self) -> Iterator[bytes]:
         """Give the lines that have come since the last look, without their ends."""
