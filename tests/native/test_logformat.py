@@ -2,8 +2,11 @@
 
 import json
 import random
+import re
 
 import pytest
+
+from forkcluster.options import checks
 
 SOURCES = (
     "tests/native/logformat_run.c",
@@ -89,6 +92,7 @@ APACHE = {
 def test_each_atom(line, text, expected):
     """An atom of gunicorn's or Apache's means what it means there."""
     assert f"<{expected}>\n" == line(f"<{text}>")
+    checks.access_format(f"%%<{text}>")
 
 
 def test_common(line):
@@ -241,9 +245,45 @@ def test_an_escape_is_never_cut_in_two(line):
 def test_an_unknown_atom_is_named(line, text):
     """A malformed format is refused with the place that is wrong."""
     assert f"access log format: '{text}' is not an atom we know\n" == line(text)
+    with pytest.raises(ValueError, match=re.escape(f"{text!r} is no atom")):
+        checks.access_format(f"%h{text}")
 
 
 @pytest.mark.parametrize("text", ["%h\n", "%h\r%s", "\x1b[1m"])
 def test_a_control_character_in_a_format_is_refused(line, text):
     """A format that would write two lines for one request is a mistake."""
     assert "control character" in line(text)
+    with pytest.raises(ValueError, match="in one line"):
+        checks.access_format(f"{text}%h")
+
+
+def test_the_option_takes_what_is_compiled(line):
+    """Whatever atoms and halves of atoms follow each other."""
+    chosen = random.Random(5)
+    pieces = [
+        "%",
+        "%%",
+        "(h)s",
+        "(",
+        ")s",
+        "{",
+        "}i",
+        "}",
+        "h",
+        ">",
+        "st",
+        "slot",
+        "{a}i",
+        "x",
+        "%(h)s",
+        "O",
+        "f",
+    ]
+    for _ in range(100):
+        text = "%h" + "".join(chosen.choices(pieces, k=chosen.randint(1, 5)))
+        try:
+            checks.access_format(text)
+            told = False
+        except ValueError:
+            told = True
+        assert told == line(text).startswith("access log format:"), text

@@ -10,6 +10,7 @@ import threading
 import pytest
 from harness import until
 
+from forkcluster.errors import EXIT_CONFIGURATION
 from forkcluster.manager.control import ask
 
 STUCK = """
@@ -140,3 +141,17 @@ def test_usr1_opens_the_log_that_counts_since_a_reload(server, tmp_path):
     until(new.exists, "the new file")
     each.get("/one")
     until(lambda: "GET /one " in new.read_text(), "its line")
+
+
+def test_a_log_that_cannot_be_opened_is_told_before_anything_is_loaded(server, tmp_path):
+    """As a configuration that is wrong, with the file."""
+    each = server(arguments=("--access-log", str(tmp_path))).start()
+    assert EXIT_CONFIGURATION == each.wait()
+    assert f"cannot open the access log {tmp_path}: Is a directory" in each.output
+
+
+@pytest.mark.parametrize(("umask", "mode"), [("077", 0o600), ("022", 0o640)])
+def test_a_new_log_has_the_permissions_that_the_workers_umask_leaves(server, tmp_path, umask, mode):
+    """Also when the master has made it."""
+    server(arguments=("--access-log", "access.log", "--umask", umask)).boot()
+    assert mode == (tmp_path / "access.log").stat().st_mode & 0o777

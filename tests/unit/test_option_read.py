@@ -101,6 +101,11 @@ def test_seconds_that_look_like_milliseconds_are_noted(place):
         ("[app]\nchdir = 'nowhere'\n", "no such directory", "relative paths start in"),
         ("[app]\nlog_config = 'nothing.json'\n", "No such file", ""),
         ("[app]\nenv_file = 'nothing.env'\n", "No such file", ""),
+        (
+            "[app]\naccess_log_format = '%h %(zz)s'\n",
+            "line 2: access_log_format is '%h %(zz)s': '%(zz)s' is no",
+            "",
+        ),
         ('[app]\nargs = ["a\\u0000b"]\n', "args is ['a\\x00b']: expected words without NUL", ""),
         ("[app.env]\n'A B' = '1'\n", "'A B' cannot be a variable's name", ""),
         ('[app.env]\nA = "a\\u0000b"\n', "line 1: env is a dict: A has a value with NUL", ""),

@@ -5,7 +5,7 @@ from collections import deque
 from functools import partial
 
 from forkcluster import _process, _scoreboard, log
-from forkcluster.errors import ForkclusterError
+from forkcluster.errors import ConfigurationError, ForkclusterError
 from forkcluster.master import actions as do
 from forkcluster.master import events as on
 from forkcluster.master.app_metrics import Directories
@@ -17,6 +17,7 @@ from forkcluster.master.facts import Limits
 from forkcluster.master.listeners import open_all
 from forkcluster.master.master import Master, Outside, Timed, restart_notes
 from forkcluster.master.notify import Standing
+from forkcluster.master.output import is_special
 from forkcluster.master.probe import Probe, Question
 from forkcluster.master.ready import screen, show
 from forkcluster.master.release import Release
@@ -39,6 +40,7 @@ class ClusterMaster(Master):
     """One web application's master; owns the listeners."""
 
     def __init__(self, launch: Launch, outside: Outside, sockets: Sockets) -> None:
+        check_access_log(launch.options)
         super().__init__(launch, outside)
         options = launch.options
         self._events: deque[on.Event] = deque()
@@ -281,6 +283,23 @@ def open_sockets(launch: Launch) -> Sockets:
     if options.exec_mode == "fork" and not options.bind and not passed:
         return Sockets((), spec)
     return Sockets(open_all(options.bind, spec, os.environ), spec)
+
+
+def check_access_log(options: Options) -> None:
+    """Open the access log as a worker will, which makes it. Raise ConfigurationError when that cannot be."""
+    path = options.access_log
+    if path is None or path == "-" or is_special(path):
+        return  # to open a pipe would wait for its reader
+    old = os.umask(options.umask) if options.umask is not None else None
+    try:
+        with acting_as(resolve(options.user, options.group)):
+            os.close(log.open_append(path))
+    except OSError as error:
+        text = f"cannot open the access log {path}: {error.strerror}"
+        raise ConfigurationError(text, "choose a writable place with --access-log") from error
+    finally:
+        if old is not None:
+            os.umask(old)
 
 
 def count_workers(options: Options) -> int:

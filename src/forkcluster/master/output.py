@@ -110,7 +110,7 @@ class Output:
 def _check_writable(order: LogOrder) -> None:
     """Raise ConfigurationError for a file that cannot be written already at the start."""
     for stream, path in (("out", order.out), ("error", order.error)):
-        if path in ("", "-") or _is_special(path):
+        if path in ("", "-") or is_special(path):
             continue  # a pipe or a device is the logger's business: who reads it would see us go
         try:
             with acting_as(resolve(order.user, order.group)):
@@ -120,7 +120,8 @@ def _check_writable(order: LogOrder) -> None:
             raise ConfigurationError(text, f"choose a writable place with --{stream}-file") from error
 
 
-def _is_special(path: str) -> bool:
+def is_special(path: str) -> bool:
+    """Tell whether a path leads to a pipe or a device."""
     return os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))
 
 

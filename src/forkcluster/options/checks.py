@@ -9,6 +9,11 @@ from typing import Final
 from forkcluster.options.address import check_bind
 
 TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
+LONG_ATOMS: Final = "h l u t r m U q H s st B b f a T M D L p slot"
+ATOMS: Final = re.compile(
+    rf"\A(?:[^%]|%%|%\((?:{LONG_ATOMS.replace(' ', '|')}|\{{[^)}}]+\}}[io])\)s"
+    r"|%\{[^}]+\}[io]|%[<>]?[halutrmUqHsBbOTDLMP])*"
+)
 FRAMING: Final = frozenset(
     ("connection", "content-length", "date", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade")
 )
@@ -131,10 +136,17 @@ def cron(text: str) -> None:
 
 
 def access_format(text: str) -> None:
-    """A known format's name, or a format with at least one % in it; the C core compiles it."""
-    if text not in ("common", "combined", "json") and ("%" not in text or "\n" in text):
+    """A known format's name, or a format of atoms, at least one (twin: `csrc/logformat.c`)."""
+    if text in ("common", "combined", "json"):
+        return
+    if "%" not in text or re.search(r"[\x00-\x08\x0a-\x1f\x7f]", text) or not passable(text):
         raise ValueError(
             "expected common, combined, json, or a format such as '%(h)s %(r)s %(s)s' in one line"
+        )
+    if left := ATOMS.sub("", text):
+        raise ValueError(
+            f"{left.split()[0][:20]!r} is no atom; expected common, combined, json, or a format of %(X)s, "
+            f"X being one of {LONG_ATOMS} {{Field}}i {{Field}}o, or of Apache's, such as %h %r %>s"
         )
 
 
