@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from forkcluster.errors import ConfigurationError
 from forkcluster.options.formats import json as json_format
 from forkcluster.options.formats import python, read, toml, yaml
-from forkcluster.options.formats.document import FaultError, shown
+from forkcluster.options.formats.document import FaultError, Left, shown
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -153,6 +153,21 @@ def evaluated(tmp_path, text, **environment):
     path = tmp_path / "forkcluster.config.py"
     path.write_text(textwrap.dedent(text))
     return python.evaluate(str(path), {**os.environ, **environment}, timeout=20)
+
+
+def test_a_path_in_an_app_of_a_python_file_is_its_text(tmp_path):
+    """What else JSON cannot carry is told where it stands, by what it is; an object is no app."""
+    found = evaluated(
+        tmp_path,
+        """
+        import pathlib
+        apps = [{"name": "a", "chdir": pathlib.Path("/srv"), "args": [print], "env": {"A": {1}}}]
+        app = object()
+        """,
+    )
+    (app,) = found.data["apps"]
+    assert ("/srv", [Left("function")], {"A": Left("set")}) == (app["chdir"], app["args"], app["env"])
+    assert {"app": "object"} == dict(found.left)
 
 
 def test_a_python_file_is_evaluated_in_a_process_of_its_own(tmp_path):

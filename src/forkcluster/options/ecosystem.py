@@ -10,10 +10,9 @@ from typing import Final
 from forkcluster.dataclass import dataclass
 from forkcluster.errors import ConfigurationError, did_you_mean
 from forkcluster.options import discover
-from forkcluster.options.formats.document import Document, Path, shown
+from forkcluster.options.formats.document import TABLES, Document, Path, shown
 from forkcluster.options.table import BY_KEY, BY_NAME
 
-TABLES: Final = ("app", "apps", "deploy")
 TARGETS: Final = BY_NAME["target"].names
 GUNICORN: Final = frozenset(("workers", "worker_class", "wsgi_app", "bind", "accesslog", "errorlog"))
 
@@ -186,7 +185,7 @@ def _of_module(document: Document, data: Mapping[str, object]) -> Mapping[str, o
         raise _fault(
             document, (), "it looks like a configuration of gunicorn", f"forkcluster import {document.path}"
         )
-    raise _fault(document, (), "it sets neither apps nor app", "apps = [{...}, {...}]")
+    raise _fault(document, (), "it sets neither apps nor app to tables", "apps = [{...}, {...}]")
 
 
 def _refuse_unknown(document: Document, data: Mapping[str, object]) -> None:

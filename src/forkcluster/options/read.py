@@ -16,7 +16,7 @@ from forkcluster.dataclass import dataclass, names
 from forkcluster.errors import ConfigurationError, UsageError, did_you_mean
 from forkcluster.options import checks, cron, discover, envfile, file, logconfig, mode, program
 from forkcluster.options.entry import Described, Layer
-from forkcluster.options.formats.document import shown
+from forkcluster.options.formats.document import kind_of, shown
 from forkcluster.options.frozen import Launch, Options, Pairs, Request
 from forkcluster.options.kinds import PairList, Secret, Value
 from forkcluster.options.table import BY_NAME, TABLE, Option
@@ -161,7 +161,7 @@ def _from_file(config: Described, option: Option) -> Setting | None:
 
 def _told(option: Option, value: object) -> str:
     """A wrong value, for an error; of what may hold secrets its type only."""
-    return f"a {type(value).__name__}" if isinstance(option.kind, PairList | Secret) else shown(value)
+    return f"a {kind_of(value)}" if isinstance(option.kind, PairList | Secret) else shown(value)
 
 
 def _environment(

@@ -15,6 +15,20 @@ MOST_DEPTH: Final = 64
 MOST_SHOWN: Final = 120
 
 
+TABLES: Final = ("app", "apps", "deploy")
+"""What a file may have at its root."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A value of a Python module that JSON cannot carry: what it is, in place of it."""
+
+    kind: str
+
+    def __repr__(self) -> str:
+        return f"a {self.kind}"
+
+
 class FaultError(ValueError):
     """The text is not of its format. `line` counts from 1; None if it cannot be told."""
 
@@ -49,6 +63,11 @@ class Document:
     def of_pm2(self) -> bool:
         """Whether PM2 would read a file of this format: plain numbers of its keys are then milliseconds."""
         return self.format in ("json", "yaml")
+
+
+def kind_of(value: object) -> str:
+    """Give what a value is, for an error that must not show it."""
+    return value.kind if isinstance(value, Left) else type(value).__name__
 
 
 def shown(value: object) -> str:

@@ -1,7 +1,8 @@
 """The child that evaluates a Python configuration: runs the file, prints its public names as JSON, and ends.
 
-`data` holds what JSON can carry; functions and whatever else it cannot are named in `left`. What the file
-itself prints goes to standard error.
+`data` holds what JSON can carry; functions and whatever else it cannot are named in `left`. Within the tables
+that we read a path is its text, and what JSON cannot carry is an object whose one member, MARK, is its type.
+What the file itself prints goes to standard error.
 """
 
 import json
@@ -9,6 +10,11 @@ import os
 import runpy
 import sys
 import traceback
+from typing import Final
+
+from forkcluster.options.formats.document import TABLES
+
+MARK: Final = "\0left"
 
 
 def main(argv: list[str]) -> int:
@@ -33,9 +39,18 @@ def main(argv: list[str]) -> int:
         if name.startswith("_") or isinstance(value, type(os)):
             continue
         try:
-            data[name] = json.loads(json.dumps(value))
+            ours = name in TABLES and isinstance(value, dict | list | tuple)
+            data[name] = json.loads(json.dumps(value, default=_carried if ours else None))
         except (TypeError, ValueError, RecursionError):
-            left[name] = "function" if callable(value) else type(value).__name__
+            left[name] = _kind(value)
     with os.fdopen(answer, "w", encoding="utf-8") as file:
         json.dump({"data": data, "left": left}, file)
     return 0
+
+
+def _carried(value: object) -> object:
+    return os.fsdecode(value) if isinstance(value, os.PathLike) else {MARK: _kind(value)}
+
+
+def _kind(value: object) -> str:
+    return "function" if callable(value) else type(value).__name__

@@ -13,6 +13,8 @@ from typing import Final
 
 from forkcluster.dataclass import dataclass
 from forkcluster.errors import ConfigurationError
+from forkcluster.options.formats.document import Left
+from forkcluster.options.formats.evaluate import MARK
 
 TIMEOUT: Final = 10.0  # seconds
 MOST_SHOWN: Final = 4000
@@ -26,7 +28,10 @@ BOOT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """The module's public names: values that JSON can carry, and the others by what they are."""
+    """The module's public names: values that JSON can carry, and the others by what they are.
+
+    Within the tables that we read a `Left` stands for what it cannot carry.
+    """
 
     data: Mapping[str, object]
     left: Mapping[str, str]
@@ -56,10 +61,14 @@ def evaluate(path: str, environment: Mapping[str, str], timeout: float = TIMEOUT
         text = complaint.decode("utf-8", "replace")[-MOST_SHOWN:].rstrip()
         raise ConfigurationError(f"{what}: it failed\n{text}")
     try:
-        answer = json.loads(output)
+        answer = json.loads(output, object_hook=_read)
         return Evaluated(dict(answer["data"]), dict(answer["left"]))
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(f"{what}: it ended without an answer ({error})") from None
+
+
+def _read(found: dict[str, object]) -> object:
+    return Left(str(found[MARK])) if MARK in found else found
 
 
 def _end(group: int) -> None:
