@@ -190,7 +190,7 @@ def place_document(place, text):
             "max_memory_restrat = '1G'",
             "line 4: unknown key max_memory_restrat\n  did you mean max_memory_restart",
         ),
-        ("env = { A = ['secret'] }", "line 4: env is a dict: expected"),
+        ("env = { A = ['secret'] }", "line 4: env is a dict: A is a list: expected text or a number"),
         ("env_x = 1", "line 4: env_x is 1: expected a table of variables"),
         ("depends_on = [1]", "line 4: depends_on is [1]: expected a list of names"),
         ("depends_on = { a = 'soon' }", "a condition is ready or started"),
@@ -230,6 +230,20 @@ def test_plain_numbers_are_milliseconds_where_pm2_reads_the_file(place):
     options = place.read().options
     assert (16.0, 0.25) == (options.drain_timeout, options.min_uptime)
     assert 1600.0 == place.options(f"apps = [{app!r}]", "f.config.py").drain_timeout
+
+
+@pytest.mark.parametrize(
+    ("app", "message"),
+    [
+        ("backlog=print", "backlog is a function: expected a whole number"),
+        ("env={'A': object()}", "env is a dict: A is a object: expected text or a number"),
+        ("env=print", "env is a function: expected KEY=VALUE texts or a table"),
+    ],
+)
+def test_a_value_of_a_python_file_that_cannot_be_read_is_named(place, app, message):
+    """The key, and what stands there."""
+    with pytest.raises(ConfigurationError, match=message):
+        place.options(f"apps = [dict(name='a', target='app', {app})]", "f.config.py")
 
 
 def test_keys_for_node_alone_are_ignored_with_a_notice(place):

@@ -108,6 +108,11 @@ def test_seconds_that_look_like_milliseconds_are_noted(place):
         ),
         ('[app]\nargs = ["a\\u0000b"]\n', "args is ['a\\x00b']: expected words without NUL", ""),
         ("[app.env]\n'A B' = '1'\n", "'A B' cannot be a variable's name", ""),
+        ("[app.env]\nA = [1]\n", "line 1: env is a dict: A is a list: expected text or a number", ""),
+        ("[app.env]\n'A=B' = 'x'\n", "line 1: env is a dict: 'A=B' cannot be a name: it has '=' in it", ""),
+        ("[app.header]\n'A B' = 'x'\n", "'A B' cannot be a field's name", ""),
+        ("[app.header]\n'A:B' = 'x'\n", "'A:B' cannot be a name: it has ':' in it", ""),
+        ("[app.header]\nA = 'Ω'\n", "A has a wrong value; expected one without control characters", ""),
         ('[app.env]\nA = "a\\u0000b"\n', "line 1: env is a dict: A has a value with NUL", ""),
     ],
 )

@@ -183,9 +183,10 @@ def header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     value = value.strip(" \t")
     if not colon or not TOKEN.fullmatch(name):
-        raise ValueError("expected NAME:VALUE, where NAME is made of letters, digits and !#$%&'*+.^_`|~-")
+        wrong = f"{name!r} cannot be a field's name; " if colon else ""
+        raise ValueError(f"{wrong}expected NAME:VALUE, NAME made of letters, digits and !#$%&'*+.^_`|~-")
     if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value) or not _latin1(value):
-        raise ValueError("expected a value without control characters, in Latin-1")
+        raise ValueError(f"{name} has a wrong value; expected one without control characters, in Latin-1")
     if name.lower() in FRAMING:
         raise ValueError(f"{name} is set by the server itself")
     return name, value

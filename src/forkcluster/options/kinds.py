@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import cast
 
 from forkcluster.dataclass import dataclass
+from forkcluster.options.formats.document import kind_of
 
 Pairs = tuple[tuple[str, str], ...]
 Value = None | bool | int | float | str | tuple[str, ...] | Pairs
@@ -302,12 +303,19 @@ class PairList(Kind):
 
     def from_toml(self, value: object) -> Pairs:
         if isinstance(value, Mapping):
-            return self.from_texts([f"{name}{self.mark}{_scalar(v, self.noun)}" for name, v in value.items()])
+            return tuple(self._pair(str(name), each) for name, each in value.items())
         values: list[object] = value if isinstance(value, list) else [value]
         texts = [each for each in values if isinstance(each, str)]
         if len(texts) != len(values):
             raise ValueError(f"expected {self.noun}")
         return self.from_texts(texts)
+
+    def _pair(self, name: str, value: object) -> tuple[str, str]:
+        if self.mark in name:
+            raise ValueError(f"{name!r} cannot be a name: it has {self.mark!r} in it")
+        if not isinstance(value, str | int | float):
+            raise ValueError(f"{name} is a {kind_of(value)}: expected text or a number")
+        return self.parse(f"{name}{self.mark}{_scalar(value, self.noun)}")
 
     def show(self, value: Value) -> str:
         shown = ((name, "…" if self.secret else text) for name, text in cast("Pairs", value))
