@@ -24,6 +24,7 @@ def project(tmp_path):
         (tmp_path / name).write_text("#!/bin/sh\n")
         (tmp_path / name).chmod(0o755)
     (tmp_path / "plain").write_text("")
+    (tmp_path / "inner").mkdir()
     return tmp_path
 
 
@@ -70,6 +71,8 @@ def test_python_is_that_of_the_virtual_environment_that_is_nearest(project):
         ("plain", {"interpreter": "none"}, "not executable"),
         ("w.sh", {"interpreter": "no-such-shell"}, "no-such-shell"),
         ("missing.sh", {"interpreter": "sh"}, "looked for"),
+        ("./inner", {}, "it is a directory"),
+        ("inner", {}, "it is a directory"),
     ],
 )
 def test_what_is_not_there_is_named(project, target, options, text):
@@ -77,6 +80,22 @@ def test_what_is_not_there_is_named(project, target, options, text):
     with pytest.raises(ConfigurationError, match=text) as caught:
         argv(project, target, **options)
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("target", "remedy"),
+    [
+        ("app:create_app()", "--factory calls it, without arguments: app:create_app --factory"),
+        ("app:create_app('a', b=1)", "app:create_app --factory"),
+        ("a:b:c", "an application is module:attribute"),
+        ("app..x", "an application is module:attribute"),
+    ],
+)
+def test_what_was_meant_as_an_application_is_told_how_one_is_named(project, target, remedy):
+    """It is not looked for as a program only, and no shell is given it."""
+    with pytest.raises(ConfigurationError) as caught:
+        argv(project, target)
+    assert remedy in caught.value.remedy
 
 
 @pytest.mark.parametrize(

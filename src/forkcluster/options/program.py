@@ -9,6 +9,7 @@ Looks at files, runs nothing.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -21,6 +22,10 @@ INTERPRETERS: Final = {
     ".sh": "bash", ".bash": "bash", ".js": "node", ".cjs": "node", ".mjs": "node", ".rb": "ruby",
     ".pl": "perl", ".php": "php",
 }  # fmt: skip
+
+CALL: Final = re.compile(r"([\w./]+:[A-Za-z_][\w.]*)\(.*\)")
+DIRECTORY: Final = "name a program or an application in it, or cd there"
+TARGET: Final = "an application is module:attribute, or path/to/file.py:attribute"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,9 @@ def _words(options: Options, directory: str, search: str, python: str) -> list[s
     target, args = options.target, list(options.args)
     interpreter, flags = options.interpreter, list(options.interpreter_args)
     path = os.path.join(directory, target)
+    if (call := CALL.fullmatch(target)) and not os.path.isfile(path):
+        text = f"the target {target} is a call: {TARGET}"
+        raise ConfigurationError(text, f"--factory calls it, without arguments: {call[1]} --factory")
     if os.path.isfile(path):
         if interpreter is None:
             extension = os.path.splitext(target)[1]
@@ -65,8 +73,10 @@ def _words(options: Options, directory: str, search: str, python: str) -> list[s
 
 def _find(word: str, directory: str, search: str) -> str:
     """The absolute path that executing `word` in `directory` would run."""
+    path = os.path.join(directory, word)
     if "/" in word:
-        path = os.path.join(directory, word)
+        if os.path.isdir(path):
+            raise _missing(word, "it is a directory", DIRECTORY)
         if not os.path.isfile(path):
             raise _missing(word, "there is no such file", f"relative paths start in {directory}")
         if not os.access(path, os.X_OK):
@@ -75,6 +85,10 @@ def _find(word: str, directory: str, search: str) -> str:
     import shutil
 
     found = shutil.which(word, path=search)
+    if found is None and os.path.isdir(path):
+        raise _missing(word, "it is a directory", DIRECTORY)
+    if found is None and (":" in word or ".." in word):
+        raise _missing(word, f"no file in {directory}, no program on PATH", TARGET)
     if found is None:
         raise _missing(word, f"no file in {directory}, no program on PATH", "give its path, or install it")
     return os.path.join(directory, found)
