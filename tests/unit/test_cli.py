@@ -132,6 +132,10 @@ def test_a_switch_has_two_flags(forkcluster, flag):
     [
         (["--backlogg", "3"], ["--backlog"]),
         (["-w", "4"], ["--instances"]),
+        (["-k", "gevent"], ["--interface"]),
+        (["start", "app:app", "--daemon"], ["forkcluster start TARGET"]),
+        (["help", "nosuch"], ["no command nosuch", "forkcluster help"]),
+        (["help", "lisst"], ["no command lisst", "did you mean list"]),
         (["--bind", "nonsense"], ["--bind 'nonsense'", "expected port"]),
         (["app", "more"], ["unexpected extra argument"]),
         (["--limit-fields", "300"], ["--limit-fields '300'", "from 1 to 256"]),

@@ -246,6 +246,11 @@ def test_a_value_of_a_python_file_that_cannot_be_read_is_named(place, app, messa
         place.options(f"apps = [dict(name='a', target='app', {app})]", "f.config.py")
 
 
+def test_no_key_of_ours_is_foreign():
+    """What is told of other servers' keys is about keys that we have not."""
+    assert set() == entry.FOREIGN.keys() & (BY_KEY.keys() | entry.MANAGER_KEYS.keys())
+
+
 def test_keys_for_node_alone_are_ignored_with_a_notice(place):
     """Named, with the line."""
     place.write([{"name": "a", "target": "app", "vizion": False, "pmx": True}], "f.json")

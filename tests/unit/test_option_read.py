@@ -90,6 +90,7 @@ def test_seconds_that_look_like_milliseconds_are_noted(place):
     [
         ("[app]\nbacklogg = 1\n", "line 2: unknown key backlogg", "did you mean backlog"),
         ("[app]\nmax-surge = 1\n", "unknown key max-surge", "did you mean max_surge"),
+        ("[app]\nworkers = 4\n", "line 2: unknown key workers", "instances says how many workers"),
         ("[app]\nconfig = 'x'\n", "can only be a flag", ""),
         ("[app]\nbacklog = true\n", "line 2: backlog is True: expected a whole number from 1", ""),
         ("[app]\nbacklog = [\n", "not TOML", ""),

@@ -10,7 +10,7 @@ from forkcluster import __version__
 from forkcluster.cli import streams
 from forkcluster.cli.index import BY_WORD, DEFAULT, INDEX, SECTIONS
 from forkcluster.cli.words import FOREIGN
-from forkcluster.errors import EXIT_INTERRUPTED, EXIT_OK, ForkclusterError, did_you_mean
+from forkcluster.errors import EXIT_INTERRUPTED, EXIT_OK, ForkclusterError, UsageError, did_you_mean
 
 EPILOG = """\b
 Examples:
@@ -27,7 +27,7 @@ class Commands(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args[:1] == ["help"]:
-            args = [*args[1:2], "--help"]
+            args = [*_known(args[1:2]), "--help"]
         asked = args[0] if args else ""
         if ctx.resilient_parsing and not args:  # a shell asks what may stand here
             return super().parse_args(ctx, args)
@@ -55,6 +55,15 @@ class Commands(click.Group):
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write_usage(ctx.command_path, "[TARGET] [OPTIONS]\nforkcluster COMMAND …")
+
+
+def _known(words: list[str]) -> list[str]:
+    """Give back what help is asked for, if there is help for it. Raise UsageError."""
+    for word in words:
+        if word not in BY_WORD and not word.startswith("-"):
+            remedy = did_you_mean(word, BY_WORD) or "forkcluster help lists all commands"
+            raise UsageError(f"there is no command {word}", remedy)
+    return words
 
 
 def build() -> click.Command:

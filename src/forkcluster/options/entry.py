@@ -24,6 +24,16 @@ MANAGER_KEYS: Final[Mapping[str, str]] = {
 }
 """Keys of an app that are no options, and what they do."""
 
+FOREIGN: Final[Mapping[str, str]] = {
+    "accesslog": "it is access_log here",
+    "errorlog": "it is log_file here",
+    "host": 'bind = "host:port" says where to listen',
+    "worker_class": "interface says wsgi or asgi, if it cannot be told; threads, how many a worker has",
+    "workers": "instances says how many workers",
+    "wsgi_app": "it is target here",
+}
+"""Keys of gunicorn and uvicorn, and what to use instead."""
+
 Layer = tuple[str, object]
 """Where variables stand, in words, and the table of them."""
 
@@ -131,7 +141,8 @@ class _Describing:
         if key in BY_NAME:
             return self._fault(key, f"{key} can only be a flag or a variable")
         known = [*BY_KEY, *MANAGER_KEYS, *pm2.CONVERSIONS]
-        near = did_you_mean(key.replace("-", "_"), known)
+        word = key.replace("-", "_")
+        near = FOREIGN.get(word) or did_you_mean(word, known)
         return self._fault(key, f"unknown key {key}", near or "forkcluster --print-config lists all keys")
 
     # -- what follows from several keys
