@@ -157,9 +157,21 @@ def test_lines_become_json_for_machines(run, shell):
     shell.write("forkcluster.toml", FILE + 'out_file = "out.log"\n')
     here = run("--json", "--only", "api")
     here.wait_for('"event": "ready"')
+    here.process.send_signal(signal.SIGHUP)
+    here.wait_for("reload done")
     assert 0 == here.end(signal.SIGTERM)
     lines = [json.loads(line) for line in here.output.splitlines()]
-    assert {"api"} == {line["app"] for line in lines}
+    assert ({"api"}, False) == ({line["app"] for line in lines}, "only a restart" in here.output)
+
+
+def test_the_end_of_all_apps_is_told_to_machines_as_json(run, shell):
+    """A line like any other."""
+    shell.write("forkcluster.toml", '[[apps]]\nname = "job"\nscript = "exit 3"\nrestart = "never"\n')
+    here = run("--json")
+    assert 3 == here.end()
+    lines = [json.loads(line) for line in here.output.splitlines()]
+    last = "job exited with status 3; stopping all apps"
+    assert [("error", "job")] == [(each["level"], each["app"]) for each in lines if each["message"] == last]
 
 
 def test_a_hang_up_reloads_every_app(run):

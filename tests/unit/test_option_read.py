@@ -55,6 +55,13 @@ def test_a_stronger_list_replaces_a_weaker_one(place):
     assert ("8000", "unix:a") == place.read().options.bind
 
 
+def test_a_flag_without_a_text_asks_for_the_default(place):
+    """Whatever the weaker sources say."""
+    place.write('[app]\nout_file = "a.log"\nbacklog = 3\n')
+    options = place.read({"out_file": (), "backlog": ()}, {"FORKCLUSTER_BACKLOG": "2"}).options
+    assert (None, 2048) == (options.out_file, options.backlog)
+
+
 def test_variables_of_the_application_are_merged(place):
     """--env changes single variables of [app.env], which change those of --env-file."""
     place.write("A=file\nB=file\nC=file\n", "x.env")

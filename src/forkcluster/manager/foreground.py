@@ -142,7 +142,7 @@ class Foreground:
         how = f"was killed by signal {-code}" if code < 0 else f"exited with status {code}"
         self._starting.failed.add(child.name)
         if not self._stopping:
-            log.error(f"{child.name} {how}; stopping all apps")
+            log.error(f"{child.name} {how}; stopping all apps", app=child.name)
             self._code = code if code > 0 else 128 - code
             self._stop()
 

@@ -184,7 +184,7 @@ NEED_RESTART = (
 @dataclass(frozen=True, slots=True)
 class Request:
     """What was asked for: flags as given (option name → texts) and the directory they were given in,
-    unresolved.
+    unresolved. A flag without a text asks for the default.
 
     The environment belongs to it too, but is the process's own: `to_json` adds it when another process must
     know it.

@@ -112,10 +112,12 @@ def _setting(option: Option, request: Request, environment: Mapping[str, str], c
 
 
 def _flag(request: Request, option: Option) -> Setting | None:
-    texts = list(request.flags.get(option.name, ()))
-    if not texts:
+    if option.name not in request.flags:
         return None
     origin = option.flags[-1 - len(option.aliases)] if option.flags else "the command line"
+    texts = list(request.flags[option.name])
+    if not texts:
+        return Setting(option, option.default_value(), origin)
     try:
         return Setting(option, option.kind.from_texts(texts), origin)
     except ValueError as error:
