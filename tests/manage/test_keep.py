@@ -164,8 +164,9 @@ def test_save_keeps_what_it_had_of_an_app_whose_record_is_damaged(shell):
 def test_stop_for_now_is_what_a_shutdown_does(shell):
     """The next boot starts the app again."""
     shell.start()
-    shell.run("stop", "all", "--for-now")
+    assert "resurrect, and a boot, start it" in shell.run("stop", "all", "--for-now").out
     assert {"app": "stopped"} == shell.states()
+    assert "is wanted" in shell.run("describe", "app").out
     shell.run("resurrect")
     assert {"app": "ready"} == shell.states()
 

@@ -6,7 +6,7 @@ from forkcluster.errors import ConfigurationError
 from forkcluster.manager.control import NoAnswerError, NotRunningError
 from forkcluster.manager.record import Record
 from forkcluster.manager.register import App
-from forkcluster.manager.status import STATES, state_of
+from forkcluster.manager.status import STATES, View, meaning, state_of
 from forkcluster.options.frozen import Request
 from forkcluster.wire.home import AppPlace
 from forkcluster.wire.outcome import End, Outcome
@@ -56,5 +56,18 @@ NOTED = {"pid": 7, "control": "/c"}
     ],
 )
 def test_the_word_for_an_app(expected, found, answer):
-    """Every word is explained in STATES."""
+    """Every word is explained."""
     assert (expected, True) == (state_of(found, answer), expected in STATES)
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (app(wanted="stopped"), "shall not"),
+        (app(outcome=Outcome(End.ENDED, 0)), "resurrect, and a boot, start it"),
+        (app(holder=NOTED), "its processes have ended"),
+    ],
+)
+def test_what_is_stopped_and_still_wanted_is_not_said_to_be_unwanted(found, words):
+    """One word for PM2's sake, and three sentences."""
+    assert words in meaning(View(found, "stopped", {}))

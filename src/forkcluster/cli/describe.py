@@ -12,7 +12,7 @@ from forkcluster.cli.quantities import duration, milliseconds, percent, size
 from forkcluster.cli.table import Column, show
 from forkcluster.errors import EXIT_OK
 from forkcluster.manager.events import events_of, line_of
-from forkcluster.manager.status import STATES, View, look
+from forkcluster.manager.status import View, look, meaning
 from forkcluster.manager.views import described
 
 HELP = """Show all that is known of apps: what was asked for, what they are doing, their workers and latest
@@ -46,7 +46,7 @@ def _events(view: View, count: int) -> list[Mapping[str, object]]:
 
 def _print(view: View) -> None:
     facts = described(view)
-    streams.say(f"{click.style(view.app.name, bold=True)} is {view.state}: {STATES[view.state]}")
+    streams.say(f"{click.style(view.app.name, bold=True)} is {view.state}: {meaning(view)}")
     for label, text in _rows(view, facts):
         if text:
             streams.say(f"  {click.style(f'{label:<12}', dim=True)} {text}")

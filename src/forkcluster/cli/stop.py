@@ -49,9 +49,11 @@ def _stop(
     if not for_now:
         choosing.tell_unwritten(ending.tried_stopped(register, apps))
 
+    wanted = " for now: resurrect, and a boot, start it" if for_now else ""
+
     def done(app: App, error: ForkclusterError | None) -> None:
         if error is None:
-            results.good(app.name, "is stopped", state="stopped")
+            results.good(app.name, f"is stopped{wanted if app.record else ''}", state="stopped")
         else:
             results.bad(app.name, error)
 

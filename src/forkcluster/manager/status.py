@@ -97,6 +97,15 @@ def state_of(app: App, answer: Answer | None) -> str:
     return "starting" if app.pid is None else "stopping"  # it does not listen yet, or not any more
 
 
+def meaning(view: View) -> str:
+    """Say in a sentence what the word for an app means, and of one that is still wanted what starts it."""
+    if view.state != "stopped" or not view.app.wanted:
+        return STATES[view.state]
+    if view.app.running:
+        return "its processes have ended, as they may"
+    return "does not run, but is wanted: resurrect, and a boot, start it"
+
+
 def _state_without_master(app: App) -> str:
     if not app.wanted:
         return "stopped"
