@@ -200,7 +200,7 @@ def test_a_full_disk_loses_nothing(shell):
 
 
 def test_a_full_disk_stops_no_stop(shell):
-    """The app ends; that its record still wants it to run is said, with the remedy."""
+    """The app ends; that its record still wants it to run is said, with the remedy, and by the exit code."""
     shell.start()
     (pid,) = shell.masters().values()
     done = subprocess.run(
@@ -210,7 +210,7 @@ def test_a_full_disk_stops_no_stop(shell):
         capture_output=True,
         text=True,
     )
-    assert (0, False) == (done.returncode, alive(pid)), done.stderr
+    assert (EXIT_CONFIGURATION, False) == (done.returncode, alive(pid)), done.stderr
     assert ("writing the record" in done.stderr, "stopped all the same" in done.stderr) == (True, True)
     assert {"app": "stopped"} == shell.states()
 

@@ -98,11 +98,10 @@ def tell_silent(apps: Sequence[App]) -> None:
             streams.tell(text, err=True)
 
 
-def tell_unwritten(what: str) -> None:
-    """Say what could not be written down about apps that are stopped all the same; nothing for nothing."""
-    if what:
-        text = "the apps are stopped all the same, but until this is written resurrect and a boot start them"
-        streams.tell(f"{click.style('forkcluster:', fg='yellow')} {what}\n  {text}", err=True)
+def tell_unwritten(what: ForkclusterError) -> None:
+    """Say what could not be written down about apps that are stopped all the same."""
+    text = "the apps are stopped all the same, but until this is written resurrect and a boot start them"
+    streams.tell(f"{click.style('forkcluster:', fg='yellow')} {what}\n  {text}", err=True)
 
 
 def chosen(words: Sequence[str], names: Sequence[str] = ()) -> tuple[Register, list[App]]:

@@ -7,7 +7,7 @@ import click
 
 from forkcluster.cli import choosing
 from forkcluster.cli.results import Results
-from forkcluster.errors import ForkclusterError
+from forkcluster.errors import EXIT_OK, ForkclusterError
 from forkcluster.manager import ending, order
 from forkcluster.manager.register import App
 
@@ -46,8 +46,9 @@ def _stop(
     register, apps = choosing.chosen(targets, only)
     results = Results(as_json=as_json)
     choosing.tell_silent([app for app in apps if app.running])
-    if not for_now:
-        choosing.tell_unwritten(ending.tried_stopped(register, apps))
+    unwritten = None if for_now else ending.tried_stopped(register, apps)
+    if unwritten is not None:
+        choosing.tell_unwritten(unwritten)
 
     wanted = " for now: resurrect, and a boot, start it" if for_now else ""
 
@@ -65,4 +66,5 @@ def _stop(
         else:
             results.good(app.name, "is stopped already", state="stopped")
     order.stop([app for app in apps if app.running], os.environ, timeout, done, at_once=now)
-    return results.finish("no app is registered: nothing to stop")
+    code = results.finish("no app is registered: nothing to stop")
+    return code or (unwritten.exit_code if unwritten else EXIT_OK)

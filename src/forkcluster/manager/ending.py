@@ -38,13 +38,13 @@ def want_stopped(register: Register, apps: Sequence[App]) -> None:
         raise errors[0]
 
 
-def tried_stopped(register: Register, apps: Sequence[App]) -> str:
-    """As `want_stopped`, for who stops them in any case; give what could not be written down, or nothing."""
+def tried_stopped(register: Register, apps: Sequence[App]) -> ForkclusterError | None:
+    """As `want_stopped`, for who stops them in any case; give what could not be written down, or None."""
     try:
         want_stopped(register, apps)
     except ForkclusterError as error:
-        return str(error)
-    return ""
+        return error
+    return None
 
 
 def stop(apps: Sequence[App], timeout: float | None, done: Done, *, at_once: bool = False) -> None:
