@@ -87,6 +87,14 @@ def test_what_cannot_be_removed_or_written_is_told_with_what_to_look_at(shell, u
         assert (True, False) == ("see who may write" in done.err, "make room" in done.err)
 
 
+def test_an_app_without_a_control_socket_is_told_how_it_is_stopped(shell):
+    """By TERM: nobody is told to kill a master that is well."""
+    shell.start("app:application", "--control", "off")
+    (pid,) = shell.masters().values()
+    done = shell.run("stop", "app", code=EXIT_FAILURE)
+    assert (True, False) == (f"kill {pid}" in done.err, "kill -9" in done.err)
+
+
 def test_delete_passes_over_the_foreground(shell):
     """all does not mean it; by its name it is refused; stop ends it."""
     foreground = shell.begin("app:application", "--bind", "127.0.0.1:0", start_new_session=True)

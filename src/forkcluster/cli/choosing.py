@@ -90,8 +90,8 @@ def command(
 
 
 def tell_silent(apps: Sequence[App]) -> None:
-    """Say which masters do not answer, before they are waited for."""
-    for view in look(apps, figures=False):
+    """Say which masters do not answer, before they are waited for; one without a socket is not asked."""
+    for view in look([app for app in apps if app.control is not None], figures=False):
         if view.state == "silent":
             pid = view.app.pid
             text = f"{view.app.name}: its master does not answer; it is waited for (kill -9 {pid} ends it)"
