@@ -218,8 +218,31 @@ def test_a_file_may_come_through_standard_input(place):
     assert "2" == answers(place, "x")[0]
     (saved,) = (place.home / "input").iterdir()
     assert 0o600 == saved.stat().st_mode & 0o777
-    place.run("apply", "-", stdin="{broken", code=78)
-    assert json.dumps(apps) == saved.read_text()
+    done = place.run("apply", "-", stdin="{broken", code=78)
+    assert ("reading the configuration standard input, line 1" in done.err, json.dumps(apps)) == (
+        True,
+        saved.read_text(),
+    )
+    apps["apps"][0]["bakclog"] = 1
+    done = place.run("plan", "-", stdin=json.dumps(apps, indent=0), code=78)
+    assert "standard input, line 10: unknown key bakclog" in done.err
+
+
+def test_what_came_through_standard_input_is_forgotten_with_its_last_app(place):
+    """Not while another app has it, or the saved list would bring one back."""
+    apps = [{"name": name, "script": "web:application", "bind": "127.0.0.1:0"} for name in ("x", "y")]
+    place.run("start", "-", stdin=json.dumps(apps))
+    kept = place.home / "input"
+    place.run("delete", "x")
+    assert 1 == len(list(kept.iterdir()))
+    place.run("save")
+    place.run("delete", "y")
+    assert 1 == len(list(kept.iterdir()))
+    place.run("cleardump")
+    assert [] == list(kept.iterdir())
+    place.run("start", "-", stdin=json.dumps(apps))
+    place.run("kill")
+    assert [] == list(kept.iterdir())
 
 
 def test_a_name_of_another_file_is_not_taken_over(place):

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 import click
 
 from forkcluster.cli import streams
+from forkcluster.cli.results import Results
 from forkcluster.cli.serve import directory_of_words
 from forkcluster.errors import ForkclusterError
+from forkcluster.manager import inputs
 from forkcluster.manager.register import App, Register
 from forkcluster.manager.status import look
 from forkcluster.manager.targets import GRAMMAR, only, resolve
@@ -102,6 +104,14 @@ def tell_unwritten(what: ForkclusterError) -> None:
     """Say what could not be written down about apps that are stopped all the same."""
     text = "the apps are stopped all the same, but until this is written resurrect and a boot start them"
     streams.tell(f"{click.style('forkcluster:', fg='yellow')} {what}\n  {text}", err=True)
+
+
+def forget_inputs(register: Register, apps: Sequence[App], results: Results) -> None:
+    """Remove what came through standard input for apps that are forgotten."""
+    try:
+        inputs.forget(register, [app.record for app in apps if app.record is not None])
+    except ForkclusterError as error:
+        results.bad("standard input", error)
 
 
 def chosen(words: Sequence[str], names: Sequence[str] = ()) -> tuple[Register, list[App]]:

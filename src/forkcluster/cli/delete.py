@@ -44,4 +44,5 @@ def _delete(targets: Sequence[str], only: Sequence[str], timeout: float | None, 
     for app in [app for app in managed if not app.running]:
         done(app, ending.clear(app, ending.grace_of(timeout)))
     order.stop([app for app in managed if app.running], os.environ, timeout, done)
+    choosing.forget_inputs(register, managed, results)
     return results.finish("no app is registered: nothing to delete")

@@ -85,7 +85,8 @@ def prepare(
 def show(planned: Planned) -> str:
     """The plan for a person: a line for each app, and below it what differs."""
     width = max((len(step.name) for step in planned.steps), default=0)
-    lines = [f"{planned.file.path}: {summary(planned.steps)}", ""]
+    path = planned.file.path if planned.file.unsaved is None else "standard input"
+    lines = [f"{path}: {summary(planned.steps)}", ""]
     for step in planned.steps:
         mark, colour = MARKS[step.verb]
         head = click.style(f"{mark} {step.name.ljust(width)}  {step.verb.value.ljust(7)}", fg=colour)

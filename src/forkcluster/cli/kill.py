@@ -48,4 +48,5 @@ def _kill(timeout: float, as_json: bool) -> int:
     for app in [app for app in apps if not app.running]:
         done(app, None)
     order.stop([app for app in apps if app.running], os.environ, timeout, done)
+    choosing.forget_inputs(register, apps, results)
     return results.finish("no app is registered: nothing to kill")

@@ -3,14 +3,15 @@
 Reads the file once; starts nothing and knows no register.
 """
 
+import contextlib
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
 from forkcluster.dataclass import dataclass, replace
-from forkcluster.errors import ConfigurationError, UsageError, did_you_mean
+from forkcluster.errors import ConfigurationError, UsageError, UserError, did_you_mean
 from forkcluster.manager import schedule
 from forkcluster.manager.plan import Wanted
 from forkcluster.manager.schedule import Depends
@@ -21,7 +22,7 @@ from forkcluster.options.formats.document import Document
 from forkcluster.options.frozen import Request
 from forkcluster.options.read import Reading, read
 from forkcluster.wire.files import write_whole
-from forkcluster.wire.home import make_private
+from forkcluster.wire.home import inputs_of, make_private
 
 NAMES: Final = (
     "forkcluster.toml", "forkcluster.json", "forkcluster.yaml", "forkcluster.yml", "forkcluster.config.py",
@@ -124,8 +125,9 @@ def from_input(data: bytes, home: str, directory: str) -> Source:
     Raises ConfigurationError. It will be kept in the home, the latest one of each directory.
     """
     name = hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
-    path = os.path.join(home, "input", f"{name}.json")
-    return Source(formats.parse(path, "json", data), directory, data)
+    path = os.path.join(inputs_of(home), f"{name}.json")
+    with _of_input(path):
+        return Source(formats.parse(path, "json", data), directory, data)
 
 
 def depends_of(source: Source) -> Depends:
@@ -149,6 +151,25 @@ def load(
     `only` names apps, `flags` are stronger than the file for each of them. Raises ConfigurationError for
     whatever is wrong with any app of the file, and UsageError for a name that no app has.
     """
+    if source.data is None:
+        return _loaded(source, environment, env_name, only, flags)
+    with _of_input(source.document.path):
+        return _loaded(source, environment, env_name, only, flags)
+
+
+@contextlib.contextmanager
+def _of_input(path: str) -> Iterator[None]:
+    """Have errors name standard input, not the file that it is kept in."""
+    try:
+        yield
+    except UserError as error:
+        told = (each.replace(path, "standard input") for each in (error.message, error.remedy))
+        raise type(error)(*told) from None
+
+
+def _loaded(
+    source: Source, environment: Mapping[str, str], env_name: str | None, only: Sequence[str], flags: Flags
+) -> File:
     path = source.document.path
     found = ecosystem.understand(source.document)
     if env_name is not None:

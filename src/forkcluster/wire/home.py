@@ -78,6 +78,11 @@ class AppPlace:
         return os.path.join(self.home, "logs", f"{self.name}-error.log")
 
 
+def inputs_of(home: str) -> str:
+    """Give where files are that came through standard input."""
+    return os.path.join(home, "input")
+
+
 def bases(environment: Mapping[str, str]) -> Iterator[str]:
     """Give the homes to try, best first: FORKCLUSTER_HOME alone if it is set, else two defaults."""
     asked = environment.get("FORKCLUSTER_HOME")
