@@ -135,6 +135,7 @@ def test_usr1_opens_the_log_that_counts_since_a_reload(server, tmp_path):
     each.boot()
     config.write_text("[app]\naccess_log = 'new.log'\nobserve = 0\n")
     each.reload()
+    until(lambda: len(each.worker_pids()) == 1, "the old worker, which has its own log, to end")
     new = each.directory / "new.log"
     new.rename(each.directory / "moved.log")
     each.send(signal.SIGUSR1)
