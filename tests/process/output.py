@@ -41,11 +41,14 @@ LINE = re.compile(rb"\S+ \d+ [|+:] line (\d+) (\d+)")
 
 
 class Printing:
-    """Threads that have workers print `total` lines, `batch` a request; faults of killed workers are fine."""
+    """Threads that have workers print `total` lines, `batch` a request, and more until there is `enough`;
+    faults of killed workers are fine.
+    """
 
-    def __init__(self, each, total, batch, threads=4):
+    def __init__(self, each, total, batch, enough, threads=4):
         self.each, self.batch = each, batch
         self.answered = collections.Counter()  # by pid: the highest number that was answered
+        self._enough = enough
         self._left = total
         self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._ask) for _ in range(threads)]
@@ -55,7 +58,9 @@ class Printing:
             thread.start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, fault, *_):
+        if fault:
+            self._left, self._enough = 0, lambda: True
         for thread in self._threads:
             thread.join()
 
@@ -78,22 +83,19 @@ class Printing:
     def _take(self):
         with self._lock:
             self._left -= self.batch
-            return self._left >= 0
+            return self._left >= 0 or not self._enough()
 
 
-def kill_until(done, each, pause, *roles):
-    """Kill one process of a role after the other, with a pause; give how many."""
-    killed = 0
+def kill_until(done, each, pause, role, killed):
+    """Kill one process of a role after the other, with a pause, counting in killed[role]."""
     while not done():
         each.drain()
-        for role in roles:
-            found = [process.pid for process in each.processes(role) if process.state != "Z"]
-            if found:
-                with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
-                    os.kill(random.choice(found), signal.SIGKILL)
-                    killed += 1
-            time.sleep(random.uniform(0, 2 * pause))
-    return killed
+        found = [process.pid for process in each.processes(role) if process.state != "Z"]
+        if found:
+            with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                os.kill(random.choice(found), signal.SIGKILL)
+                killed[role] += 1
+        time.sleep(random.uniform(0, 2 * pause))
 
 
 def files_of(path):

@@ -160,6 +160,7 @@ def test_a_bare_mold_changes_nothing(server):
 def test_files_that_cannot_be_read_fail_no_scrape(server):
     """They are counted; everything else is told."""
     running = make(server)
+    answered(running)
     directory = running.get("/")[1].decode().split()[1]
     with open(f"{directory}/counter_0.db", "r+b") as file:
         file.write(b"\xff\xff\xff\x7f")
