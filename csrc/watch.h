@@ -2,7 +2,7 @@
  *
  * The loop hangs on something when two looks find it in the same call: a number that grows with every call of
  * the application says so, and costs a call two stores. It is looked at every 5 ms while calls are made,
- * every 0.3 ms for a second after one was met at two looks, and not at all after a second without calls.
+ * every 0.2 ms for a second after one was met at two looks, and not at all after a second without calls.
  * Whether the call waits or computes is told by the CPU time of its thread.
  *
  * Knows no clock, no thread and no engine.
@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #define FC_WATCH_NS        5000000ull    /* between two looks */
-#define FC_WATCH_CLOSE_NS  300000ull     /* ... for a while after a call was met twice */
+#define FC_WATCH_CLOSE_NS  200000ull     /* ... for a while after a call was met twice */
 #define FC_WATCH_YOUNG_NS  50000000ull   /* a call older than this is looked at less closely */
 #define FC_WATCH_LATER_NS  1000000ull    /* ... so often; and after FC_WATCH_WHILE_NS as usual */
 #define FC_WATCH_WHILE_NS  1000000000ull /* that while; and how long it is looked for calls in vain */
