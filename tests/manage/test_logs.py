@@ -131,7 +131,7 @@ def test_logs_follows_files_that_come_later(shell, follow):
     """Of slots and of apps that were not there: whole, but for what an app of that name has left before."""
     old = shell.home / "logs" / "late-out.log"
     says = "import os, time; print('slot', os.environ['FORKCLUSTER_INSTANCE'], flush=True)"
-    shell.write("pr.py", f"{says}; time.sleep(999)")
+    shell.write("pr.py", f"{says}; time.sleep(999)")  # a program that stays
     words = ("--no-merge-logs", "--min-uptime", "0.1")
     shell.run("start", "pr.py", *words)
     old.write_text("of another\n")

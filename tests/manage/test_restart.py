@@ -16,7 +16,7 @@ import os, time
 def application(environ, start_response):
     open("called", "w").close()
     while not os.path.exists("go"):
-        time.sleep(0.01)
+        time.sleep(0.01)  # a call that waits, until its test says go
     start_response("200 OK", [])
     return [b"done"]
 """

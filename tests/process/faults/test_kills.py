@@ -44,6 +44,7 @@ def test_row_02_worker_killed_in_a_request_loses_that_and_what_it_held(serve):
     each = serve(workers=2)
     wait_for_ready(each, 2)
     connections = idle_connections(each, 20)
+    until(lambda: not any(line["in_flight"] for line in lines(each).values()), "their answers' end")
     busy = Connection(each.address)
     busy.send("/hold?30", "posted")
     victim = until(lambda: [p for p, line in lines(each).items() if line["in_flight"]], "the POST")[0]
